@@ -1,0 +1,279 @@
+"""The seam: which tensor library computes, and the few operations that differ.
+
+The only file that names TensorFlow, JAX or PyTorch. Everything above it writes
+`ops = backend.of(tensor)` and uses the methods of `TensorFlowOps`; another library
+joins by a class with the same methods, and the mathematics stays as it is. No method
+here knows what a mask is.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_msda import _checks
+
+Tensor = Any
+
+
+def of(*values: Any) -> "TensorFlowOps":
+    """Returns the operations of the library that the values belong to.
+
+    A `tf.data` pipeline is TensorFlow under every Keras backend, so the values decide;
+    where none is a tensor, Keras's backend does.
+    """
+    if any(_is_tensorflow(value) for value in values):
+        return _tensorflow()
+    _checks.check_backend(keras.config.backend())
+    return _tensorflow()
+
+
+def _is_tensorflow(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "tensorflow"
+
+
+@functools.cache
+def _tensorflow() -> "TensorFlowOps":
+    return TensorFlowOps()
+
+
+class TensorFlowOps:
+    """The operations of TensorFlow, under NumPy's names where NumPy has one."""
+
+    def __init__(self) -> None:
+        """Imports TensorFlow, which importing keras_msda alone must not do."""
+        import tensorflow
+
+        self._tf = tensorflow
+
+    # Making and reading tensors.
+
+    def convert(self, x: Any, dtype: str | None = None) -> Tensor:
+        """Returns x as a tensor, cast to dtype where one is given."""
+        if self._tf.is_tensor(x):
+            return x if dtype is None else self._tf.cast(x, dtype)
+        return self._tf.convert_to_tensor(x, dtype=dtype)
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        """Casts; floats become integers by rounding half to even, saturating."""
+        x = self._tf.convert_to_tensor(x)
+        target = self._tf.as_dtype(dtype)
+        if x.dtype.is_floating and target.is_integer:
+            return self._tf.saturate_cast(self._tf.round(x), target)
+        return self._tf.cast(x, target)
+
+    def truncate(self, x: Tensor) -> Tensor:
+        """Returns int32 of non-negative floats, rounded down."""
+        return self._tf.cast(x, self._tf.int32)
+
+    def shape(self, x: Tensor) -> tuple[Any, ...]:
+        """Returns the lengths: integers where known when traced, tensors elsewhere."""
+        lengths = x.shape.as_list()
+        if None not in lengths:
+            return tuple(lengths)
+        traced = self._tf.shape(x)
+        return tuple(
+            traced[axis] if n is None else n for axis, n in enumerate(lengths)
+        )
+
+    def is_eager(self, x: Tensor) -> bool:
+        """Tells whether the values can be looked at now."""
+        return self._tf.executing_eagerly() and hasattr(x, "numpy")
+
+    def is_ragged(self, x: Any) -> bool:
+        """Tells a ragged tensor."""
+        return isinstance(x, self._tf.RaggedTensor)
+
+    def zeros(self, shape: Sequence[Any], dtype: str) -> Tensor:
+        """Returns zeros."""
+        return self._tf.zeros(shape, dtype)
+
+    def ones(self, shape: Sequence[Any], dtype: str) -> Tensor:
+        """Returns ones."""
+        return self._tf.ones(shape, dtype)
+
+    def arange(self, stop: Any, dtype: str = "int32") -> Tensor:
+        """Returns 0, 1, ..., stop - 1; stop may be a traced scalar."""
+        return self._tf.cast(self._tf.range(stop), dtype)
+
+    def one_hot(self, ids: Tensor, classes: int) -> Tensor:
+        """Returns float32 indicators on a new last axis, zeros for other ids."""
+        return self._tf.one_hot(ids, classes, dtype="float32")
+
+    # Shapes.
+
+    def reshape(self, x: Tensor, shape: Sequence[Any]) -> Tensor:
+        """Reshapes; one length may be -1."""
+        return self._tf.reshape(x, shape)
+
+    def broadcast_to(self, x: Tensor, shape: Sequence[Any]) -> Tensor:
+        """Repeats along axes of length 1."""
+        return self._tf.broadcast_to(x, shape)
+
+    def stack(self, values: Sequence[Any], axis: int = 0) -> Tensor:
+        """Stacks on a new axis."""
+        return self._tf.stack(values, axis)
+
+    def concat(self, values: Sequence[Tensor], axis: int) -> Tensor:
+        """Joins along an axis."""
+        return self._tf.concat(values, axis)
+
+    def take(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers along the first axis."""
+        return self._tf.gather(x, index, axis=0)
+
+    def negate_index(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """Moves the value at index k to -k modulo the length, on every given axis."""
+        if not axes:
+            return x
+        return self._tf.roll(self._tf.reverse(x, axes), [1] * len(axes), axes)
+
+    # Arithmetic.
+
+    def where(self, condition: Tensor, x: Any, y: Any) -> Tensor:
+        """Chooses elementwise."""
+        return self._tf.where(condition, x, y)
+
+    def minimum(self, x: Any, y: Any) -> Tensor:
+        """Returns the smaller, elementwise."""
+        return self._tf.minimum(x, y)
+
+    def maximum(self, x: Any, y: Any) -> Tensor:
+        """Returns the larger, elementwise."""
+        return self._tf.maximum(x, y)
+
+    def exp(self, x: Tensor) -> Tensor:
+        """Returns e to the x."""
+        return self._tf.exp(x)
+
+    def log(self, x: Tensor) -> Tensor:
+        """Returns the natural logarithm."""
+        return self._tf.math.log(x)
+
+    def sqrt(self, x: Tensor) -> Tensor:
+        """Returns the square root."""
+        return self._tf.sqrt(x)
+
+    def cos_sin(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns cosine and sine."""
+        return self._tf.cos(x), self._tf.sin(x)
+
+    def is_finite(self, x: Tensor) -> Tensor:
+        """Tells numbers from NaN and infinities."""
+        return self._tf.math.is_finite(x)
+
+    def round(self, x: Tensor) -> Tensor:
+        """Rounds half to even."""
+        return self._tf.round(x)
+
+    def sum(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Sums."""
+        return self._tf.reduce_sum(x, axis)
+
+    def prod(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Multiplies along axes."""
+        return self._tf.reduce_prod(x, axis)
+
+    def max(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Returns the largest."""
+        return self._tf.reduce_max(x, axis)
+
+    def argmax(self, x: Tensor) -> Tensor:
+        """Returns int32 indices of the largest on the last axis."""
+        return self._tf.argmax(x, -1, output_type=self._tf.int32)
+
+    def cumsum(self, x: Tensor) -> Tensor:
+        """Returns running sums along the last axis."""
+        return self._tf.cumsum(x, axis=-1)
+
+    def argsort(self, x: Tensor) -> Tensor:
+        """Returns int32 indices in ascending order, ties in their given order."""
+        return self._tf.argsort(x, axis=-1, stable=True)
+
+    def float_order(self, x: Tensor) -> Tensor:
+        """Returns int32 keys in the order of float32 values, with -0 equal to 0."""
+        x = self._tf.where(x == 0, self._tf.zeros_like(x), x)
+        bits = self._tf.bitcast(x, self._tf.int32)
+        flipped = self._tf.bitwise.bitwise_xor(bits, 0x7FFFFFFF)
+        return self._tf.where(bits < 0, flipped, bits)
+
+    def irfftn(self, spectrum: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
+        """Returns the real inverse transform over the last `len(size)` axes.
+
+        Args:
+            spectrum: Real and imaginary part of the half spectrum, float32.
+            size: Lengths of the result's axes.
+        """
+        transform = {
+            1: self._tf.signal.irfft,
+            2: self._tf.signal.irfft2d,
+            3: self._tf.signal.irfft3d,
+        }[len(size)]
+        return transform(self._tf.complex(*spectrum), self._tf.stack(size))
+
+    # Control flow.
+
+    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))), compiled as a loop."""
+        _, state = self._tf.while_loop(
+            lambda step, _: step < steps,
+            lambda step, state: (step + 1, body(step, state)),
+            (self._tf.constant(0), state),
+        )
+        return state
+
+    def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
+        """Returns the result of the branch with the given number; one is run."""
+        return self._tf.switch_case(index, list(branches))
+
+    # Randomness: integer Philox bits are the same in eager, graph and XLA; TensorFlow's
+    # own uniform floats are not (2.21).
+
+    def random_bits(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
+        """Returns uniform uint32 bits, a function of the seed pair alone."""
+        return self._tf.random.stateless_uniform(
+            shape, seed, None, None, self._tf.uint32, alg="philox"
+        )
+
+    def random_integers(self, shape: Sequence[Any], bits: int, seed: Tensor) -> Tensor:
+        """Returns uniform int32 numbers of the given count of bits, at most 31."""
+        drawn = self._tf.bitwise.right_shift(
+            self.random_bits(shape, seed), self._tf.constant(32 - bits, "uint32")
+        )
+        return self._tf.cast(drawn, self._tf.int32)
+
+    def fold_in(self, seed: Tensor, number: Any) -> Tensor:
+        """Returns a seed pair that differs for every int32 number."""
+        pair = self._tf.bitcast(self.random_bits([2], seed), self._tf.int32)
+        return pair + self._tf.stack([0, self._tf.cast(number, self._tf.int32)])
+
+    def seeds(self, seed: Any, count: int) -> list[Tensor]:
+        """Returns independent seed pairs made from one."""
+        bits = self.random_bits([count, 2], self.convert(seed, "int64"))
+        return self._tf.unstack(self._tf.bitcast(bits, self._tf.int32))
+
+    def next_seed(self, state: keras.Variable) -> Tensor:
+        """Returns the next seed pair of a layer, another one in each replica.
+
+        Args:
+            state: Non-trainable int64 weight (count, 0, seed); it moves on by one.
+        """
+        value = state.value
+        if hasattr(value, "handle"):
+            # Atomic. Read and then assign, as in `keras.random.SeedGenerator`, gives
+            # parallel calls of a `Dataset.map` the same seed (3 % of 20,000 did).
+            drawn = self._tf.raw_ops.RngReadAndSkip(
+                resource=value.handle,
+                alg=self._tf.constant(1),
+                delta=self._tf.constant(1, "uint64"),
+            )
+        else:  # A stateless call of Keras: the weight's value is a plain tensor.
+            drawn = self._tf.convert_to_tensor(value)
+            state.assign(drawn + self._tf.constant([256, 0, 0], "int64"))
+        return self.fold_in(drawn[::-2], self.replica())
+
+    def replica(self) -> Any:
+        """Returns the number of this replica under `tf.distribute`, 0 elsewhere."""
+        context = self._tf.distribute.get_replica_context()
+        return 0 if context is None else context.replica_id_in_sync_group

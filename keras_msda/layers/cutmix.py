@@ -1,0 +1,94 @@
+"""CutMix: a box of the partner."""
+
+from typing import Any
+
+import keras
+
+from keras_msda import _backend, _checks, sampling
+from keras_msda.layers.base import MixLayer
+from keras_msda.masks import _mask, box
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_msda")
+class CutMixLayer(MixLayer):
+    """Pastes a box of the partner that covers 1 - lambda of the image.
+
+    Args:
+        alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
+        border: "clip" cuts the box at the border, as published: the box is then smaller
+            than 1 - lambda asks for. "wrap" continues it at the other side, so that
+            every pixel is shown with chance lambda. "inside" places it inside.
+        ratio_range: Pair (low, high) of relative sides in [0, 1], drawn for each axis
+            instead of lambda; the box lies inside.
+        exact_weight: Whether the label weight is the share of pixels that are left, or
+            else the drawn lambda.
+        **kwargs: Shared arguments, see `MixLayer`. `targets="own"` is an error.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> layer = msda.CutMixLayer(border="wrap", num_classes=3, seed=1)
+        >>> images, labels = layer(np.zeros((4, 8, 8, 3)), np.array([0, 1, 2, 0]))
+        >>> print(images.shape, labels.shape)
+        (4, 8, 8, 3) (4, 3)
+
+    References:
+        Yun, Han, Oh, Chun, Choe and Yoo, CutMix: Regularization Strategy to Train
+        Strong Classifiers with Localizable Features, 2019.
+    """
+
+    _symmetric = False
+
+    def __init__(
+        self,
+        alpha: float | tuple[float, float] = 1.0,
+        *,
+        border: str | None = None,
+        ratio_range: tuple[float, float] | None = None,
+        exact_weight: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(alpha, **kwargs)
+        owner = type(self).__name__
+        if ratio_range is not None:
+            ratio_range = _checks.check_ratio_range(owner, ratio_range)
+            _checks.check_ratio_settings(owner, border, exact_weight)
+            border = "inside"
+        border = "clip" if border is None else border
+        self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
+        self.ratio_range = ratio_range
+        self.exact_weight = bool(exact_weight)
+
+    def _sample_shape(
+        self, units: Any, size: Any, *, seed: Any, lam: Any
+    ) -> tuple[Tensor, box.Extent]:
+        ops = _backend.of(units, seed)
+        lam_seed, place_seed, side_seed = ops.seeds(seed, 3)
+        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
+        noise = sampling.sample_uniform([units, len(size)], seed=side_seed)
+        if self.ratio_range is not None:
+            side = box.ranged_sides(noise, size, self.ratio_range)
+        else:
+            rounding = 0.0 if self.border == "clip" else noise
+            side = box.box_sides(1.0 - lam, size, rounding)
+        place = sampling.sample_uniform([units, len(size)], seed=place_seed)
+        center = box.box_center(place, side, size, self.border)
+        return lam, box.box_extent(side, center, size, self.border)
+
+    def _weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
+        lam, extent = shape
+        return 1.0 - box.covered_share(extent, size) if self.exact_weight else lam
+
+    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _mask.Mask:
+        lam, extent = shape
+        ops = _backend.of(lam)
+        return box.box(ops.ones(ops.shape(lam), "float32"), extent, size)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {
+            "border": None if self.ratio_range else self.border,
+            "ratio_range": self.ratio_range,
+            "exact_weight": self.exact_weight,
+        }

@@ -1,0 +1,94 @@
+"""FMix: thresholded low-frequency noise."""
+
+from typing import Any
+
+import keras
+
+from keras_msda import _backend, _checks, sampling
+from keras_msda.layers.base import MixLayer
+from keras_msda.masks import _mask, fourier
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_msda")
+class FMixLayer(MixLayer):
+    """Mixes by random blobs: the highest pixels of low-frequency noise show x_i.
+
+    The label weight is the share of those pixels, lambda up to one pixel, and lambda in
+    expectation.
+
+    Args:
+        alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
+        decay_power: The noise's amplitude falls as frequency^-decay_power; higher makes
+            larger blobs. Not negative.
+        max_soft: Half the share of pixels in a soft edge, in [0, 0.5].
+        spectrum: "isotropic", the paper's; "official", the published code's, whose
+            masks lack high frequencies along the last axis; or a function from
+            frequencies in cycles per pixel to amplitudes.
+        **kwargs: Shared arguments, see `MixLayer`.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> layer = msda.FMixLayer(num_classes=3, seed=1)
+        >>> images, labels = layer(np.zeros((4, 8, 8, 3)), np.array([0, 1, 2, 0]))
+        >>> print(images.shape, labels.shape)
+        (4, 8, 8, 3) (4, 3)
+
+    References:
+        Harris, Marcu, Painter, Niranjan, Pruegel-Bennett and Hare, FMix: Enhancing
+        Mixed Sample Data Augmentation, 2020.
+    """
+
+    def __init__(
+        self,
+        alpha: float | tuple[float, float] = 1.0,
+        *,
+        decay_power: float = 3.0,
+        max_soft: float = 0.0,
+        spectrum: fourier.Spectrum = "isotropic",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(alpha, **kwargs)
+        owner = type(self).__name__
+        self.decay_power = _checks.check_decay_power(owner, decay_power)
+        self.max_soft = _checks.check_max_soft(owner, max_soft)
+        self.spectrum = _checks.check_spectrum(owner, spectrum)
+
+    def _sample_shape(
+        self, units: Any, size: Any, *, seed: Any, lam: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        lam_seed, rounding_seed, field_seed = _backend.of(units, seed).seeds(seed, 3)
+        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
+        rounding = sampling.sample_uniform([units], seed=rounding_seed)
+        # The field is drawn with the mask: a loss needs the weight alone.
+        return lam, rounding, field_seed
+
+    def _weight(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> Tensor:
+        lam, rounding, _ = shape
+        return fourier.fourier_weight(lam, size, rounding)
+
+    def _mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _mask.Mask:
+        lam, rounding, seed = shape
+        units = _backend.of(lam).shape(lam)[0]
+        rest = fourier.noise_shape(size, self.decay_power, self.spectrum)
+        noise = sampling.sample_normal((units, *rest), seed=seed)
+        field = fourier.fourier_field(noise, size, self.decay_power, self.spectrum)
+        return fourier.fourier(lam, field, self.max_soft, rounding)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        spectrum = self.spectrum
+        if callable(spectrum):
+            spectrum = keras.saving.serialize_keras_object(spectrum)
+        return super().get_config() | {
+            "decay_power": self.decay_power,
+            "max_soft": self.max_soft,
+            "spectrum": spectrum,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MixLayer:
+        """Makes the layer again; its draws start from the seed."""
+        spectrum = keras.saving.deserialize_keras_object(config["spectrum"])
+        return super().from_config(config | {"spectrum": spectrum})

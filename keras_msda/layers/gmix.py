@@ -1,0 +1,69 @@
+"""GMix: a Gaussian bump instead of a box."""
+
+from typing import Any
+
+import keras
+
+from keras_msda import _backend, _checks, sampling
+from keras_msda.layers.base import MixLayer
+from keras_msda.masks import _mask, box
+from keras_msda.masks.gaussian import BORDERS, gaussian, gaussian_weight
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_msda")
+class GMixLayer(MixLayer):
+    """Mixes by a Gaussian bump around a random pixel.
+
+    The bump shows the first image for lambda < 1/2 and the partner from there on. The
+    label weight is the mean of the mask.
+
+    Args:
+        alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
+        border: "clip" cuts the bump at the border, as published: weights then differ
+            from lambda and, in two dimensions, never lie in (0.43, 0.57). "wrap"
+            continues it at the other side: weights are lambda, and every pixel has the
+            expected mask lambda.
+        **kwargs: Shared arguments, see `MixLayer`.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> layer = msda.GMixLayer(border="wrap", num_classes=3, seed=1)
+        >>> images, labels = layer(np.zeros((4, 8, 8, 3)), np.array([0, 1, 2, 0]))
+        >>> print(images.shape, labels.shape)
+        (4, 8, 8, 3) (4, 3)
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation: A Loss
+        Function Perspective, 2022.
+    """
+
+    def __init__(
+        self,
+        alpha: float | tuple[float, float] = 1.0,
+        *,
+        border: str = "clip",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(alpha, **kwargs)
+        owner = type(self).__name__
+        self.border = _checks.check_choice(owner, "border", border, BORDERS)
+
+    def _sample_shape(
+        self, units: Any, size: Any, *, seed: Any, lam: Any
+    ) -> tuple[Tensor, Tensor]:
+        lam_seed, place_seed = _backend.of(units, seed).seeds(seed, 2)
+        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
+        place = sampling.sample_uniform([units, len(size)], seed=place_seed)
+        return lam, box.box_center(place, None, size, self.border)
+
+    def _weight(self, shape: tuple[Tensor, Tensor], size: Any) -> Tensor:
+        return gaussian_weight(*shape, size, self.border)
+
+    def _mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _mask.Mask:
+        return gaussian(*shape, size, self.border)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return super().get_config() | {"border": self.border}

@@ -1,0 +1,78 @@
+"""HMix: a box of the partner on a floor of MixUp."""
+
+from typing import Any
+
+import keras
+
+from keras_msda import _backend, _checks, sampling
+from keras_msda.layers.base import MixLayer
+from keras_msda.masks import _mask, box
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_msda")
+class HMixLayer(MixLayer):
+    """Pastes a box of the partner and mixes the rest, so that the mean is lambda.
+
+    Between MixUp (`box_ratio=0`) and CutMix (`box_ratio=1`): the box holds `box_ratio`
+    of the partner's share, and the level outside makes up for the rest exactly, also
+    where the box is cut at the border. The label weight is lambda.
+
+    Args:
+        alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
+        box_ratio: Part of the partner's share in the box, in [0, 1].
+        border: "clip" cuts the box at the border, as published; "wrap" continues it at
+            the other side; "inside" places it inside.
+        **kwargs: Shared arguments, see `MixLayer`. `targets="own"` is an error.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> layer = msda.HMixLayer(num_classes=3, seed=1)
+        >>> images, labels = layer(np.zeros((4, 8, 8, 3)), np.array([0, 1, 2, 0]))
+        >>> print(images.shape, labels.shape)
+        (4, 8, 8, 3) (4, 3)
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation: A Loss
+        Function Perspective, 2022.
+    """
+
+    _symmetric = False
+
+    def __init__(
+        self,
+        alpha: float | tuple[float, float] = 1.0,
+        *,
+        box_ratio: float = 0.5,
+        border: str = "clip",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(alpha, **kwargs)
+        owner = type(self).__name__
+        remedy = "0.0 is MixUp, 1.0 is CutMix."
+        self.box_ratio = _checks.check_share(owner, "box_ratio", box_ratio, remedy)
+        self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
+
+    def _sample_shape(
+        self, units: Any, size: Any, *, seed: Any, lam: Any
+    ) -> tuple[Tensor, box.Extent]:
+        lam_seed, place_seed = _backend.of(units, seed).seeds(seed, 2)
+        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
+        # Rounded down, never up: the level outside would exceed 1.
+        side = box.box_sides(self.box_ratio * (1.0 - lam), size, 0.0)
+        place = sampling.sample_uniform([units, len(size)], seed=place_seed)
+        center = box.box_center(place, side, size, self.border)
+        return lam, box.box_extent(side, center, size, self.border)
+
+    def _weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
+        return box.floor_box_weight(*shape, size)
+
+    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _mask.Mask:
+        lam, extent = shape
+        return box.box(box.floor_level(lam, extent, size), extent, size)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        config = {"box_ratio": self.box_ratio, "border": self.border}
+        return super().get_config() | config

@@ -1,0 +1,43 @@
+"""MixUp: a constant mask."""
+
+from typing import Any
+
+import keras
+
+from keras_msda.layers.base import MixLayer
+from keras_msda.masks import _mask
+from keras_msda.masks.constant import constant
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_msda")
+class MixUpLayer(MixLayer):
+    """Mixes whole images: `lam * x_i + (1 - lam) * x_j`.
+
+    The label weight is lambda.
+
+    Args:
+        alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
+        **kwargs: Shared arguments, see `MixLayer`.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> layer = msda.MixUpLayer(alpha=0.2, num_classes=3, seed=1)
+        >>> images, labels = layer(np.zeros((4, 8, 8, 3)), np.array([0, 1, 2, 0]))
+        >>> print(images.shape, labels.shape)
+        (4, 8, 8, 3) (4, 3)
+
+    References:
+        Zhang, Cisse, Dauphin and Lopez-Paz, mixup: Beyond Empirical Risk Minimization,
+        2018.
+    """
+
+    def _sample_shape(self, units: Any, size: Any, *, seed: Any, lam: Any) -> Tensor:
+        return self._sample_lam(units, seed=seed, lam=lam)
+
+    def _weight(self, shape: Tensor, size: Any) -> Tensor:
+        return shape
+
+    def _mask(self, shape: Tensor, size: Any) -> _mask.Mask:
+        return constant(shape)

@@ -1,0 +1,126 @@
+"""A random choice among mixing methods."""
+
+import itertools
+from typing import Any
+
+import keras
+
+from keras_msda import _backend, _checks, sampling
+from keras_msda.layers.base import SHARED, MixLayer
+from keras_msda.layers.mixup import MixUpLayer
+from keras_msda.masks import _mask
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable(package="keras_msda")
+class RandomMixLayer(MixLayer):
+    """Chooses one of several mixing methods at random, by weight.
+
+    The layers given provide lambda's law and the mask. Every shared argument is this
+    layer's own, `per` too: "batch" draws one method, one lambda and one mask for the
+    whole batch ("stochastic Mixup & CutMix"), "sample" draws all three for each sample.
+
+    Args:
+        layers: Mixing layers, one at least, with shared arguments left at their
+            defaults or equal to this layer's.
+        weights: Chances of the layers, up to a common factor; None for equal ones.
+        per: What shares one draw of method, lambda and mask: "batch", "pair" or
+            "sample".
+        **kwargs: Shared arguments, see `MixLayer`, but for `alpha`.
+
+    Raises:
+        ValueError: If a layer has a shared argument of its own.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> methods = [msda.MixUpLayer(alpha=0.8), msda.CutMixLayer()]
+        >>> layer = msda.RandomMixLayer(methods, num_classes=3, seed=1)
+        >>> images, labels = layer(np.zeros((4, 8, 8, 3)), np.array([0, 1, 2, 0]))
+        >>> print(images.shape, labels.shape)
+        (4, 8, 8, 3) (4, 3)
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation: A Loss
+        Function Perspective, 2022, for "stochastic Mixup & CutMix".
+    """
+
+    def __init__(
+        self,
+        layers: list[MixLayer],
+        weights: list[float] | None = None,
+        per: str = "batch",
+        **kwargs: Any,
+    ) -> None:
+        owner = type(self).__name__
+        _checks.check_members(owner, layers, weights, MixLayer)
+        _checks.check_no_alpha(owner, kwargs)
+        self._symmetric = all(layer._symmetric for layer in layers)
+        super().__init__(per=per, **kwargs)
+        defaults = MixUpLayer()
+        settings = {name: (getattr(self, name), getattr(defaults, name)) for name in SHARED}
+        for layer in layers:
+            _checks.check_member(owner, layer, settings)
+            # lambda's law depends on it: a loss on own labels weighs lambda by itself.
+            layer.targets = self.targets
+        self.layers = list(layers)
+        self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)
+
+    def _sample_shape(
+        self, units: Any, size: Any, *, seed: Any, lam: Any
+    ) -> tuple[Tensor, list[Any]]:
+        ops = _backend.of(units, seed)
+        choice_seed, *seeds = ops.seeds(seed, len(self.layers) + 1)
+        total = sum(self.weights_of_layers)
+        uniform = sampling.sample_uniform([units], seed=choice_seed)
+        choice = ops.zeros([units], "int32")
+        for bound in itertools.accumulate(self.weights_of_layers[:-1]):
+            choice = choice + ops.cast(uniform >= bound / total, "int32")
+        return choice, [
+            layer._sample_shape(units, size, seed=own, lam=lam)
+            for layer, own in zip(self.layers, seeds, strict=True)
+        ]
+
+    def _weight(self, shape: tuple[Tensor, list[Any]], size: Any) -> Tensor:
+        choice, shapes = shape
+        members = zip(self.layers, shapes, strict=True)
+        return self._chosen(choice, [layer._weight(s, size) for layer, s in members])
+
+    def _mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _mask.Mask:
+        choice, shapes = shape
+        ops = _backend.of(choice)
+
+        def draw(layer: MixLayer, own: Any) -> Any:
+            return lambda: _mask.full(layer._mask(own, size), size)
+
+        members = [draw(layer, s) for layer, s in zip(self.layers, shapes, strict=True)]
+        if self.per == "batch":  # One mask: the others need not be made.
+            values = ops.switch(choice[0], members)
+        else:
+            values = self._chosen(choice, [member() for member in members])
+        zeros = ops.zeros(ops.shape(choice), "float32")
+        return _mask.Mask(zeros, zeros + 1.0, (values,))
+
+    def _chosen(self, choice: Tensor, values: list[Tensor]) -> Tensor:
+        """Returns the value of each draw's own method."""
+        ops = _backend.of(choice)
+        chosen = values[0]
+        for number, value in enumerate(values[1:], start=1):
+            own = _mask.per_draw(choice == number, len(value.shape) - 1)
+            chosen = ops.where(own, value, chosen)
+        return chosen
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        config = super().get_config()
+        config.pop("alpha")
+        return config | {
+            "layers": [keras.saving.serialize_keras_object(x) for x in self.layers],
+            "weights": self.weights_of_layers,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> MixLayer:
+        """Makes the layer and its members again; draws start from the seed."""
+        members = [keras.saving.deserialize_keras_object(x) for x in config["layers"]]
+        return super().from_config(config | {"layers": members})

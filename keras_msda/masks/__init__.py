@@ -1,0 +1,20 @@
+"""Masks as pure functions of given lambda and noise, batched, in any rank.
+
+Nothing here is random: lambda, centres and noise are arguments. Sizes have one to three
+axes of any length.
+"""
+
+from keras_msda.masks.box import box_mask, floor_box_mask
+from keras_msda.masks.constant import constant_mask
+from keras_msda.masks.fourier import fourier_field, fourier_mask, kept_frequencies
+from keras_msda.masks.gaussian import gaussian_mask
+
+__all__ = [
+    "box_mask",
+    "constant_mask",
+    "floor_box_mask",
+    "fourier_field",
+    "fourier_mask",
+    "gaussian_mask",
+    "kept_frequencies",
+]

@@ -1,0 +1,82 @@
+"""The form that every mask has, and what can be done with it without making it dense.
+
+M = offset + scale * (product of factors), with an offset and a scale for each draw.
+Boxes and Gaussian bumps factor into one vector an axis, a constant has no factor, and a
+Fourier mask is one factor of the full size. Nothing here is random.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from keras_msda import _backend
+
+Tensor = Any
+
+
+class Mask(NamedTuple):
+    """A mask for each of some draws: the share of the first image at each pixel.
+
+    Attributes:
+        offset: float32 `(draws,)`.
+        scale: float32 `(draws,)`.
+        factors: float32 tensors with as many axes as `(draws, *size)` and length 1
+            where a factor does not change.
+    """
+
+    offset: Tensor
+    scale: Tensor
+    factors: tuple[Tensor, ...]
+
+
+def along(profile: Tensor, axis: int, rank: int) -> Tensor:
+    """Returns values `(draws, length)` of one spatial axis as a factor."""
+    ops = _backend.of(profile)
+    draws, length = ops.shape(profile)
+    shape = [draws] + [1] * rank
+    shape[axis + 1] = length
+    return ops.reshape(profile, shape)
+
+
+def per_draw(values: Tensor, rank: int) -> Tensor:
+    """Returns `(draws, ...)` with `rank` axes of length 1 behind."""
+    ops = _backend.of(values)
+    return ops.reshape(values, [*ops.shape(values), *[1] * rank])
+
+
+def dense(mask: Mask, rank: int) -> Tensor:
+    """Returns the mask at every pixel; axes along which it is constant have length 1."""
+    product = per_draw(mask.scale, rank)
+    for factor in mask.factors:
+        product = product * factor
+    return per_draw(mask.offset, rank) + product
+
+
+def full(mask: Mask, size: Sequence[Any]) -> Tensor:
+    """Returns the mask at every pixel, shape `(draws, *size)`."""
+    values = dense(mask, len(size))
+    ops = _backend.of(values)
+    return ops.broadcast_to(values, [*ops.shape(mask.offset), *size])
+
+
+def spread(mask: Mask, unit: Tensor | None, shared: bool) -> Mask:
+    """Returns the masks of samples, given the number of the draw that each takes.
+
+    Factors of a draw that the whole batch shares stay single: they broadcast.
+    """
+    if unit is None:
+        return mask
+    ops = _backend.of(unit)
+    factors = mask.factors
+    if not shared:
+        factors = tuple(ops.take(factor, unit) for factor in factors)
+    return Mask(ops.take(mask.offset, unit), ops.take(mask.scale, unit), factors)
+
+
+def keep_own(mask: Mask, mixed: Tensor) -> Mask:
+    """Returns the masks with 1 everywhere for the samples that are not mixed."""
+    ops = _backend.of(mixed)
+    return Mask(
+        ops.where(mixed, mask.offset, 1.0),
+        ops.where(mixed, mask.scale, 0.0),
+        mask.factors,
+    )

@@ -1,0 +1,273 @@
+"""Boxes: the mask of CutMix, and on a floor the mask of HMix.
+
+The box shows the partner. Its sides are found by comparing products, never by a root
+alone, so that they are the same integers in eager, graph and XLA.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from keras_msda import _backend, _checks
+from keras_msda.masks import _mask
+
+Tensor = Any
+
+# Half the spacing of float32 just below 1, rounded up: what rounding may have taken from
+# a share computed as 1 - lambda. Without it lambda = 1 - (k / L)^n gives side k - 1 in
+# a quarter of all cases.
+_SHARE_SLACK = 2.0**-23
+
+
+class Extent(NamedTuple):
+    """The pixels of a box: `length` of them from `start`, along each axis.
+
+    Attributes:
+        start: int32 `(draws, rank)`; on a torus it may lie outside and wraps.
+        length: int32 `(draws, rank)`, from 0 to the axis's length.
+    """
+
+    start: Tensor
+    length: Tensor
+
+
+def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
+    """Returns the sides of boxes that cover a share of the image.
+
+    The largest integers with `(side - rounding)^rank <= length^rank * share`, which is
+    `floor(length * share^(1 / rank) + rounding)`. With rounding uniform in [0, 1) the
+    expected area is the share exactly.
+
+    Args:
+        share: float32 `(draws,)` in [0, 1].
+        size: Spatial lengths.
+        rounding: float32 in [0, 1), a number or `(draws, rank)`.
+
+    Returns:
+        int32 `(draws, rank)`.
+    """
+    ops = _backend.of(share)
+    rank = len(size)
+    lengths = ops.cast(ops.stack(size), "float32")
+    share = ops.where(share > 0, share + _SHARE_SLACK, share)[:, None]
+
+    def power(x: Tensor) -> Tensor:
+        return ops.prod(ops.stack([x] * rank), 0)
+
+    bound = power(lengths) * share
+
+    def fits(side: Tensor) -> Tensor:
+        return power(ops.maximum(side - rounding, 0.0)) <= bound
+
+    # The root is right to one pixel; the comparisons decide.
+    root = ops.exp(ops.log(ops.maximum(share, 1e-30)) / rank)
+    guess = ops.cast(ops.truncate(lengths * root + rounding), "float32")
+    side = ops.where(fits(guess), guess, guess - 1.0)
+    side = ops.where(fits(side + 1.0), side + 1.0, side)
+    side = ops.minimum(ops.maximum(side, 0.0), lengths)
+    return ops.truncate(ops.where(share > 0, side, 0.0))
+
+
+def ranged_sides(
+    noise: Tensor, size: Sequence[Any], ratio_range: tuple[float, float]
+) -> Tensor:
+    """Returns integer sides, uniform on floor(low L) ... floor(high L) on each axis.
+
+    Args:
+        noise: float32 `(draws, rank)` in [0, 1).
+        size: Spatial lengths L.
+        ratio_range: The pair (low, high), in [0, 1].
+
+    Returns:
+        int32 `(draws, rank)`.
+    """
+    ops = _backend.of(noise)
+    lengths = ops.cast(ops.stack(size), "float32")
+    # Some ratios, such as 0.7, are below their decimal in float32.
+    low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
+    return low + ops.truncate(noise * ops.cast(high - low + 1, "float32"))
+
+
+def box_center(
+    position: Tensor, side: Tensor | None, size: Sequence[Any], border: str
+) -> Tensor:
+    """Turns uniform positions in [0, 1) into the centre pixels of boxes.
+
+    Uniform over the image for "clip" and "wrap"; for "inside" uniform over the places
+    at which the box lies inside.
+
+    Args:
+        position: float32 `(draws, rank)` in [0, 1).
+        side: int32 `(draws, rank)`; read for "inside" alone.
+        size: Spatial lengths.
+        border: "clip", "wrap" or "inside".
+
+    Returns:
+        int32 `(draws, rank)`.
+    """
+    ops = _backend.of(position)
+    lengths = ops.stack(size)
+    if border != "inside":
+        return ops.truncate(position * ops.cast(lengths, "float32"))
+    places = ops.cast(lengths - side + 1, "float32")
+    return ops.truncate(position * places) + side // 2
+
+
+def box_extent(
+    side: Tensor, center: Tensor, size: Sequence[Any], border: str
+) -> Extent:
+    """Returns the pixels that boxes cover.
+
+    Args:
+        side: int32 `(draws, rank)`.
+        center: int32 `(draws, rank)`, in pixels.
+        size: Spatial lengths.
+        border: "clip" (sides made even, then cut at the border, as published), "wrap"
+            (on a torus) or "inside" (moved inside).
+    """
+    ops = _backend.of(side)
+    lengths = ops.stack(size)
+    if border == "clip":
+        start = ops.maximum(center - side // 2, 0)
+        stop = ops.minimum(center + side // 2, lengths)
+        return Extent(start, stop - start)
+    start = center - side // 2
+    if border == "inside":
+        start = ops.minimum(ops.maximum(start, 0), lengths - side)
+    return Extent(start, side)
+
+
+def covered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
+    """Returns the share of the pixels that boxes cover, float32 `(draws,)`."""
+    ops = _backend.of(extent.length)
+    lengths = ops.cast(ops.stack(size), "float32")
+    return ops.prod(ops.cast(extent.length, "float32"), 1) / ops.prod(lengths)
+
+
+def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
+    """Returns the level outside the box at which the mask's mean is lambda.
+
+    It is `lam / (1 - covered share)`, in [0, 1], and 0 where the box covers all.
+    """
+    ops = _backend.of(lam)
+    rest = 1.0 - covered_share(extent, size)
+    level = lam / ops.where(rest > 0, rest, 1.0)
+    return ops.where(rest > 0, ops.minimum(level, 1.0), 0.0)
+
+
+def box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _mask.Mask:
+    """Returns the masks that are 0 in a box and `level` outside, `(draws,)`."""
+    ops = _backend.of(extent.start)
+    factors = []
+    for axis, length in enumerate(size):
+        start = extent.start[:, axis, None]
+        inside = (ops.arange(length) - start) % length < extent.length[:, axis, None]
+        factors.append(_mask.along(ops.cast(inside, "float32"), axis, len(size)))
+    return _mask.Mask(level, -level, tuple(factors))
+
+
+def box_mask(
+    lam: Any,
+    center: Any,
+    size: Sequence[int],
+    border: str = "clip",
+    rounding: Any = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Returns the mask of CutMix: 0 in a box that covers 1 - lambda, 1 elsewhere.
+
+    A centre c covers c - side // 2 ... c - side // 2 + side - 1 along each axis.
+
+    Args:
+        lam: Shares of the first image, shape `(draws,)`, in [0, 1].
+        center: Integer centre pixels, shape `(draws, rank)`.
+        size: Spatial lengths of the images, one to three.
+        border: "clip" makes sides even and cuts the box at the border, which is the
+            published code; "wrap" continues it at the other side; "inside" moves it
+            inside.
+        rounding: Added to the sides before they are rounded down, in [0, 1), a number
+            or `(draws, rank)`. Uniform draws make the expected area exact.
+
+    Returns:
+        The mask, float32 `(draws, *size)` of zeros and ones, and its mean, float32
+        `(draws,)`.
+
+    Raises:
+        ValueError: If the size or the border is not one of those.
+
+    Example:
+        >>> from keras_msda import masks
+        >>> mask, weight = masks.box_mask([0.75], [[1, 1]], (4, 4))
+        >>> print(mask.numpy()[0])
+        [[0. 0. 1. 1.]
+         [0. 0. 1. 1.]
+         [1. 1. 1. 1.]
+         [1. 1. 1. 1.]]
+        >>> print(weight.numpy())
+        [0.75]
+
+    References:
+        Yun, Han, Oh, Chun, Choe and Yoo, CutMix, 2019, equation 2.
+    """
+    _checks.check_size("box_mask", size)
+    _checks.check_choice("box_mask", "border", border, _checks.BORDERS)
+    ops = _backend.of(lam, center, rounding)
+    lam = ops.convert(lam, "float32")
+    side = box_sides(1.0 - lam, size, ops.convert(rounding, "float32"))
+    extent = box_extent(side, ops.convert(center, "int32"), size, border)
+    level = ops.ones(ops.shape(lam), "float32")
+    weight = 1.0 - covered_share(extent, size)
+    return _mask.full(box(level, extent, size), size), weight
+
+
+def floor_box_mask(
+    lam: Any,
+    center: Any,
+    size: Sequence[int],
+    box_ratio: float = 0.5,
+    border: str = "clip",
+) -> tuple[Tensor, Tensor]:
+    """Returns the mask of HMix: 0 in a box, one level elsewhere, with mean lambda.
+
+    The box has the share `box_ratio * (1 - lam)`, sides rounded down; the level is
+    `lam / (1 - covered share)`, so that the mean is lambda also where the box is cut.
+    A ratio of 0 is MixUp.
+
+    Args:
+        lam: Shares of the first image, shape `(draws,)`, in [0, 1].
+        center: Integer centre pixels, shape `(draws, rank)`.
+        size: Spatial lengths of the images, one to three.
+        box_ratio: Part of the partner's share that the box holds, in [0, 1].
+        border: "clip", "wrap" or "inside", as in `box_mask`.
+
+    Returns:
+        The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
+
+    Raises:
+        ValueError: If the size, the ratio or the border is not one of those.
+
+    Example:
+        >>> from keras_msda import masks
+        >>> mask, weight = masks.floor_box_mask([0.5], [[2]], (8,), box_ratio=0.5)
+        >>> print(mask.numpy()[0].round(3), weight.numpy())
+        [0.667 0.    0.    0.667 0.667 0.667 0.667 0.667] [0.5]
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation, 2022,
+        section 4 (HMix).
+    """
+    _checks.check_size("floor_box_mask", size)
+    _checks.check_choice("floor_box_mask", "border", border, _checks.BORDERS)
+    remedy = "0.0 is MixUp, 1.0 is CutMix."
+    _checks.check_share("floor_box_mask", "box_ratio", box_ratio, remedy)
+    ops = _backend.of(lam, center)
+    lam = ops.convert(lam, "float32")
+    side = box_sides(box_ratio * (1.0 - lam), size, 0.0)
+    extent = box_extent(side, ops.convert(center, "int32"), size, border)
+    level = floor_level(lam, extent, size)
+    weight = floor_box_weight(lam, extent, size)
+    return _mask.full(box(level, extent, size), size), weight
+
+
+def floor_box_weight(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
+    """Returns the mean of the mask of HMix, float32 `(draws,)`: lambda, but for ulps."""
+    level = floor_level(lam, extent, size)
+    return level * (1.0 - covered_share(extent, size))

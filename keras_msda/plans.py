@@ -1,0 +1,207 @@
+"""A plan, who is mixed with whom and how, and what applies it.
+
+There is one function that mixes, one that selects partners and one that turns sample
+weights into label weights; images, labels and losses all go through them.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_msda import _backend, _checks
+from keras_msda.masks import _mask
+
+Tensor = Any
+
+
+class MixPlan(NamedTuple):
+    """What is done to a batch.
+
+    A sample that is not mixed has itself as partner, mask 1 and weight 1.
+
+    Attributes:
+        partner: int32 `(batch,)`, index of the second sample.
+        mask: float32 `(batch, *size)`, share of the first image at each pixel, in
+            [0, 1].
+        weight: float32 `(batch,)`, share of the first label, the mean of the mask.
+    """
+
+    partner: Tensor
+    mask: Any
+    weight: Tensor
+
+
+def take_partner(x: Tensor, partner: Tensor) -> Tensor:
+    """Returns what belongs to each sample's partner."""
+    return _backend.of(x).take(x, partner)
+
+
+def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
+    """Returns `share * own + (1 - share) * other`, exact where the share is 0 or 1.
+
+    There it selects, so that a NaN in the image that is not shown does not come
+    through.
+
+    Args:
+        own: First values.
+        other: Second values, of the same shape.
+        share: float32 in [0, 1], broadcastable to them.
+        dtype: Type of the result. The sum is computed in float32, or in float64 where
+            that is asked for; integers are rounded half to even.
+    """
+    ops = _backend.of(own)
+    wide = "float64" if dtype == "float64" else "float32"
+    own, other, share = (ops.cast(x, wide) for x in (own, other, share))
+    mixed = share * own + (1.0 - share) * other
+    mixed = ops.where(share == 1.0, own, ops.where(share == 0.0, other, mixed))
+    return ops.cast(mixed, dtype)
+
+
+def mix_images(
+    images: Any,
+    plan: MixPlan,
+    data_format: str | None = None,
+    *,
+    dtype: str | None = None,
+) -> Tensor:
+    """Mixes a batch of images as a plan says.
+
+    Args:
+        images: Shape `(batch, *size, channels)`, or channels first; one to three
+            spatial axes; any real dtype. A NaN reaches only pixels that take from it.
+        plan: From `layer.sample`, for this batch and size.
+        data_format: "channels_last", "channels_first" or None for Keras's setting.
+        dtype: Type of the result; None keeps the images' own.
+
+    Returns:
+        Mixed images, of the images' shape.
+
+    Raises:
+        ValueError: If the rank, the size or the batch does not fit.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> images = np.stack([np.zeros((2, 2, 1)), np.ones((2, 2, 1))])
+        >>> plan = msda.MixUpLayer(pairing="roll").sample(2, (2, 2), seed=(1, 2), lam=0.75)
+        >>> print(msda.mix_images(images, plan)[:, 0, 0, 0].numpy())
+        [0.25 0.75]
+    """
+    ops = _backend.of(images, plan.partner)
+    images = ops.convert(images)
+    data_format = _checks.check_data_format("mix_images", data_format)
+    _checks.check_rank("mix_images", images.shape)
+    rank = len(images.shape) - 2
+    if isinstance(plan.mask, _mask.Mask):
+        mask = _mask.dense(plan.mask, rank)
+    else:
+        mask = ops.convert(plan.mask, "float32")
+        _checks.check_plan("mix_images", images.shape, mask.shape, data_format)
+    mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
+    other = take_partner(images, ops.convert(plan.partner))
+    dtype = dtype or keras.backend.standardize_dtype(images.dtype)
+    return blend(images, other, mask, dtype)
+
+
+def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tensor:
+    """Mixes soft labels or other real targets as a plan says.
+
+    Args:
+        labels: Floats, shape `(batch, ...)`. Class ids have no mean: encode them first.
+        plan: From `layer.sample`, for this batch.
+        owner: Name that an error starts with.
+
+    Returns:
+        `weight * label + (1 - weight) * partner's label`, float32 (float64 is kept).
+
+    Raises:
+        ValueError: If the labels are integers or their batch is not the plan's.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> plan = msda.MixUpLayer(pairing="roll").sample(2, (4,), seed=(1, 2), lam=0.75)
+        >>> print(msda.mix_labels(np.eye(2, dtype="float32"), plan).numpy())
+        [[0.75 0.25]
+         [0.25 0.75]]
+    """
+    ops = _backend.of(labels, plan.partner)
+    labels = ops.convert(labels)
+    _checks.check_soft(owner, labels.dtype)
+    _checks.check_batch(owner, "labels", labels.shape, plan.partner.shape)
+    dtype = "float64" if labels.dtype == "float64" else "float32"
+    weight = _mask.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)
+    other = take_partner(labels, ops.convert(plan.partner))
+    return blend(labels, other, weight, dtype)
+
+
+def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
+    """Returns class ids as soft labels, float32 `(batch, num_classes)`.
+
+    Args:
+        labels: Integers, shape `(batch,)` or `(batch, 1)`. An id outside
+            [0, num_classes) gives a row of NaN.
+        num_classes: Number of classes.
+        label_smoothing: Share s that is spread evenly: the own class gets
+            `1 - s + s / num_classes`, any other `s / num_classes`.
+    """
+    ops = _backend.of(labels)
+    ids = ops.reshape(labels, [-1])
+    encoded = ops.one_hot(ids, num_classes)
+    encoded = encoded * (1 - label_smoothing) + label_smoothing / num_classes
+    known = (ids >= 0) & (ids < num_classes)
+    return ops.where(known[:, None], encoded, float("nan"))
+
+
+def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, Tensor]:
+    """Returns the plan and the sample weights that a weighted, mixed batch has.
+
+    The loss to reach is `w_i weight l_i + w_j (1 - weight) l_j`. Written as
+    `s (u l_i + (1 - u) l_j)` it has the sample weight
+    `s = w_i weight + w_j (1 - weight)` and the label weight `u = w_i weight / s`.
+
+    Args:
+        sample_weight: Shape `(batch,)`, or `(batch, 1)`.
+        plan: The plan of the batch.
+
+    Returns:
+        The plan with the label weights u, and s in the shape of `sample_weight`.
+    """
+    ops = _backend.of(sample_weight)
+    given = ops.convert(sample_weight, "float32")
+    own = ops.reshape(given, [-1])
+    first = own * plan.weight
+    total = first + take_partner(own, plan.partner) * (1.0 - plan.weight)
+    usable = (total != 0) & (plan.weight < 1.0)
+    weight = ops.where(usable, first / ops.where(usable, total, 1.0), plan.weight)
+    return plan._replace(weight=weight), ops.reshape(total, ops.shape(given))
+
+
+def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
+    """Packs own label, partner's label and weight into one tensor for `MixedLoss`.
+
+    Args:
+        labels: Class ids `(batch,)` or `(batch, 1)`, below 2^24, which float32 holds
+            exactly, or soft labels `(batch, classes)`.
+        plan: The plan of the batch.
+
+    Returns:
+        float32, `(batch, 3)` for ids and `(batch, 2 * classes + 1)` for soft labels.
+    """
+    ops = _backend.of(labels)
+    own = ops.cast(labels, "float32")
+    if len(own.shape) == 1:
+        own = own[:, None]
+    return ops.concat([own, take_partner(own, plan.partner), plan.weight[:, None]], 1)
+
+
+def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns own labels, partners' labels, both `(batch, classes)`, and weights."""
+    width = (packed.shape[-1] - 1) // 2
+    return packed[:, :width], packed[:, width:-1], packed[:, -1]
+
+
+def unmixed(batch: Any, like: Tensor) -> MixPlan:
+    """Returns the plan that leaves a batch as it is, in the library of a tensor."""
+    ops = _backend.of(like)
+    ones = ops.ones([batch], "float32")
+    mask = _mask.Mask(ones, ops.zeros([batch], "float32"), ())
+    return MixPlan(ops.arange(batch), mask, ones)

@@ -1,0 +1,279 @@
+"""Thresholded random fields against loops and the laws they must obey."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import (
+    assert_allclose,
+    assert_array_equal,
+    assert_array_less,
+    assert_equal,
+)
+
+from keras_msda import masks
+from tests import oracles
+from tests.masks import cases
+
+sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
+softness = pytest.mark.parametrize("max_soft", [0.0, 0.1, 0.25, 0.5])
+
+
+def fourier(lam, field, max_soft=0.0, rounding=0.0):
+    parts = masks.fourier_mask(lam, field, max_soft=max_soft, rounding=rounding)
+    return np.asarray(parts[0]), np.asarray(parts[1])
+
+
+def smooth(shape, rng):
+    return rng.normal(size=shape)
+
+
+def constant(shape, rng):
+    return np.full(shape, rng.normal())
+
+
+def tied(shape, rng):
+    return rng.integers(-2, 3, shape) / 4
+
+
+def negative(shape, rng):
+    return -np.exp(rng.normal(size=shape))
+
+
+def signed_zeros(shape, rng):
+    return rng.choice([-1e-30, -0.0, 0.0, 1e-30], shape)
+
+
+kinds = pytest.mark.parametrize(
+    "kind", [smooth, constant, tied, negative, signed_zeros]
+)
+
+
+def fields(size, kind=smooth, seed=0):
+    """Returns lam, a float32 field and rounding noise, its ends included."""
+    lam = np.concatenate([cases.shares(), cases.lattice_shares(size)])
+    rng = np.random.default_rng(seed)
+    rounding = rng.random(len(lam), np.float32)
+    rounding[::3] = rng.choice([0, cases.JUST_UNDER_ONE], rounding[::3].shape)
+    field = kind((len(lam), *size), rng)
+    return lam, field.astype(np.float32), rounding
+
+
+def counts(lam, n, rounding):
+    pairs = zip(lam, rounding, strict=True)
+    return np.array([oracles.top_count(value, n, noise) for value, noise in pairs])
+
+
+def sums(mask):
+    return mask.astype(np.float64).reshape(len(mask), -1).sum(axis=1)
+
+
+def published_shape(size):
+    """Returns the shape of a batch of five samples of the published code's noise."""
+    return (5, 2, *(len(axis) for axis in oracles.official_axes(size)), 2)
+
+
+def block_shape(size, batch, kept=None):
+    """Returns the noise shape of the frequencies up to kept[a], or of all of them."""
+    kept = kept or [length // 2 for length in size]
+    pairs = zip(size, kept, strict=True)
+    rows = [length if k >= length // 2 else 2 * k + 1 for length, k in pairs]
+    return (batch, *rows[:-1], min(kept[-1], size[-1] // 2) + 1, 2)
+
+
+def assert_fields_agree(found, expected):
+    scale = np.abs(expected).max()
+    # float32 powers and sums, relative to the highest pixel.
+    assert_allclose(np.asarray(found) / scale, expected / scale, rtol=0, atol=1e-5)
+
+
+@sizes
+@kinds
+def test_top_pixels_are_those_of_the_loop(size, kind):
+    lam, field, rounding = fields(size, kind)
+    expected, _ = oracles.fourier_mask(lam, field, 0.0, rounding)
+    assert_array_equal(fourier(lam, field, 0.0, rounding)[0], expected)
+
+
+@sizes
+def test_one_number_of_noise_serves_every_sample(size):
+    lam, field, _ = fields(size)
+    expected, _ = oracles.fourier_mask(lam, field, 0.0, 0.5)
+    assert_array_equal(fourier(lam, field, 0.0, 0.5)[0], expected)
+
+
+@sizes
+@kinds
+@softness
+def test_soft_band_is_that_of_the_loop(size, kind, max_soft):
+    lam, field, rounding = fields(size, kind, seed=1)
+    expected, _ = oracles.fourier_mask(lam, field, max_soft, rounding)
+    # A float32 ramp.
+    found, _ = fourier(lam, field, max_soft, rounding)
+    assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@sizes
+@kinds
+def test_count_of_ones_is_exact(size, kind):
+    lam, field, rounding = fields(size, kind, seed=2)
+    expected = counts(lam, math.prod(size), rounding)
+    assert_array_equal(sums(fourier(lam, field, 0.0, rounding)[0]), expected)
+
+
+def test_noise_decides_the_count_to_the_last_bit():
+    size = (224, 224)
+    n = math.prod(size)
+    lam = np.random.default_rng(4).uniform(0.05, 0.95, 16).astype(np.float32)
+    # In multiples of 2**-23, as noise is drawn: the last that adds no pixel, and the
+    # first that does.
+    missing = 1 - np.mod(lam.astype(np.float64) * n, 1)
+    last = (np.ceil(missing * 2**23) - 1) / 2**23
+    rounding = np.concatenate([last, last + 2.0**-23]).astype(np.float32)
+    rounding = np.minimum(rounding, cases.JUST_UNDER_ONE)
+    lam = np.tile(lam, 2)
+    field = np.random.default_rng(5).normal(size=(len(lam), *size)).astype(np.float32)
+    found = sums(fourier(lam, field, 0.0, rounding)[0])
+    assert_array_equal(found, counts(lam, n, rounding))
+
+
+@sizes
+def test_share_of_one_keeps_every_pixel_whatever_the_noise(size):
+    field = fields(size, tied)[1]
+    lam = np.ones(len(field), np.float32)
+    mask, _ = fourier(lam, field, 0.0, float(cases.JUST_UNDER_ONE))
+    assert_array_equal(mask, np.ones(field.shape))
+
+
+@sizes
+def test_share_of_zero_keeps_none_whatever_the_noise(size):
+    field = fields(size, tied)[1]
+    lam = np.zeros(len(field), np.float32)
+    mask, _ = fourier(lam, field, 0.0, float(cases.JUST_UNDER_ONE))
+    assert_array_equal(mask, np.zeros(field.shape))
+
+
+@sizes
+@pytest.mark.parametrize("value", [-3.5, 0.0, 2.25])
+def test_level_field_fills_from_the_first_pixel(size, value):
+    n = math.prod(size)
+    lam = ((np.arange(n) + 0.5) / n).astype(np.float32)
+    mask, _ = fourier(lam, np.full((n, *size), value, np.float32))
+    expected = np.tri(n, n, -1).reshape(n, *size)
+    assert_array_equal(mask, expected)
+
+
+@sizes
+def test_zeros_of_both_signs_tie(size):
+    lam, field, rounding = fields(size, signed_zeros)
+    plain = np.where(field == 0, np.float32(0), field)
+    expected, _ = fourier(lam, plain, 0.0, rounding)
+    assert_array_equal(fourier(lam, field, 0.0, rounding)[0], expected)
+
+
+def test_fields_that_differ_in_the_last_bit_are_told_apart():
+    n = 64
+    field = np.full(n, 1.5, np.float32)
+    field[::2] = np.nextafter(field[::2], np.float32(2))
+    mask, _ = fourier(np.array([0.5], np.float32), field.reshape(1, 8, 8))
+    assert_array_equal(mask.ravel(), np.tile([1, 0], n // 2))
+
+
+@sizes
+@softness
+def test_weight_is_the_count_over_the_pixels(size, max_soft):
+    lam, field, rounding = fields(size, seed=6)
+    n = math.prod(size)
+    _, weight = fourier(lam, field, max_soft, rounding)
+    # One float32 division.
+    assert_allclose(weight, counts(lam, n, rounding) / n, rtol=0, atol=1e-7)
+
+
+@sizes
+@softness
+def test_soft_mask_sums_to_the_count(size, max_soft):
+    lam, field, rounding = fields(size, seed=7)
+    n = math.prod(size)
+    mask, _ = fourier(lam, field, max_soft, rounding)
+    # Each step of the ramp is off by a float32 rounding, 2**-24 at most a few times.
+    assert_allclose(sums(mask), counts(lam, n, rounding), rtol=0, atol=n * 1e-7)
+
+
+@sizes
+@softness
+def test_soft_mask_stays_between_zero_and_one(size, max_soft):
+    lam, field, rounding = fields(size, seed=8)
+    mask, _ = fourier(lam, field, max_soft, rounding)
+    assert_array_equal(mask, np.clip(mask, 0, 1))
+
+
+@sizes
+def test_mask_and_weight_are_float32(size):
+    lam, field, rounding = fields(size)
+    mask, weight = fourier(lam, field, 0.25, rounding)
+    assert_equal([mask.dtype, weight.dtype], [np.float32, np.float32])
+
+
+@sizes
+@pytest.mark.parametrize("decay_power", [3.0, 1.5])
+def test_field_of_all_frequencies_is_the_sum_of_waves(size, decay_power):
+    noise = np.random.default_rng(9).normal(size=block_shape(size, 3))
+    noise = noise.astype(np.float32)
+    found = masks.fourier_field(noise, size, decay_power=decay_power)
+    assert_fields_agree(found, oracles.fourier_field(noise, size, decay_power))
+
+
+@sizes
+@pytest.mark.parametrize("kept", [0, 1, 2, 3])
+def test_field_of_low_frequencies_is_the_sum_of_waves(size, kept):
+    shape = block_shape(size, 3, [min(kept, length // 2) for length in size])
+    noise = np.random.default_rng(10).normal(size=shape).astype(np.float32)
+    found = masks.fourier_field(noise, size)
+    assert_fields_agree(found, oracles.fourier_field(noise, size, 3.0))
+
+
+@sizes
+def test_every_pixel_of_a_field_has_the_same_variance(size):
+    shape = block_shape(size, 1)[1:]
+    unit = np.eye(math.prod(shape), dtype=np.float32).reshape(-1, *shape)
+    waves = np.asarray(masks.fourier_field(unit, size)).astype(np.float64)
+    variance = (waves**2).sum(axis=0) / (waves**2).sum(axis=0).mean()
+    # The field is linear in the noise, so only float32 sums stand between the pixels.
+    assert_allclose(variance, np.ones(size), rtol=0, atol=1e-5)
+
+
+@sizes
+@pytest.mark.parametrize("decay_power", [3.0, 1.5])
+def test_published_field_keeps_the_published_indexing(size, decay_power):
+    noise = np.random.default_rng(11).normal(size=published_shape(size))
+    noise = noise.astype(np.float32)
+    found = masks.fourier_field(
+        noise, size, decay_power=decay_power, spectrum="official"
+    )
+    assert_fields_agree(found, oracles.official_field(noise, size, decay_power))
+
+
+@pytest.mark.parametrize("size", [*cases.SIZES, (1,), (2, 2), (6, 3)], ids=str)
+@pytest.mark.parametrize("spectrum", ["isotropic", "official"])
+def test_field_is_a_float32_image(size, spectrum):
+    shape = published_shape(size) if spectrum == "official" else block_shape(size, 5)
+    noise = np.random.default_rng(12).normal(size=shape).astype(np.float32)
+    field = np.asarray(masks.fourier_field(noise, size, spectrum=spectrum))
+    assert_equal((field.dtype, field.shape), (np.float32, (5, *size)))
+
+
+@pytest.mark.parametrize(
+    "size", [*cases.SIZES, (256,), (32, 32), (28, 96), (12, 20, 16)], ids=str
+)
+@pytest.mark.parametrize("decay_power", [3.0, 2.0, 1.5, 5.0])
+def test_kept_frequencies_carry_all_but_a_trace_of_the_variance(size, decay_power):
+    kept = masks.kept_frequencies(size, decay_power)
+    lost = oracles.discarded_variance(size, decay_power, kept)
+    # The promise, with room for another order of the same float64 sum.
+    assert_array_less(lost, 1e-4 * (1 + 1e-9))
+
+
+def test_default_spectrum_of_a_large_image_keeps_few_frequencies():
+    kept = masks.kept_frequencies((224, 224), 3.0)
+    # Seven suffice; a quarter of the 112 would be 28.
+    assert_array_less(kept, 28)
