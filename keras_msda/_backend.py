@@ -73,9 +73,7 @@ class TensorFlowOps:
         if None not in lengths:
             return tuple(lengths)
         traced = self._tf.shape(x)
-        return tuple(
-            traced[axis] if n is None else n for axis, n in enumerate(lengths)
-        )
+        return tuple(traced[axis] if n is None else n for axis, n in enumerate(lengths))
 
     def is_eager(self, x: Tensor) -> bool:
         """Tells whether the values can be looked at now."""
@@ -251,7 +249,7 @@ class TensorFlowOps:
     def seeds(self, seed: Any, count: int) -> list[Tensor]:
         """Returns independent seed pairs made from one."""
         bits = self.random_bits([count, 2], self.convert(seed, "int64"))
-        return self._tf.unstack(self._tf.bitcast(bits, self._tf.int32))
+        return list(self._tf.unstack(self._tf.bitcast(bits, self._tf.int32)))
 
     def next_seed(self, state: keras.Variable) -> Tensor:
         """Returns the next seed pair of a layer, another one in each replica.

@@ -226,10 +226,15 @@ def check_spectrum(owner: str, value: Any) -> Any:
     return check_choice(owner, "spectrum", value, ("isotropic", "official"))
 
 
+def is_image_rank(rank: int) -> bool:
+    """Tells batches of images with channels and one to three spatial axes."""
+    return 3 <= rank <= 5
+
+
 def check_rank(owner: str, shape: Any) -> None:
     """Checks for a batch of images with one to three spatial axes."""
     rank = shape.rank if hasattr(shape, "rank") else len(shape)
-    if rank is None or not 3 <= rank <= 5:
+    if rank is None or not is_image_rank(rank):
         remedy = "Flatten or expand the spatial axes to one, two or three."
         if rank is not None and rank < 3:
             remedy = "Batch first, as in `dataset.batch(128).map(layer)`."
@@ -447,7 +452,7 @@ def check_member(owner: str, member: Any, settings: dict[str, Any]) -> None:
 
 def check_members(owner: str, layers: Any, weights: Any, kind: type) -> None:
     """Checks the layers of a random choice and their weights."""
-    valid = isinstance(layers, (tuple, list)) and layers
+    valid = isinstance(layers, (tuple, list)) and len(layers) > 0
     if not valid or not all(isinstance(layer, kind) for layer in layers):
         fail(
             owner,

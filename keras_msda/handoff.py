@@ -60,31 +60,29 @@ class Targets(NamedTuple):
 
 
 def read_targets(
-    owner: str,
-    labels: Tensor,
-    outputs: Tensor,
-    sample_weight: Tensor | None,
-    *,
-    layer: Mixer | None,
-    ids: bool | None,
+    reader: Any, labels: Any, outputs: Any, sample_weight: Any, *, ids: bool | None
 ) -> Targets:
     """Finds out what each output is to be compared with.
 
     Args:
-        owner: Name that an error starts with.
+        reader: The loss or metric; its `layer` is the one inside the model, or None.
         labels: As the model is given them.
         outputs: As the model returns them, classes last.
         sample_weight: Shape `(batch,)` or `(batch, 1)`, or None.
-        layer: The layer inside the model, or None.
         ids: Whether labels are class ids; None to tell by the shape.
     """
+    owner, layer = type(reader).__name__, reader.layer
+    ops = _backend.of(labels, outputs)
+    labels, outputs = ops.convert(labels), ops.convert(outputs)
+    if sample_weight is not None:
+        sample_weight = ops.convert(sample_weight, "float32")
     if _is_packed(labels, outputs, ids):
         return Targets(*plans.unpack_labels(labels), sample_weight)
     if layer is None and (ids or tuple(labels.shape) != tuple(outputs.shape)):
         _checks.fail_unpacked(owner, labels.shape, outputs.shape)
     if layer is None or layer.targets == "own":
         return Targets(labels, None, None, sample_weight)
-    plan = layer.replay(_backend.of(labels).shape(labels)[0])
+    plan = layer.replay(ops.shape(labels)[0])
     if sample_weight is not None:
         _checks.check_sample_weight(owner, sample_weight.shape)
         plan, sample_weight = plans.mix_sample_weights(sample_weight, plan)

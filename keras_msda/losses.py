@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, handoff, plans
-from keras_msda.masks import _mask
+from keras_msda import _factored, handoff, plans
 
 Tensor = Any
 
@@ -25,8 +24,8 @@ class MixedLoss(keras.losses.Loss):
     `evaluate`, the loss is the plain one.
 
     Args:
-        loss: A Keras loss, its name, or a function of (labels, outputs) that returns one
-            value a sample. Class ids and soft labels are both fine.
+        loss: A Keras loss, its name, or a function of (labels, outputs) that returns
+            one value a sample. Class ids and soft labels are both fine.
         layer: The mixing layer inside the model; None for packed labels. Soft labels of
             the outputs' shape, which need no mixing, are taken as they are.
         reduction: As in Keras's losses; None for the given loss's own.
@@ -76,17 +75,8 @@ class MixedLoss(keras.losses.Loss):
             sample_weight: Shape `(batch,)` or `(batch, 1)`, of the unmixed samples for
                 a layer inside the model.
         """
-        ops = _backend.of(y_true, y_pred)
-        y_true, y_pred = ops.convert(y_true), ops.convert(y_pred)
-        if sample_weight is not None:
-            sample_weight = ops.convert(sample_weight, "float32")
         targets = handoff.read_targets(
-            type(self).__name__,
-            y_true,
-            y_pred,
-            sample_weight,
-            layer=self.layer,
-            ids=takes_ids(self.loss),
+            self, y_true, y_pred, sample_weight, ids=takes_ids(self.loss)
         )
         structure = {"own": targets.own}
         if targets.other is not None:
@@ -104,13 +94,16 @@ class MixedLoss(keras.losses.Loss):
         own = evaluate(y_true["own"], y_pred)
         if "other" not in y_true:
             return own
-        weight = _mask.per_draw(y_true["weight"], len(own.shape) - 1)
+        weight = _factored.per_draw(y_true["weight"], len(own.shape) - 1)
         other = evaluate(y_true["other"], y_pred)
-        return plans.blend(own, other, weight, keras.backend.standardize_dtype(own.dtype))
+        return plans.blend(
+            own, other, weight, keras.backend.standardize_dtype(own.dtype)
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""
-        return super().get_config() | {
+        config: dict[str, Any] = super().get_config()
+        return config | {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "layer": self.layer and self.layer.uid,
         }

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, handoff, plans
-from keras_msda.masks import _mask
+from keras_msda import _backend, _factored, handoff, plans
 
 Tensor = Any
 
@@ -60,30 +59,19 @@ class MixedAccuracy(keras.metrics.Mean):
             y_pred: Outputs of the model, `(batch, classes)`.
             sample_weight: Shape `(batch,)` or `(batch, 1)`.
         """
-        ops = _backend.of(y_true, y_pred)
-        y_true, y_pred = ops.convert(y_true), ops.convert(y_pred)
-        if sample_weight is not None:
-            sample_weight = ops.convert(sample_weight, "float32")
         targets = handoff.read_targets(
-            type(self).__name__,
-            y_true,
-            y_pred,
-            sample_weight,
-            layer=self.layer,
-            ids=self.ids,
+            self, y_true, y_pred, sample_weight, ids=self.ids
         )
         hits = _hits(targets.own, y_pred)
         if targets.other is not None:
-            weight = _mask.per_draw(targets.weight, len(hits.shape) - 1)
+            weight = _factored.per_draw(targets.weight, len(hits.shape) - 1)
             hits = plans.blend(hits, _hits(targets.other, y_pred), weight, "float32")
-        weights = targets.sample_weight
-        if weights is not None:
-            weights = ops.reshape(weights, [-1])
-        super().update_state(hits, weights)
+        super().update_state(hits, targets.sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""
-        return super().get_config() | {
+        config: dict[str, Any] = super().get_config()
+        return config | {
             "layer": self.layer and self.layer.uid,
             "ids": self.ids,
         }

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_msda import _backend, _checks
-from keras_msda.masks import _mask
+from keras_msda import _backend, _checks, _factored
 
 Tensor = Any
 
@@ -82,7 +81,8 @@ def mix_images(
     Example:
         >>> import numpy as np, keras_msda as msda
         >>> images = np.stack([np.zeros((2, 2, 1)), np.ones((2, 2, 1))])
-        >>> plan = msda.MixUpLayer(pairing="roll").sample(2, (2, 2), seed=(1, 2), lam=0.75)
+        >>> layer = msda.MixUpLayer(pairing="roll")
+        >>> plan = layer.sample(2, (2, 2), seed=(1, 2), lam=0.75)
         >>> print(msda.mix_images(images, plan)[:, 0, 0, 0].numpy())
         [0.25 0.75]
     """
@@ -91,8 +91,8 @@ def mix_images(
     data_format = _checks.check_data_format("mix_images", data_format)
     _checks.check_rank("mix_images", images.shape)
     rank = len(images.shape) - 2
-    if isinstance(plan.mask, _mask.Mask):
-        mask = _mask.dense(plan.mask, rank)
+    if isinstance(plan.mask, _factored.Mask):
+        mask = _factored.dense(plan.mask, rank)
     else:
         mask = ops.convert(plan.mask, "float32")
         _checks.check_plan("mix_images", images.shape, mask.shape, data_format)
@@ -118,7 +118,8 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
 
     Example:
         >>> import numpy as np, keras_msda as msda
-        >>> plan = msda.MixUpLayer(pairing="roll").sample(2, (4,), seed=(1, 2), lam=0.75)
+        >>> layer = msda.MixUpLayer(pairing="roll")
+        >>> plan = layer.sample(2, (4,), seed=(1, 2), lam=0.75)
         >>> print(msda.mix_labels(np.eye(2, dtype="float32"), plan).numpy())
         [[0.75 0.25]
          [0.25 0.75]]
@@ -128,7 +129,7 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
     _checks.check_soft(owner, labels.dtype)
     _checks.check_batch(owner, "labels", labels.shape, plan.partner.shape)
     dtype = "float64" if labels.dtype == "float64" else "float32"
-    weight = _mask.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)
+    weight = _factored.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)
     other = take_partner(labels, ops.convert(plan.partner))
     return blend(labels, other, weight, dtype)
 
@@ -203,5 +204,5 @@ def unmixed(batch: Any, like: Tensor) -> MixPlan:
     """Returns the plan that leaves a batch as it is, in the library of a tensor."""
     ops = _backend.of(like)
     ones = ops.ones([batch], "float32")
-    mask = _mask.Mask(ones, ops.zeros([batch], "float32"), ())
+    mask = _factored.Mask(ones, ops.zeros([batch], "float32"), ())
     return MixPlan(ops.arange(batch), mask, ones)

@@ -64,7 +64,8 @@ def _quantiles(a: float, b: float, entries: int) -> np.ndarray:
         from tensorflow_probability.substrates import numpy as tfp
 
     beta = tfp.distributions.Beta(np.float64(a), np.float64(b))
-    return np.asarray(beta.quantile(probabilities))
+    with np.errstate(all="ignore"):  # It evaluates the branches that it does not take.
+        return np.asarray(beta.quantile(probabilities))
 
 
 def sample_lam(table: Any, units: Any, *, seed: Any) -> Tensor:
@@ -109,8 +110,8 @@ class Pairing(NamedTuple):
     Attributes:
         partner: int32 `(batch,)`, index of the second sample; one's own where a sample
             has no partner.
-        unit: int32 `(batch,)`, the number of the draw that a sample takes, or None where
-            sample i takes draw i.
+        unit: int32 `(batch,)`, the number of the draw that a sample takes, or None
+            where sample i takes draw i.
         units: How many draws that makes.
     """
 

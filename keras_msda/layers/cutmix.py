@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, sampling
+from keras_msda import _backend, _checks, _factored, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _mask, box
+from keras_msda.masks import box
 
 Tensor = Any
 
@@ -80,7 +80,7 @@ class CutMixLayer(MixLayer):
         lam, extent = shape
         return 1.0 - box.covered_share(extent, size) if self.exact_weight else lam
 
-    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _mask.Mask:
+    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         lam, extent = shape
         ops = _backend.of(lam)
         return box.box(ops.ones(ops.shape(lam), "float32"), extent, size)

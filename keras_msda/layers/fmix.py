@@ -1,12 +1,13 @@
 """FMix: thresholded low-frequency noise."""
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 
-from keras_msda import _backend, _checks, sampling
+from keras_msda import _backend, _checks, _factored, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _mask, fourier
+from keras_msda.masks import fourier
+from keras_msda.masks import spectrum as _spectrum
 
 Tensor = Any
 
@@ -46,7 +47,7 @@ class FMixLayer(MixLayer):
         *,
         decay_power: float = 3.0,
         max_soft: float = 0.0,
-        spectrum: fourier.Spectrum = "isotropic",
+        spectrum: _spectrum.Spectrum = "isotropic",
         **kwargs: Any,
     ) -> None:
         super().__init__(alpha, **kwargs)
@@ -68,12 +69,12 @@ class FMixLayer(MixLayer):
         lam, rounding, _ = shape
         return fourier.fourier_weight(lam, size, rounding)
 
-    def _mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _mask.Mask:
+    def _mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
         lam, rounding, seed = shape
         units = _backend.of(lam).shape(lam)[0]
-        rest = fourier.noise_shape(size, self.decay_power, self.spectrum)
+        rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
         noise = sampling.sample_normal((units, *rest), seed=seed)
-        field = fourier.fourier_field(noise, size, self.decay_power, self.spectrum)
+        field = _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)
         return fourier.fourier(lam, field, self.max_soft, rounding)
 
     def get_config(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class FMixLayer(MixLayer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MixLayer:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Makes the layer again; its draws start from the seed."""
         spectrum = keras.saving.deserialize_keras_object(config["spectrum"])
         return super().from_config(config | {"spectrum": spectrum})

@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, sampling
+from keras_msda import _backend, _checks, _factored, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _mask, box
+from keras_msda.masks import box
 from keras_msda.masks.gaussian import BORDERS, gaussian, gaussian_weight
 
 Tensor = Any
@@ -61,7 +61,7 @@ class GMixLayer(MixLayer):
     def _weight(self, shape: tuple[Tensor, Tensor], size: Any) -> Tensor:
         return gaussian_weight(*shape, size, self.border)
 
-    def _mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _mask.Mask:
+    def _mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
         return gaussian(*shape, size, self.border)
 
     def get_config(self) -> dict[str, Any]:

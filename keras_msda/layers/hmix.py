@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, sampling
+from keras_msda import _backend, _checks, _factored, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _mask, box
+from keras_msda.masks import box
 
 Tensor = Any
 
@@ -68,7 +68,7 @@ class HMixLayer(MixLayer):
     def _weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
         return box.floor_box_weight(*shape, size)
 
-    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _mask.Mask:
+    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         lam, extent = shape
         return box.box(box.floor_level(lam, extent, size), extent, size)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
+from keras_msda import _factored
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _mask
 from keras_msda.masks.constant import constant
 
 Tensor = Any
@@ -39,5 +39,5 @@ class MixUpLayer(MixLayer):
     def _weight(self, shape: Tensor, size: Any) -> Tensor:
         return shape
 
-    def _mask(self, shape: Tensor, size: Any) -> _mask.Mask:
+    def _mask(self, shape: Tensor, size: Any) -> _factored.Mask:
         return constant(shape)

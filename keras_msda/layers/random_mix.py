@@ -1,14 +1,14 @@
 """A random choice among mixing methods."""
 
 import itertools
-from typing import Any
+from typing import Any, Self
 
 import keras
 
-from keras_msda import _backend, _checks, sampling
-from keras_msda.layers.base import SHARED, MixLayer
+from keras_msda import _backend, _checks, _factored, sampling
+from keras_msda.layers.base import MixLayer
+from keras_msda.layers.drawing import SHARED
 from keras_msda.layers.mixup import MixUpLayer
-from keras_msda.masks import _mask
 
 Tensor = Any
 
@@ -58,7 +58,9 @@ class RandomMixLayer(MixLayer):
         self._symmetric = all(layer._symmetric for layer in layers)
         super().__init__(per=per, **kwargs)
         defaults = MixUpLayer()
-        settings = {name: (getattr(self, name), getattr(defaults, name)) for name in SHARED}
+        settings = {
+            name: (getattr(self, name), getattr(defaults, name)) for name in SHARED
+        }
         for layer in layers:
             _checks.check_member(owner, layer, settings)
             # lambda's law depends on it: a loss on own labels weighs lambda by itself.
@@ -86,12 +88,12 @@ class RandomMixLayer(MixLayer):
         members = zip(self.layers, shapes, strict=True)
         return self._chosen(choice, [layer._weight(s, size) for layer, s in members])
 
-    def _mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _mask.Mask:
+    def _mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
         choice, shapes = shape
         ops = _backend.of(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
-            return lambda: _mask.full(layer._mask(own, size), size)
+            return lambda: _factored.full(layer._mask(own, size), size)
 
         members = [draw(layer, s) for layer, s in zip(self.layers, shapes, strict=True)]
         if self.per == "batch":  # One mask: the others need not be made.
@@ -99,14 +101,14 @@ class RandomMixLayer(MixLayer):
         else:
             values = self._chosen(choice, [member() for member in members])
         zeros = ops.zeros(ops.shape(choice), "float32")
-        return _mask.Mask(zeros, zeros + 1.0, (values,))
+        return _factored.Mask(zeros, zeros + 1.0, (values,))
 
     def _chosen(self, choice: Tensor, values: list[Tensor]) -> Tensor:
         """Returns the value of each draw's own method."""
         ops = _backend.of(choice)
         chosen = values[0]
         for number, value in enumerate(values[1:], start=1):
-            own = _mask.per_draw(choice == number, len(value.shape) - 1)
+            own = _factored.per_draw(choice == number, len(value.shape) - 1)
             chosen = ops.where(own, value, chosen)
         return chosen
 
@@ -120,7 +122,7 @@ class RandomMixLayer(MixLayer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MixLayer:
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """Makes the layer and its members again; draws start from the seed."""
         members = [keras.saving.deserialize_keras_object(x) for x in config["layers"]]
         return super().from_config(config | {"layers": members})

@@ -6,8 +6,9 @@ axes of any length.
 
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
-from keras_msda.masks.fourier import fourier_field, fourier_mask, kept_frequencies
+from keras_msda.masks.fourier import fourier_mask
 from keras_msda.masks.gaussian import gaussian_mask
+from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
     "box_mask",

@@ -7,14 +7,12 @@ alone, so that they are the same integers in eager, graph and XLA.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from keras_msda import _backend, _checks
-from keras_msda.masks import _mask
+from keras_msda import _backend, _checks, _factored
 
 Tensor = Any
 
-# Half the spacing of float32 just below 1, rounded up: what rounding may have taken from
-# a share computed as 1 - lambda. Without it lambda = 1 - (k / L)^n gives side k - 1 in
-# a quarter of all cases.
+# What float32 may have taken from a share that is computed as 1 - lambda. Without it
+# lambda = 1 - (k / L)^n gives the side k - 1 in a quarter of all cases.
 _SHARE_SLACK = 2.0**-23
 
 
@@ -87,9 +85,7 @@ def ranged_sides(
     return low + ops.truncate(noise * ops.cast(high - low + 1, "float32"))
 
 
-def box_center(
-    position: Tensor, side: Tensor | None, size: Sequence[Any], border: str
-) -> Tensor:
+def box_center(position: Tensor, side: Any, size: Sequence[Any], border: str) -> Tensor:
     """Turns uniform positions in [0, 1) into the centre pixels of boxes.
 
     Uniform over the image for "clip" and "wrap"; for "inside" uniform over the places
@@ -154,15 +150,15 @@ def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
     return ops.where(rest > 0, ops.minimum(level, 1.0), 0.0)
 
 
-def box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _mask.Mask:
+def box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _factored.Mask:
     """Returns the masks that are 0 in a box and `level` outside, `(draws,)`."""
     ops = _backend.of(extent.start)
     factors = []
     for axis, length in enumerate(size):
         start = extent.start[:, axis, None]
         inside = (ops.arange(length) - start) % length < extent.length[:, axis, None]
-        factors.append(_mask.along(ops.cast(inside, "float32"), axis, len(size)))
-    return _mask.Mask(level, -level, tuple(factors))
+        factors.append(_factored.along(ops.cast(inside, "float32"), axis, len(size)))
+    return _factored.Mask(level, -level, tuple(factors))
 
 
 def box_mask(
@@ -215,7 +211,7 @@ def box_mask(
     extent = box_extent(side, ops.convert(center, "int32"), size, border)
     level = ops.ones(ops.shape(lam), "float32")
     weight = 1.0 - covered_share(extent, size)
-    return _mask.full(box(level, extent, size), size), weight
+    return _factored.full(box(level, extent, size), size), weight
 
 
 def floor_box_mask(
@@ -264,10 +260,10 @@ def floor_box_mask(
     extent = box_extent(side, ops.convert(center, "int32"), size, border)
     level = floor_level(lam, extent, size)
     weight = floor_box_weight(lam, extent, size)
-    return _mask.full(box(level, extent, size), size), weight
+    return _factored.full(box(level, extent, size), size), weight
 
 
 def floor_box_weight(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
-    """Returns the mean of the mask of HMix, float32 `(draws,)`: lambda, but for ulps."""
+    """Returns the mean of the mask of HMix, `(draws,)`: lambda but for rounding."""
     level = floor_level(lam, extent, size)
     return level * (1.0 - covered_share(extent, size))

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _backend, _checks
-from keras_msda.masks import _mask
+from keras_msda import _backend, _checks, _factored
 
 Tensor = Any
 
 
-def constant(lam: Tensor) -> _mask.Mask:
+def constant(lam: Tensor) -> _factored.Mask:
     """Returns the mask that is lambda at every pixel."""
     ops = _backend.of(lam)
-    return _mask.Mask(lam, ops.zeros(ops.shape(lam), "float32"), ())
+    return _factored.Mask(lam, ops.zeros(ops.shape(lam), "float32"), ())
 
 
 def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -40,4 +39,4 @@ def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """
     _checks.check_size("constant_mask", size)
     lam = _backend.of(lam).convert(lam, "float32")
-    return _mask.full(constant(lam), size), lam
+    return _factored.full(constant(lam), size), lam

@@ -8,8 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _backend, _checks
-from keras_msda.masks import _mask
+from keras_msda import _backend, _checks, _factored
 
 Tensor = Any
 
@@ -73,9 +72,7 @@ def _torus_width(share: Tensor, size: Sequence[Any]) -> Tensor:
         low, high = bounds[0], bounds[1]
         middle = (low + high) / 2.0
         wide = _torus_mean(ops.exp(middle), size) > share
-        return ops.stack(
-            [ops.where(wide, low, middle), ops.where(wide, middle, high)]
-        )
+        return ops.stack([ops.where(wide, low, middle), ops.where(wide, middle, high)])
 
     ends = ops.stack([ops.zeros(ops.shape(share), "float32") + e for e in (-28.0, 4.0)])
     bounds = ops.loop(_BISECTIONS, halve, ends)
@@ -87,7 +84,9 @@ def _pixels(size: Sequence[Any]) -> Tensor:
     return ops.prod(ops.cast(ops.stack(size), "float32"))
 
 
-def gaussian(lam: Tensor, center: Tensor, size: Sequence[Any], border: str) -> Any:
+def gaussian(
+    lam: Tensor, center: Tensor, size: Sequence[Any], border: str
+) -> _factored.Mask:
     """Returns the masks of GMix.
 
     Args:
@@ -95,14 +94,12 @@ def gaussian(lam: Tensor, center: Tensor, size: Sequence[Any], border: str) -> A
         center: int32 `(draws, rank)`, in pixels.
         size: Spatial lengths.
         border: "clip" or "wrap".
-
-    Returns:
-        A `Mask`.
     """
     ops = _backend.of(lam)
     share = _smaller_share(lam)
     if border == "clip":
-        width, peak = _plane_width(share, len(size)), ops.ones(ops.shape(lam), "float32")
+        width = _plane_width(share, len(size))
+        peak = ops.ones(ops.shape(lam), "float32")
     else:
         # Below one pixel's share no width is small enough: the centre pixel alone then
         # holds the share.
@@ -117,8 +114,8 @@ def gaussian(lam: Tensor, center: Tensor, size: Sequence[Any], border: str) -> A
             distance = ops.minimum(distance % length, -distance % length)
         square = ops.cast(distance, "float32") * ops.cast(distance, "float32")
         profile = ops.exp(-decay[:, axis, None] * square)
-        factors.append(_mask.along(profile, axis, len(size)))
-    return _mask.Mask(*_levels(lam, peak), tuple(factors))
+        factors.append(_factored.along(profile, axis, len(size)))
+    return _factored.Mask(*_levels(lam, peak), tuple(factors))
 
 
 def _levels(lam: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,4 +192,4 @@ def gaussian_mask(
     ops = _backend.of(lam, center)
     lam, center = ops.convert(lam, "float32"), ops.convert(center, "int32")
     mask = gaussian(lam, center, size, border)
-    return _mask.full(mask, size), gaussian_weight(lam, center, size, border)
+    return _factored.full(mask, size), gaussian_weight(lam, center, size, border)

@@ -44,7 +44,7 @@ def per_draw(values: Tensor, rank: int) -> Tensor:
 
 
 def dense(mask: Mask, rank: int) -> Tensor:
-    """Returns the mask at every pixel; axes along which it is constant have length 1."""
+    """Returns the mask at every pixel; axes where it is constant have length 1."""
     product = per_draw(mask.scale, rank)
     for factor in mask.factors:
         product = product * factor

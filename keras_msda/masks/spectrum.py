@@ -1,0 +1,249 @@
+"""Smooth random fields: noise shaped in the frequency domain and transformed back."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_msda import _backend, _checks
+
+Tensor = Any
+Spectrum = str | Callable[[Any], Any]
+
+#: Part of the field's variance that frequencies which are not drawn may carry.
+_LOST_VARIANCE = 1e-4
+# 2 pi^(n/2) / Gamma(n/2): the surface of the unit sphere in n dimensions.
+_SPHERE = {1: 2.0, 2: 2 * math.pi, 3: 4 * math.pi}
+
+
+def kept_frequencies(size: Sequence[Any], decay_power: float) -> tuple[Any, ...]:
+    """Returns the highest frequency, in cycles an image, that is drawn on each axis.
+
+    Variance falls as f^(-2 decay_power). What lies beyond a radius R in units of the
+    lowest frequency is at most the integral `S_n R^(n - 2 p) / (2 p - n)`, and the two
+    lowest ones alone carry 2; R is where the ratio is 1e-4.
+
+    Args:
+        size: Spatial lengths, integers or traced scalars.
+        decay_power: Decay of the amplitude, not negative.
+
+    Returns:
+        One number an axis; half the length where all are kept.
+
+    Example:
+        >>> from keras_msda import masks
+        >>> print(masks.kept_frequencies((224, 224), 3.0))
+        (11, 11)
+    """
+    ops = _backend.of(*size)
+    everything = tuple(length // 2 for length in size)
+    excess = 2 * decay_power - len(size)
+    if excess <= 0:
+        return everything
+    tail = _SPHERE[len(size)] / (excess * 2 * _LOST_VARIANCE)
+    # One more, since lattice points stand for the volume around them.
+    radius = math.ceil(min(tail ** (1 / excess), 2.0**20)) + 1
+    if all(isinstance(length, int) for length in size):
+        longest = max(size)
+        return tuple(
+            min(half, radius * length // longest)
+            for half, length in zip(everything, size, strict=True)
+        )
+    longest = ops.max(ops.stack(size))
+    return tuple(
+        ops.minimum(half, radius * length // longest)
+        for half, length in zip(everything, size, strict=True)
+    )
+
+
+def _smaller(x: Any, y: Any) -> Any:
+    """Returns the smaller of two lengths, an integer where both are."""
+    if isinstance(x, int) and isinstance(y, int):
+        return min(x, y)
+    return _backend.of(x, y).minimum(x, y)
+
+
+def noise_shape(
+    size: Sequence[Any], decay_power: float, spectrum: Spectrum
+) -> tuple[Any, ...]:
+    """Returns the shape, without the draws, of the normals that `fourier_field` takes.
+
+    Args:
+        size: Spatial lengths.
+        decay_power: Decay of the amplitude.
+        spectrum: As in `fourier_field`.
+    """
+    if spectrum == "official":
+        return (2, *size[2:], *[_official_half(width) for width in size[1:2]], 2)
+    kept = [length // 2 for length in size]
+    if spectrum == "isotropic":
+        kept = list(kept_frequencies(size, decay_power))
+    rows = [_smaller(2 * k + 1, length) for k, length in zip(kept, size, strict=True)]
+    return (*rows[:-1], kept[-1] + 1, 2)
+
+
+def _cycles(count: Any, length: Any) -> Tensor:
+    """Returns `count` frequencies of an axis in FFT order, in cycles per pixel."""
+    ops = _backend.of(count, length)
+    index = ops.arange(count)
+    signed = ops.where(index < (count + 1) // 2, index, index - count)
+    return ops.cast(signed, "float32") / ops.cast(length, "float32")
+
+
+def _radius(axes: Sequence[Tensor]) -> Tensor:
+    """Returns the distance from 0 of each point of a grid."""
+    ops = _backend.of(*axes)
+    total = 0.0
+    for axis, values in enumerate(axes):
+        shape = [1] * len(axes)
+        shape[axis] = -1
+        total = total + ops.reshape(values * values, shape)
+    return ops.sqrt(total)
+
+
+def _decayed(radius: Tensor, size: Sequence[Any], decay_power: float) -> Tensor:
+    """Returns max(f, 1 / longest axis)^-decay_power."""
+    ops = _backend.of(radius)
+    lowest = 1.0 / ops.max(ops.cast(ops.stack(size), "float32"))
+    return ops.exp(-decay_power * ops.log(ops.maximum(radius, lowest)))
+
+
+def fourier_field(
+    noise: Any,
+    size: Sequence[int],
+    decay_power: float = 3.0,
+    spectrum: Spectrum = "isotropic",
+) -> Tensor:
+    """Returns smooth random fields made from normals.
+
+    Args:
+        noise: Standard normals, float32 `(draws, *noise_shape)`: real and imaginary
+            parts, last, of the half spectrum's lowest frequencies, in FFT order.
+        size: Spatial lengths of the field, one to three.
+        decay_power: The amplitude falls as `max(f, 1 / longest axis)^-decay_power`.
+        spectrum: "isotropic" as the paper defines it; "official" as the published code
+            indexes it, which keeps the frequencies 0 and 1 alone along the last axis;
+            or a function from frequencies in cycles per pixel to amplitudes, which gets
+            a NumPy array, or a tensor where the size is not known when traced.
+
+    Returns:
+        float32 `(draws, *size)`, on a torus.
+
+    Raises:
+        ValueError: If the size, the power or the spectrum is not one of those.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_msda import masks
+        >>> noise = np.zeros((1, 5, 2), "float32")
+        >>> noise[0, 1, 0] = 1.0  # The real part of one cycle an image.
+        >>> field = masks.fourier_field(noise, (8,), decay_power=0.0)
+        >>> print(field.numpy()[0, ::2].round(2) + 0.0)
+        [ 0.5  0.  -0.5  0. ]
+
+    References:
+        Harris, Marcu, Painter, Niranjan, Pruegel-Bennett and Hare, FMix: Enhancing
+        Mixed Sample Data Augmentation, 2020, section 4.
+    """
+    _checks.check_size("fourier_field", size)
+    _checks.check_decay_power("fourier_field", decay_power)
+    _checks.check_spectrum("fourier_field", spectrum)
+    ops = _backend.of(noise, *size)
+    noise = ops.convert(noise, "float32")
+    if spectrum == "official":
+        return _official_field(noise, size, decay_power)
+    *rows, columns = ops.shape(noise)[1:-1]
+    axes = [_cycles(count, n) for count, n in zip(rows, size[:-1], strict=True)]
+    column = ops.arange(columns)
+    axes.append(ops.cast(column, "float32") / ops.cast(size[-1], "float32"))
+    amplitude = _amplitude(_radius(axes), size, decay_power, spectrum)
+    # A self-conjugate column keeps half its variance when it is made Hermitian.
+    mirrored = (column == 0) | (2 * column == size[-1])
+    pixels = ops.prod(ops.cast(ops.stack(size), "float32"))
+    scale = amplitude * ops.sqrt(pixels * ops.where(mirrored, 1.0, 0.5))
+    parts = _hermitian(noise[..., 0] * scale, noise[..., 1] * scale, length=size[-1])
+    return ops.irfftn(tuple(_placed(part, size) for part in parts), size)
+
+
+def _amplitude(
+    radius: Tensor, size: Sequence[Any], decay_power: float, spectrum: Spectrum
+) -> Tensor:
+    """Returns the amplitude of each frequency that is drawn."""
+    if not callable(spectrum):
+        return _decayed(radius, size, decay_power)
+    if all(isinstance(length, int) for length in size):
+        axes = [np.fft.fftfreq(length) for length in size[:-1]]
+        axes.append(np.arange(size[-1] // 2 + 1) / size[-1])
+        radius = np.sqrt(sum(axis**2 for axis in np.ix_(*axes))).astype("float32")
+    return _backend.of(radius).convert(spectrum(radius), "float32")
+
+
+def _placed(block: Tensor, size: Sequence[Any]) -> Tensor:
+    """Puts a block of low frequencies, in FFT order, into the whole half spectrum."""
+    ops = _backend.of(block)
+    rank = len(size)
+    for axis in range(1, rank + 1):
+        shape = list(ops.shape(block))
+        rows, last = shape[axis], axis == rank
+        head = rows if last else (rows + 1) // 2
+        whole = size[axis - 1] // 2 + 1 if last else size[axis - 1]
+        shape[axis] = whole - rows
+        before = (slice(None),) * axis
+        parts = [block[(*before, slice(0, head))], ops.zeros(shape, "float32")]
+        block = ops.concat([*parts, block[(*before, slice(head, None))]], axis)
+    return block
+
+
+def _official_field(noise: Tensor, size: Sequence[Any], decay_power: float) -> Tensor:
+    """Returns the field of the published code, whose index takes rows for parts.
+
+    Its first two rows of frequencies become real and imaginary part, and its real and
+    imaginary parts the columns 0 and 1 of a half spectrum that the transform then pads
+    with zeros or crops (`fmix.py`, `spectrum[:, 0] + 1j * spectrum[:, 1]`).
+    """
+    ops = _backend.of(noise, *size)
+    rows = _cycles(size[0], size[0])
+    axes = [ops.stack([rows[0], rows[1 % size[0]]])]
+    if len(size) == 3:
+        axes.append(_cycles(size[2], size[2]))
+    if len(size) > 1:
+        axes.append(_cycles(size[1], size[1])[: _official_half(size[1])])
+    scaled = noise * _decayed(_radius(axes), size, decay_power)[..., None]
+    parts = [_fitted(scaled[:, part], size) for part in (0, 1)]
+    return ops.irfftn(_hermitian(*parts, length=size[-1]), size)
+
+
+def _official_half(width: Any) -> Any:
+    """Returns how many frequencies the published code takes of its half axis."""
+    return _smaller(width // 2 + 1 + width % 2, width)
+
+
+def _fitted(block: Tensor, size: Sequence[Any]) -> Tensor:
+    """Crops or pads a block, at the end of each axis, to the half spectrum's shape."""
+    ops = _backend.of(block)
+    whole = (*size[:-1], size[-1] // 2 + 1)
+    for axis, length in enumerate(whole, start=1):
+        block = block[(*(slice(None),) * axis, slice(0, length))]
+        shape = list(ops.shape(block))
+        shape[axis] = length - shape[axis]
+        block = ops.concat([block, ops.zeros(shape, "float32")], axis)
+    return block
+
+
+def _hermitian(real: Tensor, imaginary: Tensor, *, length: Any) -> tuple[Any, Any]:
+    """Returns a half spectrum whose self-conjugate columns belong to a real field.
+
+    The first column of a half spectrum, and the middle one of an even length, are their
+    own mirror images in a real field. Not every library takes that part by itself.
+    """
+    ops = _backend.of(real)
+    shape = ops.shape(real)
+    columns = ops.arange(shape[-1])
+    mirrored = (columns == 0) | (2 * columns == length)
+    others = range(1, len(shape) - 1)
+    flipped = [ops.negate_index(part, others) for part in (real, imaginary)]
+    return (
+        ops.where(mirrored, (real + flipped[0]) / 2.0, real),
+        ops.where(mirrored, (imaginary - flipped[1]) / 2.0, imaginary),
+    )
