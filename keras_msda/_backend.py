@@ -210,6 +210,12 @@ class TensorFlowOps:
         }[len(size)]
         return transform(self._tf.complex(*spectrum), self._tf.stack(size))
 
+    # Input pipelines.
+
+    def dataset(self, *arrays: Any) -> Any:
+        """Returns a `tf.data.Dataset` of the entries of some arrays."""
+        return self._tf.data.Dataset.from_tensor_slices(arrays)
+
     # Control flow.
 
     def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:

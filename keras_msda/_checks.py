@@ -40,7 +40,6 @@ def check_backend(name: str) -> None:
             f"KERAS_BACKEND={name}",
             'Set the environment variable KERAS_BACKEND="tensorflow" before importing '
             "Keras.",
-            RuntimeError,
         )
 
 
@@ -366,7 +365,6 @@ def check_keys(owner: str, keys: Sequence[Any]) -> None:
                 'a dictionary must hold "images" and "labels".',
                 f"keys {sorted(map(str, keys))}",
                 f'Add "{needed}", or call the layer with images alone.',
-                KeyError,
             )
     for refused in ("segmentation_masks", "bounding_boxes"):
         if refused in keys:

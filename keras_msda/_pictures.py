@@ -1,0 +1,105 @@
+"""Reads one picture file of any common kind, the way a person sees it.
+
+Every picture comes out as 8 bits, grey or RGB, upright and opaque.
+"""
+
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+)
+# What Pillow's readers raise for bytes that they cannot make sense of.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
+class Picture(NamedTuple):
+    """An opened picture.
+
+    Attributes:
+        image: Mode `"L"` or `"RGB"`.
+        notes: What was changed on the way, in words for a user.
+    """
+
+    image: Image.Image
+    notes: tuple[str, ...]
+
+
+def read_picture(path: Path) -> Picture:
+    """Reads a picture completely.
+
+    Args:
+        path: A file that Pillow can read.
+
+    Returns:
+        The first frame, turned as its EXIF orientation says, transparency on white,
+        16-bit grey scaled to 8 bits.
+
+    Raises:
+        ValueError: When the file is no picture or is cut off.
+        OSError: When there is no such file or it cannot be read.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not a picture.")
+    with path.open("rb") as file:
+        try:
+            opened = Image.open(file)
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+        except _DAMAGE as error:
+            # Pillow's own words name a file object here, which tells a user nothing.
+            unknown = isinstance(error, UnidentifiedImageError)
+            reason = "not a picture" if unknown else f"damaged or cut off ({error})"
+            raise ValueError(f"{path} cannot be read: it is {reason}.") from error
+    return _plain(image, path)
+
+
+def fit_size(size: tuple[int, int], largest: int) -> tuple[int, int]:
+    """Shrinks a (width, height) so that no side is longer than `largest`."""
+    scale = min(1.0, largest / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _plain(image: Image.Image, path: Path) -> Picture:
+    """Brings any mode of Pillow's to grey or RGB."""
+    if image.mode == "F":
+        raise ValueError(
+            f"{path} has floating-point pixels, whose white is unknown. Save it with 8 "
+            "or 16 bits."
+        )
+    if image.mode == "I" or image.mode.startswith("I;"):
+        return Picture(_from_sixteen_bits(image, path), ("16 bits were scaled to 8",))
+    if image.has_transparency_data:
+        return Picture(_on_white(image), ("transparency was laid on white",))
+    grey = image.mode in ("1", "L")
+    return Picture(image.convert("L" if grey else "RGB"), ())
+
+
+def _from_sixteen_bits(image: Image.Image, path: Path) -> Image.Image:
+    """Scales 0..65535 to 0..255; Pillow's `convert` would clip at 255."""
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"{path} has pixels outside of 16 bits. Received: {values.min()} to "
+            f"{values.max()}. Save it with 8 or 16 bits."
+        )
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Lays a transparent picture on white, keeping grey ones grey."""
+    grey = image.mode in ("1", "L", "LA", "La")
+    layer = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, layer).convert("L" if grey else "RGB")

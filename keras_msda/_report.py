@@ -1,0 +1,170 @@
+"""What a training run leaves behind: the table, and the files in the output folder.
+
+`results.json` is written after every row, `plans.npz` and `picture.png` at the end,
+also where the run was interrupted.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_msda import _methods, datasets, plot
+
+# Three samples a method, so that the picture shows what lambda does.
+SHOWN_LAMBDAS = (0.3, 0.5, 0.7)
+
+
+class Settings(NamedTuple):
+    """What the command line asks for.
+
+    Attributes:
+        methods: Keys of `_methods.LAYERS` and `"none"`, in the order of the table.
+        epochs: Passes over the training pictures.
+        place: `"model"` or `"pipeline"`, where the pictures are mixed.
+        jit: Whether XLA compiles the training step.
+        seed: Of split, weights, order and mixing.
+        batch_size: Pictures a step.
+        floor: The accuracy that every row must reach.
+        out: Folder for the results.
+    """
+
+    methods: tuple[str, ...]
+    epochs: int
+    place: str
+    jit: bool
+    seed: int
+    batch_size: int
+    floor: float
+    out: Path
+
+
+class Row(NamedTuple):
+    """One line of the table: a method, and its test accuracy, test loss and speed."""
+
+    method: str
+    accuracy: float
+    loss: float
+    seconds_a_step: float
+    seconds: float
+
+
+def format_table(rows: Sequence[Row]) -> str:
+    """Lays the rows out in columns.
+
+    Args:
+        rows: In their order.
+
+    Returns:
+        A line a row under one of heads; the last column is the time of a step over that
+        of the row without mixing, and empty where there is no such row.
+    """
+    plain = {row.method: row.seconds_a_step for row in rows}.get("none")
+    lines = [
+        f"{'method':<8}{'accuracy':>10}{'loss':>9}{'seconds a step':>17}{'ratio':>8}"
+    ]
+    for row in rows:
+        ratio = "-" if plain is None else f"{row.seconds_a_step / plain:.2f}"
+        lines.append(
+            f"{row.method:<8}{row.accuracy:>10.2%}{row.loss:>9.4f}"
+            f"{row.seconds_a_step:>17.4f}{ratio:>8}"
+        )
+    return "\n".join(lines)
+
+
+def judge(rows: Sequence[Row], floor: float) -> int:
+    """Holds every row against the floor and names those that miss it.
+
+    Args:
+        rows: The table.
+        floor: Least accuracy.
+
+    Returns:
+        The exit code, 0 or 1.
+    """
+    # Written so that NaN misses, too.
+    missed = [row for row in rows if not row.accuracy >= floor]
+    for row in missed:
+        print(
+            f"{row.method}: accuracy {row.accuracy:.2%} is under the floor of "
+            f"{floor:.2%}. More --epochs may help, other data may need another --floor."
+        )
+    return 1 if missed else 0
+
+
+def finish(
+    rows: Sequence[Row], parts: datasets.Split, settings: Settings, start: float
+) -> None:
+    """Prints the table and draws the finished rows.
+
+    Args:
+        rows: The finished ones; where there are none, nothing is written.
+        parts: Source of the pictures.
+        settings: Of the run.
+        start: When it began, by `time.perf_counter`.
+    """
+    if not rows:
+        return
+    print(f"\n{format_table(rows)}\n")
+    mixing = [row.method for row in rows if row.method in _methods.LAYERS]
+    if mixing:
+        _write_picture(mixing, parts, settings)
+    seconds = time.perf_counter() - start
+    print(f"The results are in {settings.out}. It took {seconds:.0f} seconds.")
+
+
+def write_results(
+    rows: Sequence[Row], name: str, parts: datasets.Split, settings: Settings
+) -> None:
+    """Writes the rows so far to `results.json`; a reader never finds half a file.
+
+    Args:
+        rows: The finished ones.
+        name: Of the data set.
+        parts: Its parts.
+        settings: Of the run.
+    """
+    results = {
+        "data": name,
+        "train_images": len(parts.train_labels),
+        "test_images": len(parts.test_labels),
+        "settings": {**settings._asdict(), "out": str(settings.out)},
+        "rows": [row._asdict() for row in rows],
+    }
+    part = settings.out / "results.json.part"
+    part.write_text(json.dumps(results, indent=2) + "\n")
+    part.replace(settings.out / "results.json")
+
+
+def _write_picture(
+    methods: Sequence[str], parts: datasets.Split, settings: Settings
+) -> None:
+    """Writes the picture, and beside it the very arrays that it shows."""
+    # One picture of each of the first classes, so that a mix is seen to be one.
+    _, first = np.unique(parts.train_labels, return_index=True)
+    images = parts.train_images[first[: len(SHOWN_LAMBDAS)]]
+    panels = {}
+    for number, method in enumerate(methods):
+        # Rolled: a drawn partner could be the image itself.
+        panels[method] = plot.sample_panels(
+            _methods.make_layer(method, pairing="roll"),
+            images,
+            lam=SHOWN_LAMBDAS[: len(images)],
+            seed=(settings.seed, number),
+        )
+    _write_plans(settings.out / "plans.npz", panels)
+    plot.panel_figure(list(panels.values())).savefig(settings.out / "picture.png")
+
+
+def _write_plans(path: Path, panels: Mapping[str, plot.Panels]) -> None:
+    """Writes arrays named after method and field, as `hmix_mask`."""
+    arrays = {
+        f"{method}_{field}": values
+        for method, drawn in panels.items()
+        for field, values in drawn._asdict().items()
+        if field != "name"
+    }
+    np.savez_compressed(path, **arrays)

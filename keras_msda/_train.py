@@ -1,0 +1,181 @@
+"""The demo's training: one small network, trained once a method, from equal weights."""
+
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_msda import _backend, _methods, datasets, losses, metrics, plot
+from keras_msda._report import Row, Settings, finish, judge, write_results
+
+BASE_LOSS = "sparse_categorical_crossentropy"
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Measures training steps, waiting for data included."""
+
+    def __init__(self) -> None:
+        """Starts with no measurement."""
+        super().__init__()
+        self._epoch = 0
+        self._start = 0.0
+        self._seconds: dict[int, list[float]] = {}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Starts a new list."""
+        self._epoch = epoch
+        self._seconds[epoch] = []
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Starts the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Stops the clock."""
+        self._seconds[self._epoch].append(time.perf_counter() - self._start)
+
+    def median(self) -> float:
+        """Returns the median step in seconds, without the first epoch, which compiles.
+
+        Where there is no other epoch, the second half of the first one counts.
+        """
+        later = [s for epoch, steps in self._seconds.items() if epoch for s in steps]
+        first = self._seconds[0]
+        return statistics.median(later or first[len(first) // 2 :])
+
+
+def train(
+    dataset: datasets.Dataset,
+    parts: datasets.Split,
+    settings: Settings,
+    *,
+    start: float,
+) -> int:
+    """Trains every row, prints the table and writes the results.
+
+    Args:
+        dataset: Named in the results.
+        parts: Its two parts.
+        settings: What is asked for.
+        start: When the command began, by `time.perf_counter`.
+
+    Returns:
+        0; 1 where a row stays under the floor; 130 after an interrupt.
+    """
+    rows: list[Row] = []
+    try:
+        for row in _rows(dataset, parts, settings):
+            rows.append(row)
+            write_results(rows, dataset.name, parts, settings)
+    except KeyboardInterrupt:
+        done = ", ".join(row.method for row in rows)
+        print(f"\nInterrupted. Finished rows: {done}." if rows else "\nInterrupted.")
+        finish(rows, parts, settings, start)
+        return 130
+    finish(rows, parts, settings, start)
+    return judge(rows, settings.floor)
+
+
+def build_backbone(shape: tuple[int, ...], classes: int) -> keras.Model:
+    """Builds a small convolutional network, some 60,000 weights on 28x28 pictures.
+
+    Args:
+        shape: Of a picture, `(height, width, channels)`.
+        classes: Of the output, a softmax.
+
+    Returns:
+        A fresh model.
+    """
+    blocks: list[Any] = [keras.Input(shape)]
+    for filters in (16, 32, 64):
+        blocks += [
+            keras.layers.Conv2D(filters, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(momentum=0.9),
+            keras.layers.ReLU(),
+            # Same padding, so that pictures of a few pixels survive three blocks.
+            keras.layers.MaxPooling2D(2, padding="same"),
+        ]
+    head = [keras.layers.Flatten(), keras.layers.Dense(64, "relu")]
+    return keras.Sequential(
+        [*blocks, *head, keras.layers.Dense(classes, "softmax")], name="backbone"
+    )
+
+
+def _rows(
+    dataset: datasets.Dataset, parts: datasets.Split, settings: Settings
+) -> Iterator[Row]:
+    """Trains one row after the other, each from the same initial weights."""
+    keras.utils.set_random_seed(settings.seed)
+    shape, classes = parts.train_images.shape[1:], len(dataset.class_names)
+    initial = build_backbone(shape, classes).get_weights()
+    for number, method in enumerate(settings.methods, 1):
+        print(f"\n[{number}/{len(settings.methods)}] {method}", flush=True)
+        # The state of a finished row would only fill the memory.
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(settings.seed)
+        backbone = build_backbone(shape, classes)
+        backbone.set_weights(initial)
+        yield _train_row(method, backbone, parts, settings)
+
+
+def _train_row(
+    method: str, backbone: keras.Model, parts: datasets.Split, settings: Settings
+) -> Row:
+    """Trains and tests one method."""
+    start = time.perf_counter()
+    timer = StepTimer()
+    model, train_data, test_data = _assemble(method, backbone, parts, settings)
+    steps = -(-len(parts.train_labels) // settings.batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(3e-3, steps * settings.epochs)
+    model.optimizer.learning_rate = schedule
+    model.fit(
+        train_data,
+        epochs=settings.epochs,
+        callbacks=[timer],
+        shuffle=False,  # The data set shuffles.
+        # A bar redraws itself many times a second, which fills a log file.
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    scores = model.evaluate(test_data, return_dict=True, verbose=0)
+    seconds = time.perf_counter() - start
+    return Row(method, scores["accuracy"], scores["loss"], timer.median(), seconds)
+
+
+def _assemble(
+    method: str, backbone: keras.Model, parts: datasets.Split, settings: Settings
+) -> tuple[keras.Model, Any, Any]:
+    """Puts the layer into the model or into the data, as the user would."""
+    train_data = _batches(parts.train_images, parts.train_labels, settings, True)
+    test_data = _batches(parts.test_images, parts.test_labels, settings, False)
+    model, loss, accuracy = backbone, BASE_LOSS, "accuracy"
+    if method != "none" and settings.place == "model":
+        layer = _methods.make_layer(method, seed=settings.seed)
+        model = keras.Sequential(
+            [keras.Input(backbone.input_shape[1:]), layer, backbone]
+        )
+        loss, accuracy = layer.loss(BASE_LOSS), layer.accuracy()
+    elif method != "none":
+        layer = _methods.make_layer(method, seed=settings.seed, targets="pair")
+        train_data = train_data.map(layer, num_parallel_calls=-1)
+        test_data = test_data.map(lambda x, y: layer(x, y, training=False))
+        loss, accuracy = losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
+    model.compile("adam", loss=loss, metrics=[accuracy], jit_compile=settings.jit)
+    return model, train_data.prefetch(2), test_data
+
+
+def _batches(
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    settings: Settings,
+    shuffled: bool,
+) -> Any:
+    """Makes a data set of batches: float32 in [0, 1] and int32 class ids."""
+    data = _backend.of().dataset(plot.as_floats(images), labels.astype(np.int32))
+    if shuffled:
+        data = data.shuffle(len(labels), seed=settings.seed)
+    return data.batch(settings.batch_size)

@@ -1,0 +1,26 @@
+"""Two threads and two logical devices, before TensorFlow makes any."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+import tensorflow as tf
+
+tf.config.threading.set_inter_op_parallelism_threads(2)
+tf.config.threading.set_intra_op_parallelism_threads(2)
+# MirroredStrategy over two CPUs stands for two accelerators.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """The one MirroredStrategy of the process.
+
+    A second one counts its collective operations from the start again, and TensorFlow
+    2.21 takes them for those of the first: "Shape mismatch in the collective instance".
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -1,0 +1,527 @@
+"""The command line: exit codes, messages, and the data behind its pictures."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_msda as msda
+from keras_msda import _report, _train, cli, datasets, plot
+
+FIELDS = ("images", "partner", "mask", "weight", "mixed", "lam")
+MIXING = ("mixup", "cutmix", "hmix", "gmix", "fmix")
+QUICK = ("--epochs", "1", "--limit", "200", "--floor", "0")
+
+
+def run_train(out, *arguments):
+    return cli.main(["train", "--out", str(out), *QUICK, *arguments])
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """One quick run of everything, for several tests."""
+    out = tmp_path_factory.mktemp("demo") / "results"
+    assert run_train(out) == 0
+    return out
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two small pictures of noise."""
+    paths = []
+    for number in range(2):
+        noise = np.random.default_rng(number).integers(0, 256, (20, 30, 3), np.uint8)
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(noise).save(paths[-1])
+    return paths
+
+
+def run_preview(photos, out, *arguments):
+    return cli.main(["preview", *map(str, photos), "-o", str(out), *arguments])
+
+
+# Training.
+
+
+def test_every_row_is_in_the_results(demo):
+    results = json.loads((demo / "results.json").read_text())
+    assert [row["method"] for row in results["rows"]] == ["none", *MIXING]
+    assert (results["train_images"], results["test_images"]) == (160, 40)
+    for row in results["rows"]:
+        assert 0 <= row["accuracy"] <= 1
+        assert row["loss"] > 0
+        assert 0 < row["seconds_a_step"] < row["seconds"]
+
+
+def test_the_picture_is_one(demo):
+    with Image.open(demo / "picture.png") as picture:
+        picture.load()
+    assert min(picture.size) > 400
+
+
+@pytest.mark.parametrize("method", MIXING)
+def test_the_saved_mask_has_the_printed_weight_as_its_mean(demo, method):
+    saved = np.load(demo / "plans.npz")
+    means = saved[f"{method}_mask"].mean((1, 2))
+    np.testing.assert_allclose(means, saved[f"{method}_weight"], rtol=0, atol=1e-6)
+    panels = plot.Panels(method, *(saved[f"{method}_{field}"] for field in FIELDS))
+    for sample, axes in enumerate(plot.panel_figure([panels]).axes[3:12:4]):
+        printed = float(axes.get_title().removeprefix("mix\nweight "))
+        np.testing.assert_allclose(means[sample], printed, rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("method", MIXING)
+def test_the_saved_mix_is_mix_images_of_the_originals(demo, method):
+    saved = np.load(demo / "plans.npz")
+    values = {field: saved[f"{method}_{field}"] for field in FIELDS}
+    plan = msda.MixPlan(values["partner"], values["mask"], values["weight"])
+    mixed = msda.mix_images(values["images"], plan, data_format="channels_last")
+    np.testing.assert_array_equal(values["mixed"], mixed)
+    share = values["mask"][..., None]
+    other = values["images"][values["partner"]]
+    by_hand = share * values["images"] + (1 - share) * other
+    np.testing.assert_allclose(values["mixed"], by_hand, rtol=0, atol=1e-6)
+    # Mixed with somebody else, and in a part that lambda asked for.
+    assert (values["partner"] != np.arange(3)).all()
+    np.testing.assert_allclose(values["lam"], (0.3, 0.5, 0.7), rtol=0, atol=1e-6)
+
+
+def test_the_pictures_originals_are_training_pictures(demo):
+    parts = datasets.split(datasets.load(), seed=0, limit=200)
+    first = [np.flatnonzero(parts.train_labels == label)[0] for label in range(3)]
+    np.testing.assert_array_equal(
+        np.load(demo / "plans.npz")["fmix_images"],
+        (parts.train_images[first] / 255).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("place", ["model", "pipeline"])
+def test_a_row_learns_in_either_place(tmp_path, capsys, place):
+    arguments = ("--in", place, "--epochs", "4", "--limit", "2000", "--floor", "0.8")
+    assert run_train(tmp_path, "--method", "hmix", *arguments) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["rows"][0]["accuracy"] >= 0.8
+    assert results["settings"]["place"] == place
+    table = re.search(r"^hmix .*%.* -$", capsys.readouterr().out, re.MULTILINE)
+    assert table
+
+
+@pytest.mark.slow
+def test_xla_compiles_the_step(tmp_path, monkeypatch):
+    compiled = []
+    original = keras.Model.compile
+
+    def spy(model, *given, **settings):
+        compiled.append(settings["jit_compile"])
+        original(model, *given, **settings)
+
+    monkeypatch.setattr(keras.Model, "compile", spy)
+    arguments = ("--limit", "640", "--method", "cutmix", "--jit")
+    assert run_train(tmp_path, *arguments) == 0
+    assert compiled == [True]
+    row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
+    assert row["method"] == "cutmix"
+    assert np.isfinite(row["loss"])
+
+
+def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
+    seen = []
+    original = _train._train_row
+
+    def spy(method, backbone, *rest):
+        seen.append([weights.copy() for weights in backbone.get_weights()])
+        return original(method, backbone, *rest)
+
+    monkeypatch.setattr(_train, "_train_row", spy)
+    assert run_train(tmp_path, "--method", "none,mixup") == 0
+    assert len(seen) == 2
+    for first, second in zip(*seen, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_one_seed_gives_one_result(tmp_path):
+    for out in ("one", "two"):
+        assert run_train(tmp_path / out, "--method", "gmix", "--seed", "5") == 0
+    rows = [
+        json.loads((tmp_path / out / "results.json").read_text())["rows"][0]
+        for out in ("one", "two")
+    ]
+    assert rows[0]["accuracy"] == rows[1]["accuracy"]
+    np.testing.assert_allclose(rows[0]["loss"], rows[1]["loss"], rtol=1e-3)
+
+
+def test_a_row_under_the_floor_is_named_and_exits_with_1(tmp_path, capsys):
+    assert run_train(tmp_path, "--method", "none", "--floor", "1") == 1
+    assert re.search(
+        r"none: accuracy .* under the floor of 100.00%", capsys.readouterr().out
+    )
+    assert (tmp_path / "results.json").is_file()
+
+
+def test_the_floor_is_reached_exactly_and_not_by_nan():
+    row = _report.Row("fmix", 0.9, 0.1, 0.1, 1.0)
+    assert _report.judge([row], 0.9) == 0
+    assert _report.judge([row], 0.91) == 1
+    assert _report.judge([row._replace(accuracy=float("nan"))], 0.0) == 1
+
+
+def test_the_table_compares_with_the_row_without_mixing():
+    rows = [
+        _report.Row("none", 0.98765, 0.05, 0.02, 3.0),
+        _report.Row("hmix", 0.9, 0.25, 0.03, 4.0),
+    ]
+    lines = _report.format_table(rows).splitlines()
+    assert lines[0].split() == [
+        "method",
+        "accuracy",
+        "loss",
+        "seconds",
+        "a",
+        "step",
+        "ratio",
+    ]
+    assert lines[1].split() == ["none", "98.77%", "0.0500", "0.0200", "1.00"]
+    assert lines[2].split() == ["hmix", "90.00%", "0.2500", "0.0300", "1.50"]
+    assert _report.format_table(rows[1:]).splitlines()[1].split()[-1] == "-"
+
+
+def test_the_step_time_leaves_the_first_epoch_out(monkeypatch):
+    clock = iter([0, 9, 10, 19, 20, 21, 30, 32, 40, 43])
+    monkeypatch.setattr(_train.time, "perf_counter", lambda: next(clock))
+    timer = _train.StepTimer()
+    for epoch, steps in enumerate((2, 3)):
+        timer.on_epoch_begin(epoch)
+        for step in range(steps):
+            timer.on_train_batch_begin(step)
+            timer.on_train_batch_end(step)
+    assert timer.median() == 2
+
+
+def test_the_step_time_of_one_epoch_is_of_its_second_half(monkeypatch):
+    clock = iter([0, 9, 10, 11, 20, 22, 30, 34])
+    monkeypatch.setattr(_train.time, "perf_counter", lambda: next(clock))
+    timer = _train.StepTimer()
+    timer.on_epoch_begin(0)
+    for step in range(4):
+        timer.on_train_batch_begin(step)
+        timer.on_train_batch_end(step)
+    assert timer.median() == 3
+
+
+def test_the_network_has_the_promised_size():
+    model = _train.build_backbone((28, 28, 1), 10)
+    assert 50_000 <= model.count_params() <= 100_000
+
+
+class Interrupting(keras.callbacks.Callback):
+    """Interrupts in the second step."""
+
+    def on_train_batch_end(self, batch, logs=None):  # noqa: ARG002
+        if batch:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
+    original = _train.StepTimer
+    timers = iter([original, original, Interrupting])
+    monkeypatch.setattr(_train, "StepTimer", lambda: next(timers)())
+    assert run_train(tmp_path, "--method", "none,hmix,fmix") == 130
+    printed = capsys.readouterr().out
+    assert "Interrupted. Finished rows: none, hmix." in printed
+    assert re.search(r"^hmix +\d", printed, re.MULTILINE)
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["none", "hmix"]
+    assert (tmp_path / "picture.png").is_file()
+    names = np.load(tmp_path / "plans.npz").files
+    assert sorted(names) == sorted(f"hmix_{field}" for field in FIELDS)
+
+
+def test_an_interrupt_in_the_first_row_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_train, "StepTimer", Interrupting)
+    assert run_train(tmp_path, "--method", "none") == 130
+    assert capsys.readouterr().out.endswith("\nInterrupted.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_before_training_says_so(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "load", interrupt)
+    assert run_train(tmp_path) == 130
+    assert capsys.readouterr().err == "keras-msda: interrupted\n"
+
+
+# A child of a shell's background job ignores SIGINT, so it is switched on again.
+SCRIPT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from keras_msda.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_mid_training_leaves_the_finished_row(tmp_path):
+    arguments = ("train", "--out", str(tmp_path), "--method", "none,cutmix")
+    command = [sys.executable, "-uc", SCRIPT, *arguments, "--epochs", "2"]
+    process = subprocess.Popen(
+        [*command, "--floor", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        # The second row is through its first epoch.
+        if "[2/2]" in line:
+            next(line for line in process.stdout if re.match(r"\d+/\d+", line))
+            process.send_signal(signal.SIGINT)
+            break
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Finished rows: none." in printed
+    assert "Traceback" not in errors
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [row["method"] for row in rows] == ["none"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--method", "cutmx"], "unknown method 'cutmx', known are all, none, mixup"),
+        (["--epochs", "0"], "whole number from 1, got '0'"),
+        (["--epochs", "two"], "got 'two'"),
+        (["--seed", "-1"], "expected one argument|whole number from 0"),
+        (["--seed", "4294967296"], "got '4294967296'"),
+        (["--batch-size", "1"], "whole number from 2"),
+        (["--floor", "90"], r"number in \[0, 1\], got '90'"),
+        (["--floor", "nan"], "got 'nan'"),
+        (["--in", "layer"], "invalid choice: 'layer'"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+    ],
+)
+def test_a_wrong_argument_of_train_is_one_line(capsys, arguments, expected):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["train", *arguments])
+    assert left.value.code == 2
+    errors = capsys.readouterr().err
+    assert re.search(expected, errors)
+    assert errors.count("\n") == 1
+
+
+def test_no_command_is_one_line(capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main([])
+    assert left.value.code == 2
+    assert "train | preview" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["preview"]])
+def test_help_is_printed(capsys, command):
+    with pytest.raises(SystemExit) as left:
+        cli.main([*command, "--help"])
+    assert left.value.code == 0
+    assert "usage: keras-msda" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"keras-msda {msda.__version__}\n"
+
+
+def forbid_training(monkeypatch):
+    def fail(*_):
+        raise AssertionError("the output must be checked before the data are read")
+
+    monkeypatch.setattr(datasets, "load", fail)
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("none/results", "parent .*none does not exist"),
+        ("file/results", "parent .*file does not exist"),
+        ("file", "cannot write in the output folder .*file"),
+    ],
+)
+def test_a_wrong_output_folder_is_found_first(
+    tmp_path, monkeypatch, capsys, folder, expected
+):
+    forbid_training(monkeypatch)
+    (tmp_path / "file").write_text("")
+    assert run_train(tmp_path / folder) == 2
+    errors = capsys.readouterr().err
+    assert re.search(expected, errors)
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc refuses all writers")
+def test_an_output_folder_that_refuses_writing_is_found_first(monkeypatch, capsys):
+    forbid_training(monkeypatch)
+    for folder in ("/proc", "/proc/results"):
+        assert run_train(folder) == 2
+        assert f"cannot write in the output folder {folder}" in capsys.readouterr().err
+
+
+def test_unknown_data_are_one_line(tmp_path, capsys):
+    assert run_train(tmp_path, "--data", "no-such") == 2
+    errors = capsys.readouterr().err
+    assert "Received: 'no-such'" in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_user_s_folder_of_pictures_is_trained_on(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    for label, name in enumerate(("dark", "light")):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            size = (12, 12) if number else (24, 24)
+            values = generator.integers(0, 128, (*size, 3), np.uint8) + 127 * label
+            Image.fromarray(values).save(tmp_path / name / f"{number}.png")
+    out = tmp_path.parent / f"{tmp_path.name}-out"
+    arguments = ("--data", str(tmp_path), "--method", "none,cutmix")
+    assert run_train(out, *arguments) == 0
+    assert "2 of 20 pictures were resized to 12x12" in capsys.readouterr().err
+    assert np.load(out / "plans.npz")["cutmix_images"].shape == (2, 12, 12, 3)
+
+
+# The preview.
+
+
+def test_the_preview_prints_lambda_and_weight(photos, tmp_path, capsys):
+    out = tmp_path / "out.png"
+    assert run_preview(photos, out, "--lam", "0.25", "--methods", "mixup,hmix") == 0
+    captured = capsys.readouterr()
+    assert "MixUp   lambda 0.25  weight 0.25" in captured.out
+    assert "HMix    lambda 0.25" in captured.out
+    assert "CutMix" not in captured.out
+    assert captured.err == ""
+    with Image.open(out) as picture:
+        assert picture.size[0] > 800
+
+
+def test_the_preview_mixes_the_first_picture_with_the_second(photos, monkeypatch):
+    rows = []
+    original = plot.panel_figure
+    monkeypatch.setattr(
+        plot,
+        "panel_figure",
+        lambda given, **kw: rows.extend(given) or original(given, **kw),
+    )
+    assert run_preview(photos, photos[0].with_name("out.png")) == 0
+    first, second = (np.asarray(Image.open(path)) / 255 for path in photos)
+    assert [row.name for row in rows] == ["MixUp", "CutMix", "HMix", "GMix", "FMix"]
+    for row in rows:
+        share = row.mask[0][..., None]
+        expected = share * first + (1 - share) * second
+        np.testing.assert_allclose(row.mixed[0], expected, rtol=0, atol=1e-6)
+
+
+def test_another_size_is_resized_and_said(photos, tmp_path, capsys):
+    Image.new("RGB", (7, 50), "red").save(photos[1])
+    assert run_preview(photos, tmp_path / "out.png") == 0
+    errors = capsys.readouterr().err
+    assert "1.png: resized from 7x50 to 30x20, as 0.png" in errors
+    assert errors.count("\n") == 1
+
+
+def test_large_pictures_are_made_smaller_and_it_is_said(photos, tmp_path, capsys):
+    assert run_preview(photos, tmp_path / "out.png", "--size", "15") == 0
+    errors = capsys.readouterr().err
+    assert "0.png: resized from 30x20 to 15x10" in errors
+    assert "1.png: resized from 30x20 to 15x10" in errors
+    assert ", as" not in errors
+
+
+def test_grey_alpha_and_sixteen_bits_go_together(photos, tmp_path, capsys):
+    Image.fromarray(np.full((20, 30), 65535, np.uint16)).save(photos[0])
+    Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(photos[1])
+    assert run_preview(photos, tmp_path / "out.png", "--methods", "cutmix") == 0
+    errors = capsys.readouterr().err
+    assert "0.png: 16 bits were scaled to 8" in errors
+    assert "1.png: transparency was laid on white" in errors
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"half"])
+def test_a_broken_picture_is_one_line(photos, tmp_path, capsys, content):
+    whole = photos[1].read_bytes()
+    photos[1].write_bytes(whole[: len(whole) // 2] if content == b"half" else content)
+    assert run_preview(photos, tmp_path / "out.png") == 2
+    errors = capsys.readouterr().err
+    assert re.match(r"keras-msda: error: .*1\.png cannot be read", errors)
+    assert errors.count("\n") == 1
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_missing_picture_is_one_line(photos, tmp_path, capsys):
+    photos[0].unlink()
+    assert run_preview(photos, tmp_path / "out.png") == 2
+    errors = capsys.readouterr().err
+    assert re.search(r"0\.png: No such file", errors)
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("none/out.png", "folder .*none does not exist"),
+        ("0.png/out.png", "does not exist"),
+        ("out.txt", r"must end in one of \.png"),
+        ("out", r"must end in one of \.png"),
+        ("0.png", "would replace an input"),
+        ("folder.png", "is a folder"),
+    ],
+)
+def test_a_wrong_output_file_is_found_first(photos, tmp_path, capsys, name, expected):
+    (tmp_path / "folder.png").mkdir()
+    photos[1].unlink()  # Reading it would be an error, too.
+    assert run_preview(photos, tmp_path / name) == 2
+    errors = capsys.readouterr().err
+    assert re.search(expected, errors)
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="/proc refuses all writers")
+def test_an_output_that_refuses_writing_is_found_first(photos, capsys):
+    photos[1].unlink()
+    assert run_preview(photos, "/proc/out.png") == 2
+    assert "cannot write the output /proc/out.png" in capsys.readouterr().err
+
+
+def test_checking_the_output_leaves_no_trace(photos, tmp_path):
+    kept = tmp_path / "old.png"
+    kept.write_bytes(b"old")
+    photos[1].write_bytes(b"broken")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert run_preview(photos, kept) == 2
+    assert run_preview(photos, tmp_path / "new.png") == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert kept.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("lam", ["-0.1", "1.5", "half"])
+def test_a_wrong_lambda_is_one_line(photos, tmp_path, capsys, lam):
+    with pytest.raises(SystemExit) as left:
+        run_preview(photos, tmp_path / "out.png", f"--lam={lam}")
+    assert left.value.code == 2
+    assert f"must be a number in [0, 1], got '{lam}'" in capsys.readouterr().err
+
+
+def test_missing_extras_name_the_remedy(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "keras_msda._preview", raising=False)
+    monkeypatch.delattr(msda, "_preview", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "keras_msda.plot", raising=False)
+    monkeypatch.delattr(msda, "plot", raising=False)
+    assert run_preview(photos, tmp_path / "out.png") == 2
+    errors = capsys.readouterr().err
+    assert "pip install 'keras_msda[demo]'" in errors
+    assert errors.count("\n") == 1
