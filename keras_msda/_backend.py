@@ -263,7 +263,7 @@ class TensorFlowOps:
         Args:
             state: Non-trainable int64 weight (count, 0, seed); it moves on by one.
         """
-        value = state.value
+        value = self._local(state.value)
         if hasattr(value, "handle"):
             # Atomic. Read and then assign, as in `keras.random.SeedGenerator`, gives
             # parallel calls of a `Dataset.map` the same seed (3 % of 20,000 did).
@@ -276,6 +276,13 @@ class TensorFlowOps:
             drawn = self._tf.convert_to_tensor(value)
             state.assign(drawn + self._tf.constant([256, 0, 0], "int64"))
         return self.fold_in(drawn[::-2], self.replica())
+
+    def _local(self, value: Any) -> Any:
+        """Returns the first copy of a weight of replicas, outside of any replica."""
+        if self._tf.distribute.get_replica_context() is not None:
+            return value
+        strategy = self._tf.distribute.get_strategy()
+        return strategy.experimental_local_results(value)[0]
 
     def replica(self) -> Any:
         """Returns the number of this replica under `tf.distribute`, 0 elsewhere."""

@@ -356,6 +356,17 @@ def check_sample_weight(owner: str, shape: Any) -> None:
         )
 
 
+def check_no_weights(owner: str, sample_weight: Any) -> None:
+    """Refuses sample weights without labels."""
+    if sample_weight is not None:
+        fail(
+            owner,
+            "sample weights are mixed together with labels.",
+            "sample_weight without labels",
+            "Give labels too, or the weights to the loss.",
+        )
+
+
 def check_keys(owner: str, keys: Sequence[Any]) -> None:
     """Checks the keys of a dictionary of inputs."""
     for needed in ("images", "labels"):

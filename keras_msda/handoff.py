@@ -78,7 +78,7 @@ def read_targets(
         sample_weight = ops.convert(sample_weight, "float32")
     if _is_packed(labels, outputs, ids):
         return Targets(*plans.unpack_labels(labels), sample_weight)
-    if layer is None and (ids or tuple(labels.shape) != tuple(outputs.shape)):
+    if layer is None and (ids or tuple(labels.shape[1:]) != tuple(outputs.shape[1:])):
         _checks.fail_unpacked(owner, labels.shape, outputs.shape)
     if layer is None or layer.targets == "own":
         return Targets(labels, None, None, sample_weight)

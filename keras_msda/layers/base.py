@@ -65,6 +65,7 @@ class MixLayer(DrawingLayer):
         if isinstance(images, Mapping):
             return self._call_dictionary(images, training)
         if labels is None:
+            _checks.check_no_weights(type(self).__name__, sample_weight)
             return self._call_images(images, bool(training))
         outputs = self._call_batch(images, labels, sample_weight, training is not False)
         return outputs if sample_weight is not None else outputs[:2]

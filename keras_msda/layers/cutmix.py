@@ -61,18 +61,18 @@ class CutMixLayer(MixLayer):
         self.exact_weight = bool(exact_weight)
 
     def _sample_shape(
-        self, units: Any, size: Any, *, seed: Any, lam: Any
+        self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
-        ops = _backend.of(units, seed)
-        lam_seed, place_seed, side_seed = ops.seeds(seed, 3)
-        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
-        noise = sampling.sample_uniform([units, len(size)], seed=side_seed)
+        ops = _backend.of(lam)
+        place_seed, side_seed = ops.seeds(seed, 2)
+        each = [*ops.shape(lam), len(size)]
+        noise = sampling.sample_uniform(each, seed=side_seed)
         if self.ratio_range is not None:
             side = box.ranged_sides(noise, size, self.ratio_range)
         else:
             rounding = 0.0 if self.border == "clip" else noise
             side = box.box_sides(1.0 - lam, size, rounding)
-        place = sampling.sample_uniform([units, len(size)], seed=place_seed)
+        place = sampling.sample_uniform(each, seed=place_seed)
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)
 

@@ -112,8 +112,8 @@ class DrawingLayer(keras.layers.Layer):
 
     # What a leaf defines.
 
-    def _sample_shape(self, units: Any, size: Any, *, seed: Any, lam: Any) -> Any:
-        """Draws what masks are made from; `lam` is None where it is drawn too."""
+    def _sample_shape(self, lam: Any, size: Any, *, seed: Any) -> Any:
+        """Draws what masks of given lambda, `(units,)`, are made from."""
         raise NotImplementedError
 
     def _weight(self, shape: Any, size: Any) -> Tensor:
@@ -124,13 +124,10 @@ class DrawingLayer(keras.layers.Layer):
         """Returns the masks."""
         raise NotImplementedError
 
-    def _sample_lam(self, units: Any, *, seed: Any, lam: Any) -> Tensor:
-        """Draws lambda, or returns the given one for every unit."""
-        ops = _backend.of(units, seed)
-        if lam is not None:
-            return ops.broadcast_to(ops.convert(lam, "float32"), [units])
+    def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> Any:
+        """Draws lambda, weighted by itself where the own label alone is used."""
         a, b = _checks.check_alpha(type(self).__name__, self.alpha)
-        table = sampling.beta_table(a, b, self.targets == "own")
+        table = sampling.beta_table(a, b, own)
         return sampling.sample_lam(table, units, seed=seed)
 
     # Plans.
@@ -170,7 +167,7 @@ class DrawingLayer(keras.layers.Layer):
     ) -> plans.MixPlan:
         """Returns the plan of a seed, its mask factored, or None if not `masked`."""
         ops = _backend.of(batch, seed)
-        partner_seed, coin_seed, shape_seed = ops.seeds(seed, 3)
+        partner_seed, coin_seed, lam_seed, shape_seed = ops.seeds(seed, 4)
         pairing = sampling.sample_partners(
             batch,
             pairing=self.pairing,
@@ -178,7 +175,12 @@ class DrawingLayer(keras.layers.Layer):
             groups=self.groups or 1,
             seed=partner_seed,
         )
-        shape = self._sample_shape(pairing.units, size, seed=shape_seed, lam=lam)
+        if lam is None:
+            own = self.targets == "own"
+            lam = self._sample_lam(pairing.units, own=own, seed=lam_seed)
+        else:
+            lam = ops.broadcast_to(ops.convert(lam, "float32"), [pairing.units])
+        shape = self._sample_shape(lam, size, seed=shape_seed)
         weight = self._weight(shape, size)
         coin = sampling.sample_uniform([pairing.units], seed=coin_seed)
         mixed = coin < self.probability
@@ -187,9 +189,9 @@ class DrawingLayer(keras.layers.Layer):
                 ops.take(weight, pairing.unit),
                 ops.take(mixed, pairing.unit),
             )
-        own = ops.arange(batch)
-        mixed = mixed & (pairing.partner != own)
-        partner = ops.where(mixed, pairing.partner, own)
+        itself = ops.arange(batch)
+        mixed = mixed & (pairing.partner != itself)
+        partner = ops.where(mixed, pairing.partner, itself)
         mask = None
         if masked:
             mask = self._mask(shape, size)

@@ -57,11 +57,11 @@ class FMixLayer(MixLayer):
         self.spectrum = _checks.check_spectrum(owner, spectrum)
 
     def _sample_shape(
-        self, units: Any, size: Any, *, seed: Any, lam: Any
+        self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
-        lam_seed, rounding_seed, field_seed = _backend.of(units, seed).seeds(seed, 3)
-        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
-        rounding = sampling.sample_uniform([units], seed=rounding_seed)
+        ops = _backend.of(lam)
+        rounding_seed, field_seed = ops.seeds(seed, 2)
+        rounding = sampling.sample_uniform(ops.shape(lam), seed=rounding_seed)
         # The field is drawn with the mask: a loss needs the weight alone.
         return lam, rounding, field_seed
 

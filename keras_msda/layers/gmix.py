@@ -51,11 +51,10 @@ class GMixLayer(MixLayer):
         self.border = _checks.check_choice(owner, "border", border, BORDERS)
 
     def _sample_shape(
-        self, units: Any, size: Any, *, seed: Any, lam: Any
+        self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor]:
-        lam_seed, place_seed = _backend.of(units, seed).seeds(seed, 2)
-        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
-        place = sampling.sample_uniform([units, len(size)], seed=place_seed)
+        units = _backend.of(lam).shape(lam)[0]
+        place = sampling.sample_uniform([units, len(size)], seed=seed)
         return lam, box.box_center(place, None, size, self.border)
 
     def _weight(self, shape: tuple[Tensor, Tensor], size: Any) -> Tensor:

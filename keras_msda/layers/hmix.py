@@ -55,13 +55,12 @@ class HMixLayer(MixLayer):
         self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
 
     def _sample_shape(
-        self, units: Any, size: Any, *, seed: Any, lam: Any
+        self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
-        lam_seed, place_seed = _backend.of(units, seed).seeds(seed, 2)
-        lam = self._sample_lam(units, seed=lam_seed, lam=lam)
         # Rounded down, never up: the level outside would exceed 1.
         side = box.box_sides(self.box_ratio * (1.0 - lam), size, 0.0)
-        place = sampling.sample_uniform([units, len(size)], seed=place_seed)
+        units = _backend.of(lam).shape(lam)[0]
+        place = sampling.sample_uniform([units, len(size)], seed=seed)
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)
 

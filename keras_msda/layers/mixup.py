@@ -33,8 +33,8 @@ class MixUpLayer(MixLayer):
         2018.
     """
 
-    def _sample_shape(self, units: Any, size: Any, *, seed: Any, lam: Any) -> Tensor:
-        return self._sample_lam(units, seed=seed, lam=lam)
+    def _sample_shape(self, lam: Tensor, size: Any, *, seed: Any) -> Tensor:
+        return lam
 
     def _weight(self, shape: Tensor, size: Any) -> Tensor:
         return shape

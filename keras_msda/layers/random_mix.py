@@ -55,22 +55,32 @@ class RandomMixLayer(MixLayer):
         owner = type(self).__name__
         _checks.check_members(owner, layers, weights, MixLayer)
         _checks.check_no_alpha(owner, kwargs)
-        self._symmetric = all(layer._symmetric for layer in layers)
         super().__init__(per=per, **kwargs)
+        if self.targets == "own" and not all(layer._symmetric for layer in layers):
+            _checks.fail_own(owner)
         defaults = MixUpLayer()
         settings = {
             name: (getattr(self, name), getattr(defaults, name)) for name in SHARED
         }
         for layer in layers:
             _checks.check_member(owner, layer, settings)
-            # lambda's law depends on it: a loss on own labels weighs lambda by itself.
-            layer.targets = self.targets
         self.layers = list(layers)
         self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)
 
+    def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> list[Any]:
+        """Draws lambda for each of the layers."""
+        seeds = _backend.of(units, seed).seeds(seed, len(self.layers))
+        return [
+            layer._sample_lam(units, own=own, seed=member_seed)
+            for layer, member_seed in zip(self.layers, seeds, strict=True)
+        ]
+
     def _sample_shape(
-        self, units: Any, size: Any, *, seed: Any, lam: Any
+        self, lam: Any, size: Any, *, seed: Any
     ) -> tuple[Tensor, list[Any]]:
+        # A given lambda is one for all of them.
+        lams = lam if isinstance(lam, list) else [lam] * len(self.layers)
+        units = _units(lams)
         ops = _backend.of(units, seed)
         choice_seed, *seeds = ops.seeds(seed, len(self.layers) + 1)
         total = sum(self.weights_of_layers)
@@ -79,8 +89,10 @@ class RandomMixLayer(MixLayer):
         for bound in itertools.accumulate(self.weights_of_layers[:-1]):
             choice = choice + ops.cast(uniform >= bound / total, "int32")
         return choice, [
-            layer._sample_shape(units, size, seed=own, lam=lam)
-            for layer, own in zip(self.layers, seeds, strict=True)
+            layer._sample_shape(member_lam, size, seed=member_seed)
+            for layer, member_lam, member_seed in zip(
+                self.layers, lams, seeds, strict=True
+            )
         ]
 
     def _weight(self, shape: tuple[Tensor, list[Any]], size: Any) -> Tensor:
@@ -126,3 +138,10 @@ class RandomMixLayer(MixLayer):
         """Makes the layer and its members again; draws start from the seed."""
         members = [keras.saving.deserialize_keras_object(x) for x in config["layers"]]
         return super().from_config(config | {"layers": members})
+
+
+def _units(lams: Any) -> Any:
+    """Returns how many draws lambdas are for, those of a layer in a layer too."""
+    while isinstance(lams, list):
+        lams = lams[0]
+    return _backend.of(lams).shape(lams)[0]
