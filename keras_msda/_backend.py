@@ -227,6 +227,18 @@ class TensorFlowOps:
         )
         return state
 
+    def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
+        """Returns function(x, *rest), compiled by XLA where that is worth it.
+
+        In a graph the kernels for choosing with broadcasting are ten times slower than
+        a compiled pass. Every new shape compiles anew, so this asks for known lengths;
+        an unknown batch, as `Dataset.batch` leaves it, has two values as a rule.
+        """
+        if self._tf.executing_eagerly() or None in x.shape.as_list()[1:]:
+            return function(x, *rest)
+        compiled = self._tf.function(function, jit_compile=True, autograph=False)
+        return compiled(x, *rest)
+
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Returns the result of the branch with the given number; one is run."""
         return self._tf.switch_case(index, list(branches))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import keras
+import numpy as np
 
 PER = ("sample", "pair", "batch")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
@@ -418,8 +419,9 @@ def check_seed(owner: str, seed: Any) -> None:
 
 
 def check_lam(owner: str, lam: Any) -> None:
-    """Checks a lambda that is given as a number."""
-    if _is_number(lam) and not 0 <= lam <= 1:
+    """Checks a lambda, or some, that can be looked at without tracing."""
+    known = isinstance(lam, (numbers.Real, list, tuple, np.ndarray, np.generic))
+    if known and not np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)):
         fail(
             owner,
             "`lam` must be in [0, 1].",
@@ -525,4 +527,5 @@ def fail_unknown_layer(owner: str, uid: str) -> NoReturn:
 
 def _show(shape: Any) -> str:
     """Returns a static shape as a tuple."""
-    return str(tuple(shape))
+    unknown = getattr(shape, "rank", 0) is None
+    return "unknown" if unknown else str(tuple(shape))

@@ -91,15 +91,19 @@ def mix_images(
     data_format = _checks.check_data_format("mix_images", data_format)
     _checks.check_rank("mix_images", images.shape)
     rank = len(images.shape) - 2
-    if isinstance(plan.mask, _factored.Mask):
-        mask = _factored.dense(plan.mask, rank)
-    else:
-        mask = ops.convert(plan.mask, "float32")
-        _checks.check_plan("mix_images", images.shape, mask.shape, data_format)
-    mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
-    other = take_partner(images, ops.convert(plan.partner))
+    if not isinstance(plan.mask, _factored.Mask):
+        plan = plan._replace(mask=ops.convert(plan.mask, "float32"))
+        _checks.check_plan("mix_images", images.shape, plan.mask.shape, data_format)
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)
-    return blend(images, other, mask, dtype)
+
+    def mix(images: Tensor, partner: Tensor, mask: Any) -> Tensor:
+        if isinstance(mask, _factored.Mask):
+            mask = _factored.dense(mask, rank)
+        mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
+        return blend(images, take_partner(images, partner), mask, dtype)
+
+    # As one pass over the images: mask, partners and blend need no memory of their own.
+    return ops.fused(mix, images, ops.convert(plan.partner), plan.mask)
 
 
 def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tensor:

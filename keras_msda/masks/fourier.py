@@ -59,7 +59,7 @@ def fourier(
     pixels = ops.shape(keys)[1]
     count = top_count(lam, pixels, rounding)[:, None]
     if max_soft == 0:
-        values = ops.cast(_highest(keys, count), "float32")
+        values = ops.cast(ops.fused(_highest, keys, count), "float32")
     else:
         values = _softened(keys, count, _soft_width(lam, pixels, max_soft, count))
     zeros = ops.zeros(ops.shape(lam), "float32")
