@@ -521,7 +521,8 @@ def fail_unknown_layer(owner: str, uid: str) -> NoReturn:
         "a saved loss or metric needs its layer, which is made first when a compiled "
         "model is loaded.",
         f"layer uid {uid!r}",
-        "Load the model that holds the layer, or make a new one by `layer.loss(...)`.",
+        "Load a model that makes its layer itself with `compile=False`, and compile it "
+        "with `layer.loss(...)`.",
     )
 
 

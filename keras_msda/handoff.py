@@ -76,7 +76,7 @@ def read_targets(
     labels, outputs = ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:
         sample_weight = ops.convert(sample_weight, "float32")
-    if _is_packed(labels, outputs, ids):
+    if _is_packed(labels, outputs, ids, inside=layer is not None):
         return Targets(*plans.unpack_labels(labels), sample_weight)
     if layer is None and (ids or tuple(labels.shape[1:]) != tuple(outputs.shape[1:])):
         _checks.fail_unpacked(owner, labels.shape, outputs.shape)
@@ -90,11 +90,17 @@ def read_targets(
     return Targets(labels, other, plan.weight, sample_weight)
 
 
-def _is_packed(labels: Tensor, outputs: Tensor, ids: bool | None) -> bool:
-    """Tells packed labels by their last axis: 3 for ids, 2 C + 1 for C outputs."""
+def _is_packed(
+    labels: Tensor, outputs: Tensor, ids: bool | None, *, inside: bool
+) -> bool:
+    """Tells packed labels by their last axis: 3 for ids, 2 C + 1 for C outputs.
+
+    Three numbers for three classes are packed ids where nobody says else, but the plain
+    labels of a layer inside the model.
+    """
     if len(labels.shape) != 2 or len(outputs.shape) != 2:
         return False
     width, classes = labels.shape[-1], outputs.shape[-1]
-    return (width == 3 and ids is not False) or (
-        width == 2 * classes + 1 and ids is not True
-    )
+    if width == 3 and ids is not False:
+        return bool(ids) or not (inside and classes == 3)
+    return ids is not True and bool(width == 2 * classes + 1)

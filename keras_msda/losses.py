@@ -90,15 +90,25 @@ class MixedLoss(keras.losses.Loss):
             y_true: "own" labels, and "other" labels with "weight" where there are two.
             y_pred: Outputs of the model.
         """
-        evaluate = getattr(self.loss, "call", self.loss)
-        own = evaluate(y_true["own"], y_pred)
+        own = self._evaluate(y_true["own"], y_pred)
         if "other" not in y_true:
             return own
         weight = _factored.per_draw(y_true["weight"], len(own.shape) - 1)
-        other = evaluate(y_true["other"], y_pred)
-        return plans.blend(
-            own, other, weight, keras.backend.standardize_dtype(own.dtype)
-        )
+        other = self._evaluate(y_true["other"], y_pred)
+        dtype = keras.backend.standardize_dtype(own.dtype)
+        mixed = plans.blend(own, other, weight, dtype)
+        if hasattr(own, "_keras_mask"):
+            # So Keras 3.15 tells labels to be left out (`ignore_class`). A sample stays
+            # where one of the labels that it shows counts.
+            counted = own._keras_mask & (weight > 0.0)
+            mixed._keras_mask = counted | (other._keras_mask & (weight < 1.0))
+        return mixed
+
+    def _evaluate(self, labels: Tensor, outputs: Tensor) -> Tensor:
+        """Returns the given loss of each sample."""
+        if len(labels.shape) < len(outputs.shape) and outputs.shape[-1] == 1:
+            labels = labels[..., None]  # As Keras's losses take labels of one output.
+        return getattr(self.loss, "call", self.loss)(labels, outputs)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""

@@ -20,7 +20,8 @@ class MixedAccuracy(keras.metrics.Mean):
     Args:
         layer: The mixing layer inside the model; None for packed or soft labels.
         ids: Whether labels are class ids (True) or soft (False). None tells by the
-            shape; three soft classes then look like packed ids and give NaN.
+            shape; three soft classes then look like packed ids, and mixes of them give
+            NaN.
         name: Name of the metric.
         dtype: As in Keras's metrics.
 

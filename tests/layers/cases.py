@@ -1,0 +1,124 @@
+"""The layers, the worlds they are called in and the plan that a call draws."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import keras_msda as msda
+from keras_msda import _backend
+
+SIZES = [(31,), (9, 14), (5, 6, 9), (1, 7)]
+SEED = 11
+
+
+@keras.saving.register_keras_serializable(package="tests")
+def pink(frequency):
+    """A user's spectrum, for NumPy arrays and tensors."""
+    return (frequency + 0.1) ** -1.5
+
+
+def random_mix(*members, **arguments):
+    return msda.RandomMixLayer([msda.MixUpLayer(alpha=0.8), *members], **arguments)
+
+
+#: Every method and mode: name -> layer of some shared arguments.
+LAYERS = {
+    "mixup": msda.MixUpLayer,
+    "cutmix": msda.CutMixLayer,
+    "cutmix-wrap": lambda **kw: msda.CutMixLayer(border="wrap", **kw),
+    "cutmix-inside": lambda **kw: msda.CutMixLayer(border="inside", **kw),
+    "cutmix-range": lambda **kw: msda.CutMixLayer(ratio_range=(0.2, 0.8), **kw),
+    "cutmix-drawn": lambda **kw: msda.CutMixLayer(exact_weight=False, **kw),
+    "hmix": msda.HMixLayer,
+    "hmix-wrap": lambda **kw: msda.HMixLayer(border="wrap", **kw),
+    "hmix-inside": lambda **kw: msda.HMixLayer(border="inside", **kw),
+    "gmix": msda.GMixLayer,
+    "gmix-wrap": lambda **kw: msda.GMixLayer(border="wrap", **kw),
+    "fmix": msda.FMixLayer,
+    "fmix-soft": lambda **kw: msda.FMixLayer(max_soft=0.3, **kw),
+    "fmix-official": lambda **kw: msda.FMixLayer(spectrum="official", **kw),
+    "fmix-callable": lambda **kw: msda.FMixLayer(spectrum=pink, **kw),
+    "random-batch": lambda **kw: random_mix(msda.CutMixLayer(), **kw),
+    "random-sample": lambda **kw: random_mix(
+        msda.FMixLayer(), **{"per": "sample"} | kw
+    ),
+}
+#: One mode a class.
+METHODS = ["mixup", "cutmix", "hmix", "gmix", "fmix", "random-batch"]
+
+
+def make(name, **arguments):
+    """Returns a layer of a fixed seed."""
+    return LAYERS[name](**{"seed": SEED} | arguments)
+
+
+def next_plan(layer, batch, size):
+    """Returns, as NumPy arrays, the plan that the layer's next call will draw."""
+    return next_plans(layer, [batch], size)[0]
+
+
+def next_plans(layer, batches, size):
+    """Returns the plans of the layer's next calls, of batches of the given lengths.
+
+    All at once, for pipelines, which work ahead of who reads them.
+    """
+    copy = type(layer).from_config(layer.get_config())
+    copy._seed_state.assign(layer._seed_state.value)
+    ops = _backend.of(copy._seed_state.value)
+    seeds = [ops.next_seed(copy._seed_state) for _ in batches]
+    pairs = zip(batches, seeds, strict=True)
+    return [arrays(copy.sample(batch, size, seed=seed)) for batch, seed in pairs]
+
+
+def arrays(plan):
+    return msda.MixPlan(*(np.asarray(value) for value in plan))
+
+
+def images(batch, size, channels=3, seed=0):
+    """Returns random images in [0, 1)."""
+    return np.random.default_rng(seed).random((batch, *size, channels), np.float32)
+
+
+def signatures(batch, size):
+    """Returns images that show the plan that mixed them.
+
+    Image i is 1 in channel i and 0 in the others: of a mixed image the own channel is
+    the mask, and the partner's is 1 less the mask, both bit for bit.
+    """
+    eye = np.eye(batch, dtype=np.float32).reshape(batch, *[1] * len(size), batch)
+    return np.broadcast_to(eye, (batch, *size, batch)).copy()
+
+
+def pixel_means(mask):
+    return mask.astype(np.float64).reshape(len(mask), -1).mean(axis=1)
+
+
+def count(size):
+    return math.prod(size)
+
+
+# Worlds: each takes a layer and what it is called with, and returns the layer that
+# drew and what that returned.
+
+
+def eager(layer, *inputs, **options):
+    return layer(*inputs, **options)
+
+
+def graph(layer, *inputs, **options):
+    return tf.function(lambda *args: layer(*args, **options))(*inputs)
+
+
+def compiled(layer, *inputs, **options):
+    call = tf.function(lambda *args: layer(*args, **options), jit_compile=True)
+    return call(*inputs)
+
+
+def mapped(layer, *inputs, **options):
+    dataset = tf.data.Dataset.from_tensors(inputs)
+    return next(iter(dataset.map(lambda *args: layer(*args, **options))))
+
+
+WORLDS = {"eager": eager, "graph": graph, "compiled": compiled, "mapped": mapped}

@@ -1,0 +1,839 @@
+"""Every bad input gives one clear error, before anything is computed.
+
+Each names its owner, the rule, what was received and the remedy.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_array_equal, assert_equal
+
+import keras_msda as msda
+from keras_msda import _checks
+from tests.layers import cases
+
+NAN, INF = float("nan"), float("inf")
+SIZE = (4, 5)
+#: One line: owner, rule, what was received, remedy.
+FORM = (
+    r"{}: (?P<rule>.+\.) Received: (?P<received>.+)\. (?P<remedy>[A-Z0-9`].+\.)(?=\s|$)"
+)
+
+
+def check_error(call, owner, kind, rule, received):
+    """Checks that a call raises the error, in the house's form."""
+    with pytest.raises(kind) as caught:
+        call()
+    assert_equal(type(caught.value), kind)
+    # Keras adds colours, and lines before and behind.
+    text = re.sub(r"\x1b\[\d*m", "", str(caught.value.args[0]))
+    found = re.search(FORM.format(owner), text)
+    assert found, text
+    assert rule in found["rule"], text
+    assert received in found["received"], text
+
+
+def images(batch=3):
+    return cases.images(batch, SIZE)
+
+
+# Constructors.
+
+ALPHA = "`alpha` must be a positive finite number or a pair of them."
+SETTINGS = [
+    *(
+        ({"alpha": alpha}, ValueError, ALPHA, f"alpha={alpha!r}")
+        for alpha in [
+            0,
+            -1,
+            0.0,
+            NAN,
+            INF,
+            "1",
+            None,
+            True,
+            (1, 0),
+            (1, 2, 3),
+            (1,),
+            (),
+        ]
+    ),
+    *(
+        (
+            {name: value},
+            ValueError,
+            f"`{name}` must be a number in [0, 1].",
+            f"{name}={value!r}",
+        )
+        for name in ["probability", "label_smoothing"]
+        for value in [-0.1, 1.5, NAN, "0.5", None, True]
+    ),
+    *(
+        (
+            {name: value},
+            ValueError,
+            f"`{name}` must be one of {words}",
+            f"{name}={value!r}",
+        )
+        for name, words in [
+            ("per", '"sample", "pair", "batch".'),
+            ("pairing", '"shuffle", "derangement", "reverse", "roll".'),
+            ("targets", '"soft", "pair", "own".'),
+            ("data_format", '"channels_last", "channels_first".'),
+        ]
+        for value in ["elem", "", 3, ("soft",)]
+    ),
+    *(
+        (
+            {name: value},
+            ValueError,
+            f"`{name}` must be a positive integer or None.",
+            f"{name}={value!r}",
+        )
+        for name in ["groups", "num_classes"]
+        for value in [0, -3, 2.5, "10", True]
+    ),
+    *(
+        (
+            {"seed": seed},
+            ValueError,
+            "`seed` must be an integer in [0, 2^63)",
+            f"{seed!r}",
+        )
+        for seed in [-1, 2**63, 1.5, "7", (1, 2), True]
+    ),
+    *(
+        (
+            {"per": "pair", "pairing": pairing},
+            ValueError,
+            '`per="pair"` needs partners in pairs',
+            f"pairing={pairing!r}",
+        )
+        for pairing in ["derangement", "roll"]
+    ),
+    (
+        {"label_smoothing": 0.1, "targets": "pair"},
+        ValueError,
+        '`label_smoothing` does not go with `targets="pair"`',
+        "label_smoothing=0.1",
+    ),
+    (
+        {"label_smoothing": 0.1},
+        ValueError,
+        "`label_smoothing` smooths integer labels and needs `num_classes`.",
+        "label_smoothing=0.1, num_classes=None",
+    ),
+    (
+        {"targets": "pair", "num_classes": 2**24 + 1},
+        ValueError,
+        "packs class ids as float32, exact up to 16777216.",
+        "num_classes=16777217",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "rule", "received"), SETTINGS, ids=lambda x: str(x)[:40]
+)
+def test_shared_settings_are_checked(settings, kind, rule, received):
+    check_error(lambda: msda.MixUpLayer(**settings), "MixUpLayer", kind, rule, received)
+
+
+@pytest.mark.parametrize("name", ["CutMixLayer", "HMixLayer", "GMixLayer", "FMixLayer"])
+@pytest.mark.parametrize(
+    ("settings", "rule"), [({"alpha": -2}, "`alpha`"), ({"per": "x"}, "`per` must")]
+)
+def test_every_layer_checks_the_shared_settings_under_its_name(name, settings, rule):
+    layer = getattr(msda, name)
+    value = next(iter(settings.values()))
+    check_error(lambda: layer(**settings), name, ValueError, rule, repr(value))
+
+
+BOXES, BUMPS = '"clip", "wrap", "inside".', '"clip", "wrap".'
+RANGE = "`ratio_range` must be a pair (low, high) with 0 <= low <= high <= 1."
+OWN = '`targets="own"` needs 1 - M(lambda) to be distributed as M(1 - lambda)'
+OWN_SETTINGS = [
+    *(
+        ("CutMixLayer", {"border": v}, f"one of {BOXES}", f"border={v!r}")
+        for v in ["torus", 1, ""]
+    ),
+    *(
+        ("HMixLayer", {"border": v}, f"one of {BOXES}", f"{v!r}")
+        for v in ["torus", None]
+    ),
+    *(
+        ("GMixLayer", {"border": v}, f"one of {BUMPS}", f"{v!r}")
+        for v in ["torus", "inside", None]
+    ),
+    *(
+        (
+            "HMixLayer",
+            {"box_ratio": v},
+            "`box_ratio` must be a number in [0, 1].",
+            f"{v!r}",
+        )
+        for v in [-0.1, 1.01, NAN, "0.5", None]
+    ),
+    *(
+        (
+            "FMixLayer",
+            {"decay_power": v},
+            "`decay_power` must be a finite number, not negative.",
+            f"decay_power={v!r}",
+        )
+        for v in [-1, -0.001, NAN, INF, "3", None]
+    ),
+    *(
+        (
+            "FMixLayer",
+            {"max_soft": v},
+            "`max_soft` must be a number in [0, 0.5].",
+            f"max_soft={v!r}",
+        )
+        for v in [-0.1, 0.6, NAN, "0", None]
+    ),
+    *(
+        (
+            "FMixLayer",
+            {"spectrum": v},
+            '`spectrum` must be one of "isotropic", "official".',
+            f"spectrum={v!r}",
+        )
+        for v in ["pink", 3, None]
+    ),
+    *(
+        ("CutMixLayer", {"ratio_range": v}, RANGE, f"ratio_range={v!r}")
+        for v in [
+            (0.8, 0.2),
+            (-0.1, 0.5),
+            (0.5, 1.1),
+            0.5,
+            (0.2,),
+            ("a", "b"),
+            (0, NAN),
+        ]
+    ),
+    *(
+        (
+            "CutMixLayer",
+            {"ratio_range": (0.2, 0.8)} | v,
+            "`ratio_range` places boxes inside and draws no lambda.",
+            received,
+        )
+        for v, received in [
+            ({"border": "clip"}, "border='clip', exact_weight=True"),
+            ({"border": "wrap"}, "border='wrap'"),
+            ({"exact_weight": False}, "exact_weight=False"),
+        ]
+    ),
+    ("CutMixLayer", {"targets": "own"}, OWN, "targets='own'"),
+    ("HMixLayer", {"targets": "own"}, OWN, "targets='own'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "rule", "received"), OWN_SETTINGS, ids=lambda x: str(x)[:40]
+)
+def test_own_settings_are_checked(name, settings, rule, received):
+    layer = getattr(msda, name)
+    check_error(lambda: layer(**settings), name, ValueError, rule, received)
+
+
+def test_ranges_may_stand_with_the_border_that_they_have():
+    layer = msda.CutMixLayer(ratio_range=[0.2, 0.8], border="inside")
+    assert_equal((layer.border, layer.ratio_range), ("inside", (0.2, 0.8)))
+
+
+@pytest.mark.parametrize("name", ["MixUpLayer", "GMixLayer", "FMixLayer"])
+def test_own_targets_are_for_masks_whose_complement_has_their_law(name):
+    assert_equal(getattr(msda, name)(targets="own").targets, "own")
+
+
+# Random choices.
+
+MEMBERS = "`layers` must be a list of mixing layers, one at least."
+WEIGHTS = "`weights` must hold one number for each layer, none negative"
+
+
+@pytest.mark.parametrize("layers", [[], None, msda.MixUpLayer, ["mixup"], "mixup"])
+def test_a_choice_needs_layers(layers):
+    check_error(
+        lambda: msda.RandomMixLayer(layers),
+        "RandomMixLayer",
+        TypeError,
+        MEMBERS,
+        "layers=",
+    )
+
+
+@pytest.mark.parametrize(
+    "weights", [[1], [1, 2, 3], [1, -1], [0, 0], [NAN, 1], [INF, 1], ["a", 1], 0.5, []]
+)
+def test_a_choice_needs_a_weight_a_layer(weights):
+    layers = [msda.MixUpLayer(), msda.FMixLayer()]
+    check_error(
+        lambda: msda.RandomMixLayer(layers, weights),
+        "RandomMixLayer",
+        ValueError,
+        WEIGHTS,
+        f"2 layers with weights={weights!r}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("probability", 0.5),
+        ("per", "pair"),
+        ("pairing", "roll"),
+        ("groups", 2),
+        ("num_classes", 10),
+        ("targets", "pair"),
+        ("data_format", "channels_first"),
+    ],
+)
+def test_members_leave_the_shared_arguments_to_the_choice(name, value):
+    pairing = {"pairing": "reverse"} if name == "per" else {}
+    member = msda.GMixLayer(**{name: value} | pairing)
+    check_error(
+        lambda: msda.RandomMixLayer([msda.MixUpLayer(), member], **pairing),
+        "RandomMixLayer",
+        ValueError,
+        f"`{name}` is its own",
+        f"GMixLayer({name}={value!r})",
+    )
+
+
+def test_members_may_repeat_the_arguments_of_the_choice():
+    member = msda.GMixLayer(num_classes=10)
+    layer = msda.RandomMixLayer([member], num_classes=10)
+    assert_equal(layer.layers[0].num_classes, 10)
+
+
+def test_a_refused_choice_leaves_its_members_as_they_were():
+    members = [msda.MixUpLayer(), msda.FMixLayer(probability=0.5)]
+    with pytest.raises(ValueError, match="`probability` is its own"):
+        msda.RandomMixLayer(members, targets="own")
+    assert_equal([member.targets for member in members], ["soft", "soft"])
+
+
+def test_a_choice_has_no_lambda_of_its_own():
+    check_error(
+        lambda: msda.RandomMixLayer([msda.MixUpLayer()], alpha=2.0),
+        "RandomMixLayer",
+        ValueError,
+        "`alpha` belongs to each of its layers.",
+        "alpha=2.0",
+    )
+
+
+def test_a_choice_with_a_box_has_no_own_targets():
+    layers = [msda.MixUpLayer(), msda.CutMixLayer()]
+    check_error(
+        lambda: msda.RandomMixLayer(layers, targets="own"),
+        "RandomMixLayer",
+        ValueError,
+        OWN,
+        "targets='own'",
+    )
+
+
+def test_a_choice_within_a_choice_hides_no_box_from_own_targets():
+    inner = msda.RandomMixLayer([msda.MixUpLayer(), msda.CutMixLayer()])
+    check_error(
+        lambda: msda.RandomMixLayer([inner], targets="own"),
+        "RandomMixLayer",
+        ValueError,
+        OWN,
+        "targets='own'",
+    )
+
+
+# Calls. Nothing may have been drawn when one is refused.
+
+RAGGED_IMAGES = tf.ragged.constant([[[[1.0]]], [[[1.0]], [[2.0]]]])
+IDS = np.array([0, 1, 2])
+RANK = "images must have shape (batch, *spatial, channels), rank 3 to 5."
+UNBATCHED = "Batch first, as in `dataset.batch(128).map(layer)`."
+MEAN = "integer labels have no mean; soft labels need the number of classes."
+#: Rule -> settings of the layer, arguments of the call, kind, rule, received.
+CALLS = {
+    "vectors": ({}, (np.ones((3, 4)), np.ones(3)), ValueError, RANK, "shape (3, 4)"),
+    "one row": ({}, (np.ones(4), np.ones(4)), ValueError, RANK, "shape (4,)"),
+    "four axes": (
+        {},
+        (np.ones((2, 1, 1, 1, 1, 3)), np.ones(2)),
+        ValueError,
+        RANK,
+        "shape (2, 1, 1, 1, 1, 3)",
+    ),
+    "one number a label": (
+        {},
+        (images(), np.float32(1)),
+        ValueError,
+        "labels must have a batch axis.",
+        "a scalar",
+    ),
+    "one id": (
+        {"num_classes": 3},
+        (images(), np.int64(1)),
+        ValueError,
+        "labels must have a batch axis.",
+        "a scalar",
+    ),
+    "ragged images": (
+        {"num_classes": 3},
+        (RAGGED_IMAGES, IDS[:2]),
+        TypeError,
+        "images of one batch must have one size.",
+        "a ragged tensor of shape (2, None, None, None)",
+    ),
+    "ragged labels": (
+        {},
+        (images(), tf.ragged.constant([[1.0], [], [2.0]])),
+        TypeError,
+        "labels of one batch must have one size.",
+        "a ragged tensor of shape (3, None)",
+    ),
+    "other batch": (
+        {},
+        (images(), np.ones((4, 2))),
+        ValueError,
+        "labels must have the batch of the images, 3.",
+        "shape (4, 2)",
+    ),
+    "other batch of ids": (
+        {"targets": "pair"},
+        (images(), np.arange(4)),
+        ValueError,
+        "labels must have the batch of the images, 3.",
+        "shape (4,)",
+    ),
+    "other batch of weights": (
+        {"num_classes": 3},
+        (images(), IDS, np.ones(2)),
+        ValueError,
+        "sample_weight must have the batch of the images, 3.",
+        "shape (2,)",
+    ),
+    "weights of pixels": (
+        {"num_classes": 3},
+        (images(), IDS, np.ones((3, 4))),
+        ValueError,
+        "sample weights must have shape (batch,) or (batch, 1).",
+        "shape (3, 4)",
+    ),
+    "ids without classes": (
+        {},
+        (images(), IDS),
+        ValueError,
+        MEAN,
+        "labels of dtype int",
+    ),
+    "bytes without classes": (
+        {},
+        (images(), IDS.astype("uint8")),
+        ValueError,
+        MEAN,
+        "labels of dtype uint8",
+    ),
+    "classes of soft labels": (
+        {"num_classes": 3},
+        (images(), np.ones((3, 3), np.float32)),
+        ValueError,
+        "`num_classes` turns integer labels into soft ones.",
+        "num_classes=3 with labels of dtype float32",
+    ),
+    "ids of pixels": (
+        {"num_classes": 3},
+        (images(), np.ones((3, 4), int)),
+        ValueError,
+        "integer labels are class ids, of shape (batch,) or (batch, 1).",
+        "shape (3, 4)",
+    ),
+    "pairs of matrices": (
+        {"targets": "pair"},
+        (images(), np.ones((3, 2, 2), np.float32)),
+        ValueError,
+        '`targets="pair"` packs labels of shape (batch,) or (batch, classes).',
+        "shape (3, 2, 2)",
+    ),
+    "id too high": (
+        {"num_classes": 3},
+        (images(), np.array([0, 3, 1])),
+        ValueError,
+        "class ids must be in [0, num_classes=3).",
+        "ids from 0 to 3",
+    ),
+    "id below zero": (
+        {"num_classes": 3},
+        (images(), np.array([0, -1, 2])),
+        ValueError,
+        "class ids must be in [0, num_classes=3).",
+        "ids from -1 to 2",
+    ),
+    "id that packing rounds": (
+        {"targets": "pair"},
+        (images(), np.array([0, 2**24 + 1, 2])),
+        ValueError,
+        "packs class ids as float32, exact up to 16777216.",
+        "the id 16777217",
+    ),
+    "no labels": (
+        {},
+        ({"images": images(), "id": IDS},),
+        ValueError,
+        'a dictionary must hold "images" and "labels".',
+        "keys ['id', 'images']",
+    ),
+    "no images": (
+        {},
+        ({"labels": np.ones(3), "id": IDS},),
+        ValueError,
+        'a dictionary must hold "images" and "labels".',
+        "keys ['id', 'labels']",
+    ),
+    "masks": (
+        {},
+        ({"images": images(), "labels": np.ones(3), "segmentation_masks": images()},),
+        ValueError,
+        '"segmentation_masks" would have to be mixed too',
+        "segmentation_masks",
+    ),
+    "boxes": (
+        {},
+        ({"images": images(), "labels": np.ones(3), "bounding_boxes": IDS},),
+        ValueError,
+        '"bounding_boxes" would have to be mixed too',
+        "bounding_boxes",
+    ),
+}
+calls = pytest.mark.parametrize("name", CALLS)
+
+
+def state_of(layer):
+    return [np.array(weight.numpy()) for weight in layer.weights]
+
+
+def check_call(call, layer, error):
+    before = state_of(layer)
+    check_error(call, "MixUpLayer", *error)
+    for weight, kept in zip(state_of(layer), before, strict=True):
+        assert_array_equal(weight, kept)
+
+
+@calls
+def test_calls_are_checked_before_anything_is_drawn(name):
+    settings, inputs, *error = CALLS[name]
+    layer = msda.MixUpLayer(**settings)
+    check_call(lambda: layer(*inputs), layer, error)
+
+
+@calls
+def test_calls_outside_training_are_checked_too(name):
+    settings, inputs, *error = CALLS[name]
+    layer = msda.MixUpLayer(**settings)
+    check_call(lambda: layer(*inputs, training=False), layer, error)
+
+
+#: What values alone show, a graph cannot tell.
+VALUES = ["id too high", "id below zero", "id that packing rounds"]
+
+
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in VALUES])
+def test_pipelines_are_checked_when_they_are_made(name):
+    settings, inputs, *error = CALLS[name]
+    layer = msda.MixUpLayer(**settings)
+    dataset = tf.data.Dataset.from_tensors(inputs)
+    check_call(lambda: dataset.map(lambda *args: layer(*args)), layer, error)
+
+
+def test_an_unbatched_dataset_is_told_to_batch_first():
+    dataset = tf.data.Dataset.from_tensor_slices((images()[..., 0], IDS))
+    layer = msda.MixUpLayer(num_classes=3)
+    with pytest.raises(ValueError, match=r"Batch first, as in `dataset\.batch\(128\)"):
+        dataset.map(layer)
+    volumes = tf.data.Dataset.from_tensor_slices((images(), IDS))
+    with pytest.raises(ValueError, match="labels must have a batch axis"):
+        volumes.map(layer)
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4)])
+def test_images_of_low_rank_are_told_to_batch_first(shape):
+    with pytest.raises(ValueError, match=re.escape(UNBATCHED)):
+        msda.MixUpLayer()(np.ones(shape), training=True)
+
+
+def test_images_of_unknown_rank_are_not_mixed_by_a_plan():
+    plan = msda.CutMixLayer().sample(3, (4,), seed=(1, 2))
+    call = tf.function(lambda x: msda.mix_images(x, plan))
+    with pytest.raises(ValueError, match="rank 3 to 5"):
+        call.get_concrete_function(tf.TensorSpec(None))
+
+
+def test_sample_weights_without_labels_are_refused():
+    layer = msda.MixUpLayer()
+    check_call(
+        lambda: layer(images(), sample_weight=np.ones(3), training=True),
+        layer,
+        (
+            ValueError,
+            "sample weights are mixed together with labels.",
+            "without labels",
+        ),
+    )
+
+
+@pytest.mark.parametrize("ids", [[0, 3, 1], [0, -1, 1]])
+def test_ids_out_of_range_are_rows_of_nan_in_a_graph(ids):
+    layer = msda.MixUpLayer(num_classes=3, probability=0.0)
+    _, labels = tf.function(layer)(images(), tf.constant(ids))
+    assert_array_equal(np.isnan(labels).all(1), [False, True, False])
+    assert_array_equal(labels[0], [1, 0, 0])
+
+
+@pytest.mark.parametrize("last", [16_777_215, 16_777_216])
+def test_the_last_ids_that_float32_holds_are_packed_exactly(last):
+    layer = msda.MixUpLayer(targets="pair", pairing="roll")
+    _, packed = layer(images(), np.array([last, 1, 2]))
+    assert_array_equal(np.asarray(packed)[:, :2], [[last, 2], [1, last], [2, 1]])
+
+
+def test_the_most_classes_that_packing_holds_are_accepted():
+    layer = msda.MixUpLayer(targets="pair", num_classes=2**24)
+    assert_equal(layer.num_classes, 16_777_216)
+
+
+def test_a_layer_in_a_model_keeps_its_rank():
+    layer = msda.MixUpLayer()
+    layer(images(), training=True)
+    check_call(
+        lambda: layer(np.ones((3, 4, 1)), training=True),
+        layer,
+        (ValueError, "the layer was built for images of rank 4.", "shape (3, 4, 1)"),
+    )
+
+
+# Plans and losses.
+
+
+@pytest.mark.parametrize("size", [(), (1, 2, 3, 4), 5, None, "ab"])
+def test_plans_need_a_size(size):
+    check_error(
+        lambda: msda.GMixLayer().sample(3, size, seed=(1, 2)),
+        "GMixLayer",
+        ValueError,
+        "`size` must hold one to three spatial lengths, without channels.",
+        f"size={size!r}",
+    )
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.5, NAN])
+def test_plans_need_a_lambda_in_range(lam):
+    check_error(
+        lambda: msda.FMixLayer().sample(3, (4,), seed=(1, 2), lam=lam),
+        "FMixLayer",
+        ValueError,
+        "`lam` must be in [0, 1].",
+        f"lam={lam!r}",
+    )
+
+
+@pytest.mark.parametrize(
+    "lam", [[0.5, 1.5, 0.5], np.float32(1.5), np.array([-1.0] * 3)]
+)
+def test_lambdas_of_each_draw_are_checked_too(lam):
+    with pytest.raises(ValueError, match=r"`lam` must be in \[0, 1\]"):
+        msda.FMixLayer().sample(3, (4,), seed=(1, 2), lam=lam)
+
+
+PLAN = "the plan must be for these images, masks of shape"
+
+
+@pytest.mark.parametrize(
+    ("batch", "size", "received"),
+    [
+        (3, (5, 4), "masks of shape (3, 5, 4)"),
+        (3, (4,), "masks of shape (3, 4)"),
+        (4, (4, 5), "masks of shape (4, 4, 5)"),
+        (3, (4, 5, 3), "masks of shape (3, 4, 5, 3)"),
+    ],
+)
+def test_plans_of_other_images_are_refused(batch, size, received):
+    plan = msda.CutMixLayer().sample(batch, size, seed=(1, 2))
+    check_error(
+        lambda: msda.mix_images(images(), plan),
+        "mix_images",
+        ValueError,
+        PLAN,
+        received,
+    )
+
+
+def test_plans_of_the_other_data_format_are_refused():
+    plan = msda.CutMixLayer().sample(3, (4, 5), seed=(1, 2))
+    check_error(
+        lambda: msda.mix_images(images(), plan, "channels_first"),
+        "mix_images",
+        ValueError,
+        f"{PLAN} (3, 5, 3)",
+        "masks of shape (3, 4, 5)",
+    )
+    check_error(
+        lambda: msda.mix_images(images(), plan, "last"),
+        "mix_images",
+        ValueError,
+        '`data_format` must be one of "channels_last", "channels_first".',
+        "data_format='last'",
+    )
+
+
+def test_images_of_low_rank_are_not_mixed_by_a_plan():
+    plan = msda.CutMixLayer().sample(3, (4,), seed=(1, 2))
+    check_error(
+        lambda: msda.mix_images(np.ones((3, 4)), plan),
+        "mix_images",
+        ValueError,
+        RANK,
+        "shape (3, 4)",
+    )
+
+
+def test_labels_that_do_not_fit_a_plan_are_refused():
+    plan = msda.CutMixLayer().sample(3, (4,), seed=(1, 2))
+    check_error(
+        lambda: msda.mix_labels(IDS, plan),
+        "mix_labels",
+        ValueError,
+        MEAN,
+        "dtype int64",
+    )
+    check_error(
+        lambda: msda.mix_labels(np.ones((2, 4)), plan),
+        "mix_labels",
+        ValueError,
+        "labels must have the batch of the images, 3.",
+        "shape (2, 4)",
+    )
+
+
+UNPACKED = "without a layer the labels must be packed pairs, or soft labels"
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape"),
+    [
+        ("sparse_categorical_crossentropy", (3,)),
+        ("sparse_categorical_crossentropy", (3, 1)),
+        ("categorical_crossentropy", (3, 5)),
+    ],
+)
+def test_a_loss_without_a_layer_needs_packed_labels(loss, shape):
+    outputs = np.full((3, 4), 0.25, np.float32)
+    check_error(
+        lambda: msda.MixedLoss(loss)(np.ones(shape, np.float32), outputs),
+        "MixedLoss",
+        ValueError,
+        UNPACKED,
+        f"labels of shape {shape} with outputs of shape (3, 4)",
+    )
+
+
+def test_an_accuracy_without_a_layer_needs_packed_labels():
+    outputs = np.full((3, 4), 0.25, np.float32)
+    check_error(
+        lambda: msda.MixedAccuracy().update_state(np.ones(3, np.float32), outputs),
+        "MixedAccuracy",
+        ValueError,
+        UNPACKED,
+        "labels of shape (3,) with outputs of shape (3, 4)",
+    )
+
+
+SIMPLE = np.array([0.5], np.float32)
+MASKS = [
+    (
+        "box_mask",
+        (SIMPLE, [[1]], (4, 4, 4, 4)),
+        "`size` must hold",
+        "size=(4, 4, 4, 4)",
+    ),
+    ("box_mask", (SIMPLE, [[1]], (4,), "torus"), "`border` must be", "border='torus'"),
+    ("floor_box_mask", (SIMPLE, [[1]], (4,), 2.0), "`box_ratio` must", "box_ratio=2.0"),
+    ("floor_box_mask", (SIMPLE, [[1]], 4), "`size` must hold", "size=4"),
+    ("gaussian_mask", (SIMPLE, [[1]], (4,), "inside"), "`border` must", "'inside'"),
+    ("constant_mask", (SIMPLE, ()), "`size` must hold", "size=()"),
+    ("fourier_mask", (SIMPLE, np.ones((1, 4), "float32"), 0.7), "`max_soft`", "0.7"),
+    ("fourier_field", (np.ones((1, 3, 2)), (4,), -1.0), "`decay_power`", "-1.0"),
+    ("fourier_field", (np.ones((1, 3, 2)), (4,), 1.0, "pink"), "`spectrum`", "'pink'"),
+]
+
+
+@pytest.mark.parametrize(("name", "inputs", "rule", "received"), MASKS)
+def test_masks_check_their_settings(name, inputs, rule, received):
+    function = getattr(msda.masks, name)
+    check_error(lambda: function(*inputs), name, ValueError, rule, received)
+
+
+def test_another_backend_is_refused_with_the_way_out():
+    check_error(
+        lambda: _checks.check_backend("jax"),
+        "keras_msda",
+        ValueError,
+        "the Keras backend must be TensorFlow.",
+        "KERAS_BACKEND=jax",
+    )
+
+
+# The house's form, of every message that there is.
+
+
+def words_of(node):
+    """Returns the text of a string or f-string, or None."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            getattr(part, "value", "{}") if isinstance(part, ast.Constant) else "{}"
+            for part in node.values
+        )
+    return None
+
+
+def messages():
+    """Lists rule, received and remedy of each error, as they stand in the source."""
+    tree = ast.parse(Path(_checks.__file__).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fail":
+            yield node.lineno, [words_of(argument) for argument in node.args[1:4]]
+
+
+MESSAGES = list(messages())
+
+
+def test_all_messages_are_found():
+    assert len(MESSAGES) > 30
+
+
+@pytest.mark.parametrize(
+    "parts", [parts for _, parts in MESSAGES], ids=lambda p: p[0][:40]
+)
+def test_messages_are_sentences_with_what_was_received(parts):
+    rule, received, remedy = parts
+    assert rule.endswith("."), rule
+    # Some received values and remedies are variables.
+    if received is not None:
+        assert not received.endswith("."), received
+    if remedy is not None:
+        assert re.fullmatch(r"(?s)[A-Z0-9`].*[.`]\.?", remedy), remedy
+        assert remedy.endswith("."), remedy
+
+
+def test_errors_put_owner_rule_received_and_remedy_together():
+    with pytest.raises(TypeError) as caught:
+        _checks.fail("Owner", "the rule.", "x=1", "Do this.", TypeError)
+    assert_equal(caught.value.args, ("Owner: the rule. Received: x=1. Do this.",))
