@@ -26,7 +26,7 @@ demo: $(SOME_READY) ## trains without mixing and with each method, draws a pictu
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
 test: $(DEV_READY) ## runs the tests
-	@$(RUN) -m pytest -n 2 --cov $(TEST_ARGS)
+	@$(RUN) -m pytest -n 2 --dist worksteal --cov $(TEST_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)

@@ -157,14 +157,6 @@ class TensorFlowOps:
         """Returns cosine and sine."""
         return self._tf.cos(x), self._tf.sin(x)
 
-    def is_finite(self, x: Tensor) -> Tensor:
-        """Tells numbers from NaN and infinities."""
-        return self._tf.math.is_finite(x)
-
-    def round(self, x: Tensor) -> Tensor:
-        """Rounds half to even."""
-        return self._tf.round(x)
-
     def sum(self, x: Tensor, axis: Any = None) -> Tensor:
         """Sums."""
         return self._tf.reduce_sum(x, axis)

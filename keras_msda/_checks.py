@@ -514,6 +514,17 @@ def fail_unpacked(owner: str, labels: Any, outputs: Any) -> NoReturn:
     )
 
 
+def fail_ambiguous(owner: str, labels: Any) -> NoReturn:
+    """Raises the error for labels that have two readings."""
+    fail(
+        owner,
+        "with three classes, three numbers may be packed ids or a soft label.",
+        f"labels of shape {_show(labels)}",
+        f"Say which: `{owner}(..., ids=True)` for packed ids, `ids=False` for soft "
+        "labels.",
+    )
+
+
 def fail_unknown_layer(owner: str, uid: str) -> NoReturn:
     """Raises the error for a loss or metric whose layer is not there."""
     fail(

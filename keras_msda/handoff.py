@@ -76,6 +76,8 @@ def read_targets(
     labels, outputs = ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:
         sample_weight = ops.convert(sample_weight, "float32")
+    if ids is None and layer is None and _could_be_both(labels, outputs):
+        _checks.fail_ambiguous(owner, labels.shape)
     if _is_packed(labels, outputs, ids, inside=layer is not None):
         return Targets(*plans.unpack_labels(labels), sample_weight)
     if layer is None and (ids or tuple(labels.shape[1:]) != tuple(outputs.shape[1:])):
@@ -90,13 +92,17 @@ def read_targets(
     return Targets(labels, other, plan.weight, sample_weight)
 
 
+def _could_be_both(labels: Tensor, outputs: Tensor) -> bool:
+    """Tells labels that may be packed ids or soft labels of three classes."""
+    return tuple(labels.shape[1:]) == tuple(outputs.shape[1:]) == (3,)
+
+
 def _is_packed(
     labels: Tensor, outputs: Tensor, ids: bool | None, *, inside: bool
 ) -> bool:
     """Tells packed labels by their last axis: 3 for ids, 2 C + 1 for C outputs.
 
-    Three numbers for three classes are packed ids where nobody says else, but the plain
-    labels of a layer inside the model.
+    Three numbers for three classes are the plain labels of a layer inside the model.
     """
     if len(labels.shape) != 2 or len(outputs.shape) != 2:
         return False

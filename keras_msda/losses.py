@@ -28,12 +28,15 @@ class MixedLoss(keras.losses.Loss):
             one value a sample. Class ids and soft labels are both fine.
         layer: The mixing layer inside the model; None for packed labels. Soft labels of
             the outputs' shape, which need no mixing, are taken as they are.
+        ids: Whether labels are class ids (True) or soft (False); None for what a loss
+            of Keras takes, and for a function by the shape of the labels.
         reduction: As in Keras's losses; None for the given loss's own.
         name: Name of the loss; None for the given loss's own.
         dtype: As in Keras's losses.
 
     Raises:
-        ValueError: When called without a layer on labels that are not packed.
+        ValueError: When called without a layer on labels that are not packed, or that
+            could be both packed ids and soft labels of three classes.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -49,6 +52,7 @@ class MixedLoss(keras.losses.Loss):
         loss: Any,
         layer: Any = None,
         *,
+        ids: bool | None = None,
         reduction: str | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -63,6 +67,7 @@ class MixedLoss(keras.losses.Loss):
         )
         self.loss = base
         self.layer = layer
+        self.ids = _takes_ids(base) if ids is None else ids
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -76,7 +81,7 @@ class MixedLoss(keras.losses.Loss):
                 a layer inside the model.
         """
         targets = handoff.read_targets(
-            self, y_true, y_pred, sample_weight, ids=takes_ids(self.loss)
+            self, y_true, y_pred, sample_weight, ids=self.ids
         )
         structure = {"own": targets.own}
         if targets.other is not None:
@@ -116,6 +121,7 @@ class MixedLoss(keras.losses.Loss):
         return config | {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "layer": self.layer and self.layer.uid,
+            "ids": self.ids,
         }
 
     @classmethod
@@ -127,7 +133,7 @@ class MixedLoss(keras.losses.Loss):
         return cls(**config)
 
 
-def takes_ids(loss: Any) -> bool | None:
+def _takes_ids(loss: Any) -> bool | None:
     """Tells whether a loss takes class ids: yes, no, or None for a user's own."""
     name = getattr(loss, "__name__", type(loss).__name__)
     if name.lower().replace("_", "").startswith("sparse"):

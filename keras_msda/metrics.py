@@ -20,14 +20,13 @@ class MixedAccuracy(keras.metrics.Mean):
     Args:
         layer: The mixing layer inside the model; None for packed or soft labels.
         ids: Whether labels are class ids (True) or soft (False). None tells by the
-            shape; three soft classes then look like packed ids, and mixes of them give
-            NaN.
+            shape, which three classes without a layer do not allow.
         name: Name of the metric.
         dtype: As in Keras's metrics.
 
     Raises:
         ValueError: When updated without a layer with labels that are neither packed nor
-            of the outputs' shape.
+            of the outputs' shape, or that could be both.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -102,5 +101,4 @@ def _hits(labels: Tensor, outputs: Tensor) -> Tensor:
     if tuple(labels.shape[1:]) == tuple(outputs.shape[1:]):
         return ops.sum(labels * ops.one_hot(choice, outputs.shape[-1]), -1)
     labels = ops.reshape(labels, ops.shape(choice))
-    hits = ops.cast(labels == ops.cast(choice, "float32"), "float32")
-    return ops.where(labels == ops.round(labels), hits, float("nan"))
+    return ops.cast(labels == ops.cast(choice, "float32"), "float32")

@@ -164,8 +164,13 @@ def test_two_image_sizes_in_turn_hand_off_exactly(method, mode):
     assert_handed_off(fit.history)
 
 
-def test_two_image_sizes_hand_off_exactly_by_train_on_batch():
-    layer = msda.CutMixLayer(seed=8)
+@pytest.mark.parametrize(
+    "layer",
+    # One draw for all is a static length beside sizes that are not.
+    [msda.CutMixLayer(seed=8), msda.FMixLayer(per="batch", seed=8)],
+    ids=["cutmix", "fmix-of-a-batch"],
+)
+def test_two_image_sizes_hand_off_exactly_by_train_on_batch(layer):
     model = compiled(revealing(layer, size=(None, None)), layer)
     for images, labels, weights in itertools.islice(two_sizes(), 4):
         logs = model.train_on_batch(images, labels, weights, return_dict=True)

@@ -161,6 +161,17 @@ def test_a_layer_in_the_model_gets_labels_that_are_never_packed(base, classes):
     np.testing.assert_allclose(values, expected, **CLOSE)
 
 
+def test_a_function_is_told_what_three_numbers_for_three_classes_are():
+    def likelihood(labels, outputs):
+        return -keras.ops.sum(labels * keras.ops.log(outputs), -1)
+
+    labels, probabilities = np.eye(3, dtype="float32"), np.full((3, 3), 1 / 3)
+    with pytest.raises(ValueError, match=r"`MixedLoss\(..., ids=True\)`"):
+        msda.MixedLoss(likelihood)(labels, probabilities)
+    value = msda.MixedLoss(likelihood, ids=False)(labels, probabilities)
+    np.testing.assert_allclose(value, np.log(3), rtol=1e-6)  # float32 logarithms.
+
+
 def test_soft_labels_without_a_layer_are_taken_as_they_are():
     labels, weights = soft_labels(), sample_weights()
     probabilities = drawn()[3]

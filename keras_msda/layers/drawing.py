@@ -39,6 +39,7 @@ class DrawingLayer(keras.layers.Layer):
 
     #: Whether 1 - M(lambda) is distributed as M(1 - lambda).
     _symmetric = True
+    _default_per = "sample"
 
     def __init__(
         self,

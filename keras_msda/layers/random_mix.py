@@ -45,6 +45,8 @@ class RandomMixLayer(MixLayer):
         Function Perspective, 2022, for "stochastic Mixup & CutMix".
     """
 
+    _default_per = "batch"
+
     def __init__(
         self,
         layers: list[MixLayer],
@@ -56,13 +58,15 @@ class RandomMixLayer(MixLayer):
         _checks.check_members(owner, layers, weights, MixLayer)
         _checks.check_no_alpha(owner, kwargs)
         super().__init__(per=per, **kwargs)
-        if self.targets == "own" and not all(layer._symmetric for layer in layers):
+        self._symmetric = all(layer._symmetric for layer in layers)
+        if self.targets == "own" and not self._symmetric:
             _checks.fail_own(owner)
         defaults = MixUpLayer()
         settings = {
             name: (getattr(self, name), getattr(defaults, name)) for name in SHARED
         }
         for layer in layers:
+            settings["per"] = (self.per, layer._default_per)
             _checks.check_member(owner, layer, settings)
         self.layers = list(layers)
         self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)

@@ -77,10 +77,12 @@ def _highest(keys: Tensor, count: Tensor) -> Tensor:
         # The first step adds -2^31 to -2^31: 0, as integers wrap.
         higher = threshold + ops.take(steps, step)
         enough = ops.sum(ops.cast(keys >= higher, "int32"), 1)[:, None] >= count
-        return ops.where(enough, higher, threshold)
+        # Of one shape through the loop, also where the size of images is not known.
+        return ops.reshape(ops.where(enough, higher, threshold), shape)
 
     steps = ops.convert([-(2**31), *(2**bit for bit in range(30, -1, -1))], "int32")
     lowest = ops.zeros(ops.shape(count), "int32") - 2**31
+    shape = ops.shape(count)
     threshold = ops.loop(32, refine, lowest)
     above, equal = keys > threshold, ops.cast(keys == threshold, "int32")
     missing = count - ops.sum(ops.cast(above, "int32"), 1)[:, None]
