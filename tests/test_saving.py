@@ -22,7 +22,7 @@ for function in (residual, unaware):
 
 
 @keras.saving.register_keras_serializable(package="tests")
-def pink(frequency):
+def reddish(frequency):
     """A user's spectrum."""
     return 1 / (frequency + 0.05)
 
@@ -79,9 +79,9 @@ LAYERS = {
     "cutmix": lambda: msda.CutMixLayer(seed=2),
     "hmix": lambda: msda.HMixLayer(seed=3),
     "gmix": lambda: msda.GMixLayer(seed=4),
-    "fmix": lambda: msda.FMixLayer((0.5, 2.0), spectrum=pink, seed=5),
+    "fmix": lambda: msda.FMixLayer((0.5, 2.0), spectrum=reddish, seed=5),
     "random": lambda: msda.RandomMixLayer(
-        [msda.MixUpLayer(), msda.FMixLayer(spectrum=pink)], seed=6
+        [msda.MixUpLayer(), msda.FMixLayer(spectrum=reddish)], seed=6
     ),
 }
 every_layer = pytest.mark.parametrize("method", LAYERS)
@@ -389,7 +389,12 @@ OWN = {
     msda.HMixLayer: [{"alpha": (2.0, 0.25), "box_ratio": 0.75, "border": "inside"}],
     msda.GMixLayer: [{"alpha": 0.5, "border": "wrap"}],
     msda.FMixLayer: [
-        {"alpha": (0.25, 2.0), "decay_power": 2.0, "max_soft": 0.25, "spectrum": pink},
+        {
+            "alpha": (0.25, 2.0),
+            "decay_power": 2.0,
+            "max_soft": 0.25,
+            "spectrum": reddish,
+        },
         {"spectrum": "official"},
     ],
     msda.RandomMixLayer: [{"weights": [1.0, 3.0]}],
@@ -400,7 +405,7 @@ CASES = [(kind, own) for kind, cases in OWN.items() for own in cases]
 def members():
     return [
         msda.CutMixLayer(0.5, ratio_range=(0.25, 0.75), name="first"),
-        msda.FMixLayer((0.25, 2.0), spectrum=pink, name="second"),
+        msda.FMixLayer((0.25, 2.0), spectrum=reddish, name="second"),
     ]
 
 
@@ -440,7 +445,7 @@ def test_the_members_of_a_choice_keep_their_arguments():
     again = msda.RandomMixLayer.from_config(layer.get_config())
     cutmix, fmix = again.layers
     assert (cutmix.alpha, cutmix.ratio_range) == (0.5, (0.25, 0.75))
-    assert (fmix.alpha, fmix.spectrum) == ((0.25, 2.0), pink)
+    assert (fmix.alpha, fmix.spectrum) == ((0.25, 2.0), reddish)
     np.testing.assert_array_equal(next_mix(again), next_mix(layer))
 
 
