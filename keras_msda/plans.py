@@ -102,7 +102,7 @@ def mix_images(
         mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
         return blend(images, take_partner(images, partner), mask, dtype)
 
-    # As one pass over the images: mask, partners and blend need no memory of their own.
+    # Together, so that a compiled graph makes one pass over the images.
     return ops.fused(mix, images, ops.convert(plan.partner), plan.mask)
 
 

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda import _checks
+from keras_msda.layers.base import MixLayer
 from tests.layers import cases
 
 NAN, INF = float("nan"), float("inf")
@@ -837,3 +838,8 @@ def test_errors_put_owner_rule_received_and_remedy_together():
     with pytest.raises(TypeError) as caught:
         _checks.fail("Owner", "the rule.", "x=1", "Do this.", TypeError)
     assert_equal(caught.value.args, ("Owner: the rule. Received: x=1. Do this.",))
+
+
+def test_the_base_of_the_layers_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract class MixLayer"):
+        MixLayer()

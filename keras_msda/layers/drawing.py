@@ -1,5 +1,6 @@
 """What mixing layers share before anything is mixed: arguments, state and draws."""
 
+import abc
 import random
 import uuid
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ SHARED = (
 )
 
 
-class DrawingLayer(keras.layers.Layer):
+class DrawingLayer(keras.layers.Layer, abc.ABC):
     """A layer that draws plans: arguments, state, sampling, configuration.
 
     A leaf gives the law of its masks by three methods: `_sample_shape`, what a mask is
@@ -113,17 +114,17 @@ class DrawingLayer(keras.layers.Layer):
 
     # What a leaf defines.
 
+    @abc.abstractmethod
     def _sample_shape(self, lam: Any, size: Any, *, seed: Any) -> Any:
         """Draws what masks of given lambda, `(units,)`, are made from."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _weight(self, shape: Any, size: Any) -> Tensor:
         """Returns the means of the masks, float32 `(units,)`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _mask(self, shape: Any, size: Any) -> _factored.Mask:
         """Returns the masks."""
-        raise NotImplementedError
 
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> Any:
         """Draws lambda, weighted by itself where the own label alone is used."""
