@@ -95,9 +95,16 @@ class TensorFlowOps:
         """Returns 0, 1, ..., stop - 1; stop may be a traced scalar."""
         return self._tf.cast(self._tf.range(stop), dtype)
 
-    def one_hot(self, ids: Tensor, classes: int) -> Tensor:
-        """Returns float32 indicators on a new last axis, zeros for other ids."""
-        return self._tf.one_hot(ids, classes, dtype="float32")
+    def full_like(self, x: Tensor, value: Any) -> Tensor:
+        """Returns a tensor of the shape and dtype of x that holds one value."""
+        if x.dtype == self._tf.string:
+            return self._tf.zeros_like(x)
+        return self._tf.fill(self._tf.shape(x), self._tf.cast(value, x.dtype))
+
+    def one_hot(self, ids: Tensor, classes: int, axis: int = -1) -> Tensor:
+        """Returns float32 indicators on a new axis, zeros for other ids."""
+        ids = self._tf.cast(ids, self._tf.int64)
+        return self._tf.one_hot(ids, classes, axis=axis, dtype="float32")
 
     # Shapes.
 
@@ -121,6 +128,14 @@ class TensorFlowOps:
         """Gathers along the first axis."""
         return self._tf.gather(x, index, axis=0)
 
+    def take_along(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
+        return self._tf.gather(x, index, batch_dims=1)
+
+    def reverse(self, x: Tensor, axis: int) -> Tensor:
+        """Turns an axis round."""
+        return self._tf.reverse(x, [axis])
+
     def negate_index(self, x: Tensor, axes: Sequence[int]) -> Tensor:
         """Moves the value at index k to -k modulo the length, on every given axis."""
         if not axes:
@@ -140,6 +155,10 @@ class TensorFlowOps:
     def maximum(self, x: Any, y: Any) -> Tensor:
         """Returns the larger, elementwise."""
         return self._tf.maximum(x, y)
+
+    def floor(self, x: Tensor) -> Tensor:
+        """Rounds down."""
+        return self._tf.floor(x)
 
     def exp(self, x: Tensor) -> Tensor:
         """Returns e to the x."""
@@ -161,6 +180,18 @@ class TensorFlowOps:
         """Sums."""
         return self._tf.reduce_sum(x, axis)
 
+    def mean(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Averages."""
+        return self._tf.reduce_mean(x, axis)
+
+    def all(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Tells whether all hold."""
+        return self._tf.reduce_all(x, axis)
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiplies matrices on the last two axes."""
+        return self._tf.matmul(x, y)
+
     def prod(self, x: Tensor, axis: Any = None) -> Tensor:
         """Multiplies along axes."""
         return self._tf.reduce_prod(x, axis)
@@ -172,6 +203,10 @@ class TensorFlowOps:
     def argmax(self, x: Tensor) -> Tensor:
         """Returns int32 indices of the largest on the last axis."""
         return self._tf.argmax(x, -1, output_type=self._tf.int32)
+
+    def top_values(self, x: Tensor, count: int) -> Tensor:
+        """Returns the largest of the last axis, in descending order."""
+        return self._tf.math.top_k(x, count).values
 
     def cumsum(self, x: Tensor) -> Tensor:
         """Returns running sums along the last axis."""
@@ -201,6 +236,24 @@ class TensorFlowOps:
             3: self._tf.signal.irfft3d,
         }[len(size)]
         return transform(self._tf.complex(*spectrum), self._tf.stack(size))
+
+    # Ragged tensors, which TensorFlow alone has.
+
+    def pad_ragged(self, x: Tensor, value: Any, width: int | None = None) -> Tensor:
+        """Returns a dense tensor, its rows filled up with a value.
+
+        Args:
+            x: Ragged `(batch, None, ...)`.
+            value: What to fill up with; nothing for strings.
+            width: Length of the last axis where it is known and the tensor hides it.
+        """
+        fill = None if x.dtype == self._tf.string else self._tf.cast(value, x.dtype)
+        shape = None if width is None else [None, None, width]
+        return x.to_tensor(fill, shape)
+
+    def keep_rows(self, x: Tensor, kept: Tensor) -> Tensor:
+        """Returns ragged rows: those entries of `(batch, n, ...)` that are kept."""
+        return self._tf.ragged.boolean_mask(x, kept)
 
     # Input pipelines.
 

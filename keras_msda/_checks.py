@@ -6,7 +6,7 @@ computes anything; checks read settings, dtypes and static shapes, and run befor
 
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import keras
@@ -14,9 +14,30 @@ import numpy as np
 
 PER = ("sample", "pair", "batch")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
-TARGETS = ("soft", "pair", "own")
+TARGETS = ("soft", "pair", "own", "union")
 BORDERS = ("clip", "wrap", "inside")
 DATA_FORMATS = ("channels_last", "channels_first")
+SEGMENTATION = ("auto", "select", "blend")
+BOX_FORMATS = (
+    "xyxy",
+    "yxyx",
+    "xywh",
+    "center_xywh",
+    "center_yxhw",
+    "rel_xyxy",
+    "rel_yxyx",
+    "rel_xywh",
+    "rel_center_xywh",
+)
+#: Keys of a dictionary of inputs that have a meaning; all others are the user's.
+KEYS = (
+    "images",
+    "labels",
+    "sample_weight",
+    "segmentation_masks",
+    "bounding_boxes",
+    "keypoints",
+)
 #: Whole numbers up to this one are exact in float32.
 LARGEST_ID = 2**24
 
@@ -109,6 +130,11 @@ def check_count(owner: str, name: str, value: Any) -> int:
     return int(value)
 
 
+def check_optional_count(owner: str, name: str, value: Any) -> int | None:
+    """Returns a positive integer or None."""
+    return None if value is None else check_count(owner, name, value)
+
+
 def check_pairs(owner: str, per: str, pairing: str) -> None:
     """Checks that `per="pair"` is given pairs."""
     if per == "pair" and pairing in ("derangement", "roll"):
@@ -121,7 +147,7 @@ def check_pairs(owner: str, per: str, pairing: str) -> None:
 
 
 def check_targets(
-    owner: str, targets: str, label_smoothing: float, num_classes: int | None
+    owner: str, targets: str, label_smoothing: float, num_classes: Any
 ) -> None:
     """Checks that the label arguments hold together."""
     if label_smoothing and targets == "pair":
@@ -133,6 +159,15 @@ def check_targets(
             "Give the smoothing to the loss: "
             "`MixedLoss(keras.losses.CategoricalCrossentropy(label_smoothing=...))`.",
         )
+    if label_smoothing and targets == "union":
+        fail(
+            owner,
+            '`label_smoothing` does not go with `targets="union"`, whose labels are 0 '
+            "or 1.",
+            f"label_smoothing={label_smoothing!r}",
+            "Give the smoothing to the loss: "
+            "`keras.losses.BinaryCrossentropy(label_smoothing=...)`.",
+        )
     if label_smoothing and num_classes is None:
         fail(
             owner,
@@ -140,8 +175,22 @@ def check_targets(
             f"label_smoothing={label_smoothing!r}, num_classes=None",
             "Give `num_classes`, or smooth soft labels before this layer.",
         )
-    if targets == "pair" and num_classes is not None and num_classes > LARGEST_ID:
-        fail_ids(owner, f"num_classes={num_classes}")
+    for count in keras.tree.flatten(num_classes):
+        if targets == "pair" and count is not None and count > LARGEST_ID:
+            fail_ids(owner, f"num_classes={num_classes}")
+
+
+def check_num_classes(owner: str, value: Any) -> Any:
+    """Returns a number of classes, or a dictionary or tuple of them, one an output."""
+
+    def check(count: Any) -> int | None:
+        return check_optional_count(owner, "num_classes", count)
+
+    if isinstance(value, Mapping):
+        return {key: check(count) for key, count in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(check(count) for count in value)
+    return check(value)
 
 
 def fail_ids(owner: str, received: str) -> NoReturn:
@@ -246,12 +295,12 @@ def check_rank(owner: str, shape: Any) -> None:
         )
 
 
-def check_same_rank(owner: str, shape: Any, rank: int | None) -> None:
+def check_same_rank(owner: str, shape: Any, spatial: Any) -> None:
     """Checks that a layer inside a model keeps the rank that it was built for."""
-    if rank is not None and len(shape) != rank + 2:
+    if spatial is not None and len(shape) != len(spatial) + 2:
         fail(
             owner,
-            f"the layer was built for images of rank {rank + 2}.",
+            f"the layer was built for images of rank {len(spatial) + 2}.",
             f"shape {_show(shape)}",
             "Use another layer for images with another number of axes.",
         )
@@ -307,7 +356,56 @@ def check_ids(owner: str, shape: Any) -> None:
             owner,
             "integer labels are class ids, of shape (batch,) or (batch, 1).",
             f"shape {_show(shape)}",
-            "Cast labels that are not class ids, such as one-hot rows, to float32.",
+            "Cast labels that are not class ids, such as one-hot rows, to float32, and "
+            'give masks under the key "segmentation_masks" of a dictionary.',
+        )
+
+
+def check_not_dense(owner: str, shape: Any, size: Sequence[Any]) -> None:
+    """Refuses labels of the images' size, which have one label a pixel.
+
+    Their mix differs from pixel to pixel, unlike that of other labels.
+    """
+    lengths = tuple(shape[1 : 1 + len(size)])
+    known = all(isinstance(n, int) for n in (*lengths, *size))
+    if len(shape) > 2 and known and lengths == tuple(size):
+        fail(
+            owner,
+            "labels of the images' size are mixed pixel by pixel, under a key of their "
+            "own.",
+            f"labels of shape {_show(shape)} for images of size {_show(size)}",
+            'Use a dictionary, `layer({"images": x, "segmentation_masks": y})`, for '
+            'masks, or `batch_keys=("y",)` for other values.',
+        )
+
+
+def check_one_output(owner: str, name: str, given: Any) -> None:
+    """Checks that an argument for labels of one output is not one for several."""
+    if isinstance(given, (Mapping, tuple, list)):
+        fail(
+            owner,
+            f"`{name}` is for several outputs, the labels are of one.",
+            f"{name}={given!r}",
+            "Give labels as a dictionary or tuple, or one number.",
+        )
+
+
+def check_outputs(owner: str, labels: Any, name: str, given: Any) -> None:
+    """Checks that an argument for several outputs is one entry an output."""
+    kinds = (Mapping, (tuple, list))
+    fits = any(isinstance(labels, k) and isinstance(given, k) for k in kinds)
+    if fits and isinstance(labels, Mapping):
+        fits = set(given) <= set(labels)
+    elif fits:
+        fits = len(given) == len(labels)
+    if not fits:
+        keys = list(labels) if isinstance(labels, Mapping) else len(labels)
+        fail(
+            owner,
+            f"several outputs need `{name}` as a dictionary or tuple like the labels.",
+            f"{name}={given!r} for the outputs {keys}",
+            f'Use for example `{name}={{"class": 10}}`, without the outputs that need '
+            "none.",
         )
 
 
@@ -335,17 +433,6 @@ def check_not_soft(owner: str, dtype: Any, num_classes: int) -> None:
         )
 
 
-def check_packable(owner: str, shape: Any) -> None:
-    """Checks that labels have one row a sample, as packing needs."""
-    if len(shape) > 2:
-        fail(
-            owner,
-            '`targets="pair"` packs labels of shape (batch,) or (batch, classes).',
-            f"shape {_show(shape)}",
-            'Use `targets="soft"`.',
-        )
-
-
 def check_sample_weight(owner: str, shape: Any) -> None:
     """Checks that there is one weight a sample."""
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
@@ -368,24 +455,243 @@ def check_no_weights(owner: str, sample_weight: Any) -> None:
         )
 
 
-def check_keys(owner: str, keys: Sequence[Any]) -> None:
+def check_keys(
+    owner: str, keys: Sequence[Any], batch_keys: Sequence[str], box_format: Any
+) -> None:
     """Checks the keys of a dictionary of inputs."""
-    for needed in ("images", "labels"):
-        if needed not in keys:
+    received = f"keys {sorted(map(str, keys))}"
+    if "images" not in keys:
+        fail(
+            owner,
+            'a dictionary must hold "images".',
+            received,
+            'Add "images", or give the images as the first argument.',
+        )
+    mixed = [key for key in KEYS if key not in ("images", "sample_weight")]
+    if not any(key in keys for key in (*mixed, *batch_keys)):
+        words = ", ".join(f'"{key}"' for key in mixed)
+        fail(
+            owner,
+            f"a dictionary must hold something that is mixed with the images: {words} "
+            "or one of `batch_keys`.",
+            received,
+            'Add "labels", or call the layer with images alone.',
+        )
+    for key in batch_keys:
+        if key not in keys:
             fail(
                 owner,
-                'a dictionary must hold "images" and "labels".',
-                f"keys {sorted(map(str, keys))}",
-                f'Add "{needed}", or call the layer with images alone.',
+                f'the dictionary must hold "{key}", one of `batch_keys`.',
+                received,
+                f'Add "{key}", or leave it out of `batch_keys`.',
             )
-    for refused in ("segmentation_masks", "bounding_boxes"):
-        if refused in keys:
+    if "bounding_boxes" in keys and box_format is None:
+        fail(
+            owner,
+            '"bounding_boxes" need `bounding_box_format`.',
+            f"{received}, bounding_box_format=None",
+            'Give the layer for example `bounding_box_format="xyxy"`.',
+        )
+
+
+def check_batch_keys(owner: str, value: Any) -> tuple[str, ...]:
+    """Returns the keys of further tensors to mix."""
+    valid = isinstance(value, (tuple, list)) and all(
+        isinstance(key, str) and key not in KEYS for key in value
+    )
+    if not valid:
+        fail(
+            owner,
+            "`batch_keys` must hold names of further entries of a dictionary.",
+            f"batch_keys={value!r}",
+            'Use for example `batch_keys=("second_view",)`; "images", "labels" and the '
+            "other keys of Keras are mixed anyway.",
+        )
+    return tuple(value)
+
+
+def check_segmentation(owner: str, value: Any) -> str | int:
+    """Returns how segmentation masks are mixed: a word or a number of classes."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return check_count(owner, "segmentation", value)
+    return check_choice(owner, "segmentation", value, SEGMENTATION)
+
+
+def check_masks(owner: str, shape: Any, found: Any, expected: Any) -> None:
+    """Checks that segmentation masks belong to images of this batch and size.
+
+    Args:
+        owner: Name that an error starts with.
+        shape: Shape of the masks.
+        found: Their batch and spatial lengths.
+        expected: Those of the images.
+    """
+    if len(found) != len(expected) or any(map(_differ, found, expected)):
+        fail(
+            owner,
+            f"segmentation masks must have batch and size of the images, "
+            f"{_show(expected)}, and at most an axis of channels.",
+            f"shape {_show(shape)}",
+            "Resize the masks to the images, and check `data_format`.",
+        )
+
+
+def _differ(n: Any, m: Any) -> bool:
+    """Tells whether two lengths are known and not the same."""
+    return isinstance(n, int) and isinstance(m, int) and n != m
+
+
+def check_masks_dtype(owner: str, dtype: Any, channels: int, mode: str | int) -> None:
+    """Checks that segmentation masks can be mixed in a mode."""
+    floats = keras.backend.is_float_dtype(dtype)
+    received = (
+        f"masks of dtype {keras.backend.standardize_dtype(dtype)} with "
+        f"{channels} channels, segmentation={mode!r}"
+    )
+    if mode == "blend" and not floats:
+        fail(
+            owner,
+            "integer masks have no mean.",
+            received,
+            'Use `segmentation="select"`, or the number of classes, which makes soft '
+            "masks of class indices.",
+        )
+    if isinstance(mode, int) and (floats or channels != 1):
+        fail(
+            owner,
+            "a number of classes makes soft masks of class indices, which are integers "
+            "without an axis of classes.",
+            received,
+            'Cast class indices to int32; use `segmentation="blend"` for masks that '
+            "are soft already.",
+        )
+
+
+def check_box_format(owner: str, value: Any) -> str:
+    """Returns a format of bounding boxes in lower case."""
+    value = value.lower() if isinstance(value, str) else value
+    return check_choice(owner, "bounding_box_format", value, BOX_FORMATS)
+
+
+def check_optional_format(owner: str, value: Any) -> str | None:
+    """Returns a format of bounding boxes or None."""
+    return None if value is None else check_box_format(owner, value)
+
+
+def check_entries(owner: str, entries: Any, place: str) -> None:
+    """Checks for a dictionary of boxes or keypoints with their labels."""
+    valid = isinstance(entries, Mapping) and {place, "labels"} <= set(entries)
+    if not valid:
+        received = type(entries).__name__
+        if isinstance(entries, Mapping):
+            received = f"keys {sorted(map(str, entries))}"
+        fail(
+            owner,
+            f'{place} must be a dictionary that holds "{place}" and "labels".',
+            received,
+            f'Use `{{"{place}": ..., "labels": ...}}`.',
+        )
+
+
+def check_all_ragged(owner: str, ragged: dict[str, bool]) -> None:
+    """Checks that all entries are ragged, or none."""
+    if any(ragged.values()) and not all(ragged.values()):
+        fail(
+            owner,
+            "coordinates, labels and what else goes with them must be all ragged or "
+            "all dense.",
+            f"ragged: {[key for key, value in ragged.items() if value]}, dense: "
+            f"{[key for key, value in ragged.items() if not value]}",
+            "Convert the ragged ones with `to_tensor(-1)`.",
+        )
+
+
+def check_two_axes(owner: str, size: Sequence[Any]) -> None:
+    """Checks for images with two spatial axes."""
+    if len(size) != 2:
+        fail(
+            owner,
+            "bounding boxes need images with two spatial axes.",
+            f"{len(size)} spatial axes",
+            "Give points instead, as keypoints.",
+        )
+
+
+def check_places(owner: str, shapes: dict[str, Any], place: str, layout: Any) -> None:
+    """Checks the shapes of boxes or keypoints and of what goes with them.
+
+    Args:
+        owner: Name that an error starts with.
+        shapes: Shape of each entry.
+        place: Name of the coordinates.
+        layout: Of the images.
+    """
+    width = 4 if place == "boxes" else len(layout.size)
+    forms = {place: ("batch", "n", width), "labels": ("batch", "n")}
+    count = shapes[place][1] if len(shapes[place]) == 3 else None
+    for key, shape in shapes.items():
+        form = forms.get(key, ("batch", "n", *shape[2:]))
+        expected = (layout.batch, count, *form[2:])
+        if len(shape) != len(form) or any(map(_differ, shape, expected)):
+            words = ", ".join(map(str, form if key in forms else (*form[:2], "...")))
             fail(
                 owner,
-                f'"{refused}" would have to be mixed too, and are not yet.',
-                f"keys {sorted(map(str, keys))}",
-                "Take the key out of the dictionary.",
+                f'"{key}" must have shape ({words}), with the batch of the images and '
+                "one n for all.",
+                f"shape {_show(shape)}",
+                "Give one row for each, and pad with labels of -1.",
             )
+
+
+def check_box_labels(owner: str, dtype: Any) -> None:
+    """Checks that labels can be negative, as those of padding are."""
+    name = keras.backend.standardize_dtype(dtype)
+    if name == "bool" or name.startswith("uint"):
+        fail(
+            owner,
+            "labels of boxes and keypoints are -1 where a row is padding.",
+            f"labels of dtype {name}",
+            "Cast them to int32.",
+        )
+
+
+def check_further(
+    owner: str, key: str, lengths: Sequence[Any], size: Sequence[Any]
+) -> None:
+    """Checks a further tensor whose spatial lengths must divide the images'."""
+    for length, fine in zip(lengths, size, strict=True):
+        if isinstance(length, int) and isinstance(fine, int) and fine % max(length, 1):
+            fail(
+                owner,
+                f'the spatial lengths of "{key}" must divide those of the images, '
+                f"{_show(size)}.",
+                f"lengths {_show(lengths)}",
+                "Resize it, or flatten its spatial axes to have it mixed by the weight "
+                "of the labels.",
+            )
+
+
+def check_real(owner: str, key: str, dtype: Any) -> None:
+    """Refuses integers where a mean is taken that is not one of images."""
+    if not keras.backend.is_float_dtype(dtype):
+        fail(
+            owner,
+            f'integers have no mean, and "{key}" is not of the images\' size.',
+            f"dtype {keras.backend.standardize_dtype(dtype)}",
+            'Give class ids as "labels", and cast what is no id to float32.',
+        )
+
+
+def check_parts(owner: str, parts: Any) -> None:
+    """Checks a tuple that is given instead of images, labels and weights."""
+    if not (2 <= len(parts) <= 3):
+        fail(
+            owner,
+            "a tuple must hold images, labels and perhaps sample weights.",
+            f"{len(parts)} entries",
+            "Give images alone as a tensor, and more tensors as a dictionary with "
+            "`batch_keys`.",
+        )
 
 
 def check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
@@ -529,11 +835,198 @@ def fail_unknown_layer(owner: str, uid: str) -> NoReturn:
     """Raises the error for a loss or metric whose layer is not there."""
     fail(
         owner,
-        "a saved loss or metric needs its layer, which is made first when a compiled "
-        "model is loaded.",
+        "a saved loss or metric needs its layer, which is loaded with the model.",
         f"layer uid {uid!r}",
-        "Load a model that makes its layer itself with `compile=False`, and compile it "
-        "with `layer.loss(...)`.",
+        "Load the whole model, or compile it anew with `layer.loss(...)`.",
+    )
+
+
+def check_union(owner: str, labels: Any, outputs: Any) -> None:
+    """Checks that labels can be united: those of a layer inside the model."""
+    if tuple(labels[1:]) != tuple(outputs[1:]):
+        fail(
+            owner,
+            'a layer of `targets="union"` needs labels of the outputs\' shape, 0 or 1.',
+            f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+            "Encode class ids with `keras.ops.one_hot` or `keras.ops.multi_hot`.",
+        )
+
+
+def check_pixels(owner: str, size: Any, labels: Any, spatial: Any) -> None:
+    """Checks that there is a label for each pixel of the images."""
+    lengths = tuple(labels[1 : 1 + len(size)])
+    known = all(isinstance(n, int) for n in size)
+    bad = len(lengths) != len(size) or any(map(_differ, lengths, size))
+    if bad or not known or any(map(_differ, size, spatial or size)):
+        fail(
+            owner,
+            "outputs of the images' rank have a label for each pixel, and the images' "
+            "size, known when traced.",
+            f"outputs of size {_show(size)}, labels of shape {_show(labels)}, images "
+            f"of size {spatial}",
+            "Resize the outputs to the images, or use `per_pixel=False` where each "
+            "sample is mixed by one weight.",
+        )
+
+
+def fail_one_value(owner: str, values: Any, weights: Any) -> NoReturn:
+    """Raises the error for a loss that sums up the pixels itself."""
+    fail(
+        owner,
+        "with a label for each pixel the loss must return a value for each.",
+        f"values of shape {_show(values)} for weights of shape {_show(weights)}",
+        "Mix the masks in the pipeline, under the key "
+        '"segmentation_masks", for a loss of whole images such as Dice.',
+    )
+
+
+def check_class_weight(owner: str, value: Any) -> dict[int, float] | None:
+    """Returns weights by class id."""
+    if value is None:
+        return None
+    valid = isinstance(value, Mapping) and all(
+        str(key).isdigit() and _is_number(weight) and 0 <= weight < math.inf
+        for key, weight in value.items()
+    )
+    if not valid:
+        fail(
+            owner,
+            "`class_weight` must map class ids to finite weights, none negative.",
+            f"class_weight={value!r}",
+            "Use for example `class_weight={0: 1.0, 1: 2.5}`; classes left out have 1.",
+        )
+    # Keys of a configuration in a file are words.
+    return {int(key): float(weight) for key, weight in value.items()}
+
+
+def fail_premixed(owner: str, labels: Any) -> NoReturn:
+    """Raises the error for class weights of labels that are mixes already."""
+    fail(
+        owner,
+        "`class_weight` needs both labels of a mix, and soft labels hold their sum.",
+        f"labels of shape {_show(labels)}",
+        'Map the dataset with a layer of `targets="pair"`.',
+    )
+
+
+def check_scheduled(owner: str, layer: Any, settings: Sequence[str]) -> None:
+    """Checks for a layer that has what is scheduled."""
+    if not all(hasattr(layer, name) for name in settings):
+        fail(
+            owner,
+            "`layer` must be a mixing layer.",
+            f"layer={layer!r}",
+            "Give the layer that is in the model or mapped over the dataset.",
+            TypeError,
+        )
+
+
+def check_some_schedule(owner: str, given: dict[str, Any]) -> None:
+    """Checks that there is something to schedule."""
+    if not given:
+        fail(
+            owner,
+            "there is nothing to schedule.",
+            "probability=None, alpha=None",
+            "Use for example `probability={0: 1.0, 190: 0.0}`.",
+        )
+
+
+def check_has_alpha(owner: str, layer: Any) -> None:
+    """Checks that a layer draws lambda itself."""
+    if not layer.draws_lam:
+        fail(
+            owner,
+            f"the layers of a {type(layer).__name__} draw lambda.",
+            "alpha for the layer itself",
+            "Schedule the `alpha` of each of its `layers`.",
+        )
+
+
+def check_scheduled_value(owner: str, name: str, value: Any, position: Any) -> Any:
+    """Returns a value of a schedule as the layer takes it."""
+    if hasattr(value, "__array__") and np.ndim(value) == 0:
+        value = float(value)  # As Keras's learning rate schedules return.
+    where = f"{owner} at {position}"
+    if name == "alpha":
+        a, b = check_alpha(where, value)
+        return a if a == b else (a, b)
+    return check_share(where, name, value, "Use 1.0 to mix always, 0.0 to mix never.")
+
+
+def check_schedule(owner: str, name: str, value: Any) -> Any:
+    """Returns a schedule: a function, or a table or list of valid values."""
+    if callable(value):
+        return value
+    table: dict[Any, Any] = {}
+    if isinstance(value, Mapping):
+        table = dict(value)
+    elif isinstance(value, (tuple, list)):
+        table = dict(enumerate(value))
+    if not table or not all(isinstance(x, int) and x >= 0 for x in table):
+        fail(
+            owner,
+            f"`{name}` must be a function, a table {{first: value}} of epochs or steps "
+            "from 0, or a list.",
+            f"{name}={value!r}",
+            f"Use for example `{name}={{0: 1.0, 190: 0.5}}`.",
+        )
+    for first, entry in table.items():
+        check_scheduled_value(owner, name, entry, first)
+    return table
+
+
+def check_timm_mode(owner: str, mode: Any, modes: Mapping[str, str]) -> None:
+    """Checks a mode of timm's."""
+    if mode == "half":
+        fail(
+            owner,
+            'the mode "half" makes batches of half the size, which no layer does.',
+            "mode='half'",
+            'Use `mode="elem"` on batches of the size to train with.',
+        )
+    check_choice(owner, "mode", mode, tuple(modes))
+
+
+def check_timm_alphas(owner: str, mixup: Any, cutmix: Any, minmax: Any) -> None:
+    """Checks that one of timm's methods is on."""
+    for name, alpha in (("mixup_alpha", mixup), ("cutmix_alpha", cutmix)):
+        if not (_is_number(alpha) and math.isfinite(alpha) and alpha >= 0):
+            fail(
+                owner,
+                f"`{name}` must be a finite number, not negative.",
+                f"{name}={alpha!r}",
+                "Use 0.0 to turn the method off.",
+            )
+    if not mixup and not cutmix and minmax is None:
+        fail(
+            owner,
+            "one of MixUp and CutMix must be on.",
+            f"mixup_alpha={mixup!r}, cutmix_alpha={cutmix!r}, cutmix_minmax=None",
+            "Leave the layer out to train without mixing.",
+        )
+
+
+def check_model(owner: str, model: Any, kind: type) -> None:
+    """Checks for a Keras model."""
+    if not isinstance(model, kind):
+        fail(
+            owner,
+            "`model` must be a Keras model.",
+            f"model of type {type(model).__name__}",
+            "Give what `keras.Sequential` or `keras.Model` has made.",
+            TypeError,
+        )
+
+
+def fail_subclassed(owner: str, name: str) -> NoReturn:
+    """Raises the error for a mixing layer where nobody can take it out."""
+    fail(
+        owner,
+        "what the `call` of a subclassed model does cannot be rewritten.",
+        f"{name} with a mixing layer inside",
+        "Export it as it is, for it never mixes when it predicts, or make it without "
+        "the layer and load its weights.",
     )
 
 

@@ -7,7 +7,7 @@ model drew it in this very step and draws it again from the seed that it remembe
 import weakref
 from typing import Any, NamedTuple, Protocol
 
-from keras_msda import _backend, _checks, plans
+from keras_msda import _backend, _checks, _factored, plans
 
 Tensor = Any
 
@@ -17,9 +17,12 @@ class Mixer(Protocol):
 
     uid: str
     targets: str
+    target_threshold: float
+    data_format: str
+    spatial: tuple[int | None, ...] | None
 
-    def replay(self, batch: Any) -> plans.MixPlan:
-        """Returns the plan of the last call again, without its mask."""
+    def replay(self, batch: Any, size: tuple[int, ...] | None) -> plans.MixPlan:
+        """Returns the plan of the last call again, with masks of a given size."""
 
 
 # Losses name their layer by a uid in their configuration: nesting the layer itself
@@ -33,14 +36,58 @@ def register(layer: Mixer) -> None:
     _LAYERS[layer.uid] = layer
 
 
-def find(owner: str, uid: str | None) -> Any:
-    """Returns the newest layer of a uid, or None for no uid."""
-    if uid is None:
-        return None
-    layer = _LAYERS.get(uid)
-    if layer is None:
-        _checks.fail_unknown_layer(owner, uid)
-    return layer
+class Listener:
+    """A loss or metric that listens to a layer inside the model, or to none."""
+
+    _layer: Any = None
+    _uid: str | None = None
+
+    def listen_to(self, layer: Any) -> None:
+        """Takes a layer, the uid of one in a file, or None."""
+        if not isinstance(layer, str):
+            self._layer = layer
+            return
+        self._uid, self._layer = layer, _LAYERS.get(layer)
+        _LOADING.add(self)
+
+    @property
+    def layer(self) -> Any:
+        """The mixing layer inside the model, or None."""
+        if self._layer is None and self._uid is not None:
+            _checks.fail_unknown_layer(type(self).__name__, self._uid)
+        return self._layer
+
+    @property
+    def layer_uid(self) -> str | None:
+        """The uid of the layer, as a configuration holds it."""
+        return self._uid if self._layer is None else self._layer.uid
+
+    def __dir__(self) -> list[str]:
+        """Hides the layer from Keras, which saves what it finds in a metric."""
+        return [x for x in super().__dir__() if x not in ("layer", "_layer")]
+
+
+# Listeners that came from a file and have not been used.
+_LOADING: weakref.WeakSet[Listener] = weakref.WeakSet()
+
+
+def loaded(layer: Mixer, uid: str) -> bool:
+    """Tells whether a layer whose weights come from a file must answer to their uid.
+
+    A model that makes its layer in its own constructor is loaded with a new layer, and
+    its loss before that has the weights: the loss has found none, or that of the model
+    that was saved. From here on it listens to the new one.
+
+    Args:
+        layer: The layer.
+        uid: What the layer had when the file was written.
+    """
+    waiting = [listener for listener in _LOADING if listener.layer_uid == uid]
+    for listener in waiting:
+        _LOADING.discard(listener)
+        if layer.uid != uid:
+            listener.listen_to(layer)
+    return bool(waiting) and layer.uid != uid
 
 
 class Targets(NamedTuple):
@@ -49,52 +96,112 @@ class Targets(NamedTuple):
     Attributes:
         own: Labels of the first images.
         other: Labels of the second images, or None where only the own label counts.
-        weight: float32 `(batch,)`, share of the own label, or None.
+        weight: float32 `(batch,)`, share of the own label, or `(batch, *size)` where
+            each pixel has a label; None where only the own label counts.
         sample_weight: Weights of the samples, mixed like the labels, or None.
+        premixed: Whether the labels may be mixes already.
     """
 
     own: Tensor
     other: Tensor | None
     weight: Tensor | None
     sample_weight: Tensor | None
+    premixed: bool = False
 
 
-def read_targets(
-    reader: Any, labels: Any, outputs: Any, sample_weight: Any, *, ids: bool | None
-) -> Targets:
+def read_targets(reader: Any, labels: Any, outputs: Any, sample_weight: Any) -> Targets:
     """Finds out what each output is to be compared with.
 
     Args:
-        reader: The loss or metric; its `layer` is the one inside the model, or None.
+        reader: The loss or metric: its `layer` is the one inside the model, or None;
+            its `ids` tells whether labels are class ids, None to tell by the shape; its
+            `per_pixel` whether each pixel has a label, None to tell by the rank.
         labels: As the model is given them.
         outputs: As the model returns them, classes last.
         sample_weight: Shape `(batch,)` or `(batch, 1)`, or None.
-        ids: Whether labels are class ids; None to tell by the shape.
     """
-    owner, layer = type(reader).__name__, reader.layer
+    owner, layer, ids = type(reader).__name__, reader.layer, reader.ids
+    _LOADING.discard(reader)
     ops = _backend.of(labels, outputs)
     labels, outputs = ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:
         sample_weight = ops.convert(sample_weight, "float32")
-    if ids is None and layer is None and _could_be_both(labels, outputs):
+    if layer is None and ids is None and _could_be_both(labels, outputs):
         _checks.fail_ambiguous(owner, labels.shape)
     if _is_packed(labels, outputs, ids, inside=layer is not None):
         return Targets(*plans.unpack_labels(labels), sample_weight)
-    if layer is None and (ids or tuple(labels.shape[1:]) != tuple(outputs.shape[1:])):
+    if layer is not None:
+        return _drawn(reader, labels, outputs, sample_weight)
+    if ids or not _alike(labels, outputs):
         _checks.fail_unpacked(owner, labels.shape, outputs.shape)
-    if layer is None or layer.targets == "own":
+    return Targets(labels, None, None, sample_weight, premixed=True)
+
+
+def _drawn(reader: Any, labels: Tensor, outputs: Tensor, sample_weight: Any) -> Targets:
+    """Returns the labels of what a layer inside the model drew in this step."""
+    owner, layer = type(reader).__name__, reader.layer
+    if layer.targets == "own":
         return Targets(labels, None, None, sample_weight)
-    plan = layer.replay(ops.shape(labels)[0])
     if sample_weight is not None:
         _checks.check_sample_weight(owner, sample_weight.shape)
-        plan, sample_weight = plans.mix_sample_weights(sample_weight, plan)
+    if layer.targets == "union":
+        _checks.check_union(owner, labels.shape, outputs.shape)
+        return _united(labels, layer, sample_weight)
+    return _replayed(labels, layer, _pixels(reader, labels, outputs), sample_weight)
+
+
+def _alike(labels: Tensor, outputs: Tensor) -> bool:
+    return tuple(labels.shape[1:]) == tuple(outputs.shape[1:])
+
+
+def _replayed(
+    labels: Tensor, layer: Mixer, size: tuple[int, ...] | None, sample_weight: Any
+) -> Targets:
+    """Returns both labels of what a layer drew, weighed by pixel if there is a size."""
+    ops = _backend.of(labels)
+    plan = layer.replay(ops.shape(labels)[0], size)
+    weight = plan.weight if size is None else plan.mask
+    if sample_weight is not None:
+        own = ops.reshape(sample_weight, [-1])
+        own = _factored.per_draw(own, len(weight.shape) - 1)
+        other = plans.take_partner(own, plan.partner)
+        weight, sample_weight = plans.weigh(own, other, weight)
     other = plans.take_partner(labels, plan.partner)
-    return Targets(labels, other, plan.weight, sample_weight)
+    return Targets(labels, other, weight, sample_weight)
+
+
+def _united(labels: Tensor, layer: Mixer, sample_weight: Any) -> Targets:
+    """Returns the union of both labels, as a layer of a pipeline makes it."""
+    ops = _backend.of(labels)
+    plan = layer.replay(ops.shape(labels)[0], None)
+    mixed = plans.mix_labels(ops.cast(labels, "float32"), plan)
+    united = plans.unite_labels(mixed, layer.target_threshold)
+    if sample_weight is not None:
+        _, sample_weight = plans.mix_sample_weights(sample_weight, plan)
+    return Targets(united, None, None, sample_weight)
+
+
+def _pixels(reader: Any, labels: Tensor, outputs: Tensor) -> tuple[int, ...] | None:
+    """Returns the size of outputs with a label at each pixel, None for one a sample.
+
+    Outputs of the images' rank have one a pixel: they are then mixed by the mask.
+    """
+    owner, layer = type(reader).__name__, reader.layer
+    dense = reader.per_pixel
+    spatial = layer.spatial
+    if dense is None:
+        dense = spatial is not None and len(outputs.shape) == len(spatial) + 2
+    if not dense:
+        return None
+    first = layer.data_format == "channels_first"
+    size = tuple(outputs.shape[2:] if first else outputs.shape[1:-1])
+    _checks.check_pixels(owner, size, labels.shape, spatial)
+    return size
 
 
 def _could_be_both(labels: Tensor, outputs: Tensor) -> bool:
     """Tells labels that may be packed ids or soft labels of three classes."""
-    return tuple(labels.shape[1:]) == tuple(outputs.shape[1:]) == (3,)
+    return _alike(labels, outputs) and tuple(labels.shape[1:]) == (3,)
 
 
 def _is_packed(
@@ -104,9 +211,9 @@ def _is_packed(
 
     Three numbers for three classes are the plain labels of a layer inside the model.
     """
-    if len(labels.shape) != 2 or len(outputs.shape) != 2:
+    if len(labels.shape) != len(outputs.shape) or len(labels.shape) < 2:
         return False
     width, classes = labels.shape[-1], outputs.shape[-1]
-    if width == 3 and ids is not False:
+    if len(labels.shape) == 2 and width == 3 and ids is not False:
         return bool(ids) or not (inside and classes == 3)
     return ids is not True and bool(width == 2 * classes + 1)

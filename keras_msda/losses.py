@@ -4,13 +4,13 @@ from typing import Any
 
 import keras
 
-from keras_msda import _factored, handoff, plans
+from keras_msda import _backend, _checks, _factored, handoff, plans
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_msda")
-class MixedLoss(keras.losses.Loss):
+class MixedLoss(handoff.Listener, keras.losses.Loss):
     """The mix of a loss against both labels: `weight * l_i + (1 - weight) * l_j`.
 
     Where a loss is linear in the label, as cross-entropy is, this equals the loss
@@ -30,13 +30,20 @@ class MixedLoss(keras.losses.Loss):
             the outputs' shape, which need no mixing, are taken as they are.
         ids: Whether labels are class ids (True) or soft (False); None for what a loss
             of Keras takes, and for a function by the shape of the labels.
+        class_weight: Weights by class id, 1 for those left out: both losses are weighed
+            by their own label. A soft label weighs the mean over its classes.
+        per_pixel: Whether each pixel has a label, as in segmentation with a layer
+            inside the model: losses are then mixed by the mask instead of its mean.
+            None for outputs of the images' rank.
         reduction: As in Keras's losses; None for the given loss's own.
         name: Name of the loss; None for the given loss's own.
         dtype: As in Keras's losses.
 
     Raises:
         ValueError: When called without a layer on labels that are not packed, or that
-            could be both packed ids and soft labels of three classes.
+            could be both packed ids and soft labels of three classes; for class weights
+            of labels that are mixes already; for outputs of the images' rank that have
+            another size, or a loss that returns one value for all pixels.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -53,6 +60,8 @@ class MixedLoss(keras.losses.Loss):
         layer: Any = None,
         *,
         ids: bool | None = None,
+        class_weight: dict[int, float] | None = None,
+        per_pixel: bool | None = None,
         reduction: str | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -66,8 +75,12 @@ class MixedLoss(keras.losses.Loss):
             dtype=dtype,
         )
         self.loss = base
-        self.layer = layer
         self.ids = _takes_ids(base) if ids is None else ids
+        self.class_weight = _checks.check_class_weight(
+            type(self).__name__, class_weight
+        )
+        self.per_pixel = per_pixel
+        self.listen_to(layer)
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -80,13 +93,33 @@ class MixedLoss(keras.losses.Loss):
             sample_weight: Shape `(batch,)` or `(batch, 1)`, of the unmixed samples for
                 a layer inside the model.
         """
-        targets = handoff.read_targets(
-            self, y_true, y_pred, sample_weight, ids=self.ids
-        )
+        targets = handoff.read_targets(self, y_true, y_pred, sample_weight)
+        if self.class_weight is not None:
+            targets = self._weigh_classes(targets, y_pred, self.class_weight)
         structure = {"own": targets.own}
         if targets.other is not None:
             structure |= {"other": targets.other, "weight": targets.weight}
         return super().__call__(structure, y_pred, targets.sample_weight)
+
+    def _weigh_classes(
+        self, targets: handoff.Targets, y_pred: Tensor, class_weight: dict[int, float]
+    ) -> handoff.Targets:
+        """Returns the targets with the weights of their classes in all weights."""
+        if targets.premixed:
+            _checks.fail_premixed(type(self).__name__, targets.own.shape)
+        factor = _class_weights(class_weight, targets.own, y_pred)
+        share = targets.weight
+        if targets.other is not None:
+            other = _class_weights(class_weight, targets.other, y_pred)
+            share, factor = plans.weigh(factor, other, share)
+        given = targets.sample_weight
+        if given is not None:
+            ops = _backend.of(factor)
+            given = ops.reshape(
+                ops.convert(given), ops.shape(given)[: len(factor.shape)]
+            )
+            factor = factor * given
+        return targets._replace(weight=share, sample_weight=factor)
 
     def call(self, y_true: dict[str, Tensor], y_pred: Tensor) -> Tensor:
         """Returns the loss of each sample.
@@ -98,7 +131,10 @@ class MixedLoss(keras.losses.Loss):
         own = self._evaluate(y_true["own"], y_pred)
         if "other" not in y_true:
             return own
-        weight = _factored.per_draw(y_true["weight"], len(own.shape) - 1)
+        weight = y_true["weight"]
+        if len(own.shape) < len(weight.shape):
+            _checks.fail_one_value(type(self).__name__, own.shape, weight.shape)
+        weight = _factored.per_draw(weight, len(own.shape) - len(weight.shape))
         other = self._evaluate(y_true["other"], y_pred)
         dtype = keras.backend.standardize_dtype(own.dtype)
         mixed = plans.blend(own, other, weight, dtype)
@@ -120,16 +156,17 @@ class MixedLoss(keras.losses.Loss):
         config: dict[str, Any] = super().get_config()
         return config | {
             "loss": keras.saving.serialize_keras_object(self.loss),
-            "layer": self.layer and self.layer.uid,
+            "layer": self.layer_uid,
             "ids": self.ids,
+            "class_weight": self.class_weight,
+            "per_pixel": self.per_pixel,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MixedLoss":
-        """Makes the loss again, with the newest layer of the uid."""
+        """Makes the loss again; its layer is found by the uid, or is yet to come."""
         config = dict(config)
         config["loss"] = keras.saving.deserialize_keras_object(config["loss"])
-        config["layer"] = handoff.find(cls.__name__, config["layer"])
         return cls(**config)
 
 
@@ -140,3 +177,31 @@ def _takes_ids(loss: Any) -> bool | None:
         return True
     known = hasattr(keras.losses, name)
     return False if known else None
+
+
+def _class_weights(
+    weights: dict[int, float], labels: Tensor, outputs: Tensor
+) -> Tensor:
+    """Returns the weight of each label, float32, of the labels' shape without classes.
+
+    Args:
+        weights: Weights by class id; others have 1.
+        labels: Class ids `(batch, ...)`, perhaps with a last axis of length 1, or soft
+            labels of the outputs' shape.
+        outputs: `(batch, ..., classes)`, or 1 for two classes.
+    """
+    ops = _backend.of(labels, outputs)
+    binary = outputs.shape[-1] == 1
+    count = max(2 if binary else outputs.shape[-1], max(weights, default=0) + 1)
+    table = ops.convert([weights.get(index, 1.0) for index in range(count)], "float32")
+    labels = ops.cast(ops.convert(labels), "float32")
+    soft = tuple(labels.shape[1:]) == tuple(outputs.shape[1:])
+    if soft and not binary:
+        return ops.sum(labels * table[: labels.shape[-1]], -1)
+    if len(labels.shape) == len(outputs.shape):
+        labels = labels[..., 0]
+    if binary:
+        return (1.0 - labels) * table[0] + labels * table[1]
+    known = (labels >= 0) & (labels < count)
+    ids = ops.truncate(ops.where(known, labels, 0.0))
+    return ops.where(known, ops.take(table, ids), 1.0)

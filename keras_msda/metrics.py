@@ -4,24 +4,30 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _factored, handoff, plans
+from keras_msda import _backend, _checks, _factored, handoff, plans
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_msda")
-class MixedAccuracy(keras.metrics.Mean):
+class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
     """Share of correct outputs, each label counted with its weight.
 
     A sample counts `weight * [output is label i] + (1 - weight) * [output is label j]`;
     with sample weights the terms get `w_i` and `w_j`. A perfect model reaches less than
-    1 on mixed batches, and the plain accuracy on unmixed ones.
+    1 on mixed batches, and the plain accuracy on unmixed ones. With `dominant` only the
+    label with the larger weight counts: a training curve that can reach 1.
 
     Args:
         layer: The mixing layer inside the model; None for packed or soft labels.
+        k: An output is right if the label is among its k largest.
+        dominant: Whether to count only the label of a mix that has the larger weight,
+            of two equal ones the own.
         ids: Whether labels are class ids (True) or soft (False). None tells by the
             shape, which three classes without a layer do not allow.
-        name: Name of the metric.
+        per_pixel: As in `MixedLoss`.
+        name: Name of the metric; None for "accuracy", "top_5_accuracy" and the like,
+            after "dominant_" where that counts.
         dtype: As in Keras's metrics.
 
     Raises:
@@ -41,13 +47,23 @@ class MixedAccuracy(keras.metrics.Mean):
         self,
         layer: Any = None,
         *,
+        k: int = 1,
+        dominant: bool = False,
         ids: bool | None = None,
-        name: str = "accuracy",
+        per_pixel: bool | None = None,
+        name: str | None = None,
         dtype: Any = None,
     ) -> None:
+        k = _checks.check_count(type(self).__name__, "k", k)
+        if name is None:
+            name = "accuracy" if k == 1 else f"top_{k}_accuracy"
+            name = f"dominant_{name}" if dominant else name
         super().__init__(name=name, dtype=dtype)
-        self.layer = layer
+        self.k = k
+        self.dominant = bool(dominant)
         self.ids = ids
+        self.per_pixel = per_pixel
+        self.listen_to(layer)
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -59,46 +75,76 @@ class MixedAccuracy(keras.metrics.Mean):
             y_pred: Outputs of the model, `(batch, classes)`.
             sample_weight: Shape `(batch,)` or `(batch, 1)`.
         """
-        targets = handoff.read_targets(
-            self, y_true, y_pred, sample_weight, ids=self.ids
-        )
-        hits = _hits(targets.own, y_pred)
-        if targets.other is not None:
-            weight = _factored.per_draw(targets.weight, len(hits.shape) - 1)
-            hits = plans.blend(hits, _hits(targets.other, y_pred), weight, "float32")
+        targets = handoff.read_targets(self, y_true, y_pred, sample_weight)
+        own = targets.own
+        if self.dominant and targets.premixed:
+            own = _strongest(own)
+        hits = _hits(own, y_pred, self.k)
+        if targets.weight is not None:
+            weight = _rounded(targets.weight) if self.dominant else targets.weight
+            weight = _factored.per_draw(weight, len(hits.shape) - len(weight.shape))
+            other = _hits(targets.other, y_pred, self.k)
+            hits = plans.blend(hits, other, weight, "float32")
         super().update_state(hits, targets.sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""
         config: dict[str, Any] = super().get_config()
         return config | {
-            "layer": self.layer and self.layer.uid,
+            "layer": self.layer_uid,
+            "k": self.k,
+            "dominant": self.dominant,
             "ids": self.ids,
+            "per_pixel": self.per_pixel,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "MixedAccuracy":
-        """Makes the metric again, with the newest layer of the uid."""
-        layer = handoff.find(cls.__name__, config["layer"])
-        return cls(**(config | {"layer": layer}))
+
+def _rounded(weight: Tensor) -> Tensor:
+    """Returns 1 for weights from 1/2 on, else 0; a NaN stays one."""
+    ops = _backend.of(weight)
+    whole = ops.cast(weight >= 0.5, "float32")
+    return ops.where(weight == weight, whole, weight)
 
 
-def _hits(labels: Tensor, outputs: Tensor) -> Tensor:
+def _strongest(labels: Tensor) -> Tensor:
+    """Returns soft labels with all weight on the strongest class."""
+    ops = _backend.of(labels)
+    labels = ops.convert(labels)
+    if labels.shape[-1] == 1:
+        return ops.cast(labels > 0.5, "float32")
+    return ops.one_hot(ops.argmax(labels), labels.shape[-1])
+
+
+def _hits(labels: Tensor, outputs: Tensor, k: int) -> Tensor:
     """Returns the share of each label that lies on the output's choice, float32.
 
     Args:
-        labels: Class ids, `(batch,)` or `(batch, 1)`, or soft labels of the outputs'
-            shape; of one output, 0 or 1.
-        outputs: `(batch, classes)`, or `(batch, 1)` with a threshold of 1/2.
+        labels: Class ids, `(batch, ...)`, perhaps with a last axis of length 1, or soft
+            labels of the outputs' shape; of one output, 0 or 1.
+        outputs: `(batch, ..., classes)`, or 1 for two classes, with a threshold of 1/2.
+        k: How many of the largest outputs are the choice.
     """
     ops = _backend.of(outputs)
-    labels = ops.cast(labels, "float32")
-    if outputs.shape[-1] == 1:
-        choice = ops.cast(ops.reshape(outputs, [-1]) > 0.5, "float32")
-        share = ops.reshape(labels, [-1])
+    labels, outputs = ops.cast(labels, "float32"), ops.convert(outputs)
+    classes = outputs.shape[-1]
+    if classes == 1:
+        choice = ops.cast(outputs[..., 0] > 0.5, "float32")
+        share = ops.reshape(labels, ops.shape(choice))
         return 1.0 - choice - share + 2.0 * choice * share
-    choice = ops.argmax(outputs)
-    if tuple(labels.shape[1:]) == tuple(outputs.shape[1:]):
-        return ops.sum(labels * ops.one_hot(choice, outputs.shape[-1]), -1)
-    labels = ops.reshape(labels, ops.shape(choice))
-    return ops.cast(labels == ops.cast(choice, "float32"), "float32")
+    soft = tuple(labels.shape[1:]) == tuple(outputs.shape[1:])
+    if k == 1:
+        choice = ops.argmax(outputs)
+        if soft:
+            return ops.sum(labels * ops.one_hot(choice, classes), -1)
+        labels = ops.reshape(labels, ops.shape(choice))
+        return ops.cast(labels == ops.cast(choice, "float32"), "float32")
+    least = ops.top_values(outputs, min(k, classes))[..., -1:]
+    chosen = ops.cast(outputs >= least, "float32")
+    if soft:
+        return ops.sum(labels * chosen, -1)
+    ids = ops.reshape(labels, [-1, 1])
+    known = (ids >= 0) & (ids < classes)
+    rows = ops.reshape(chosen, [-1, classes])
+    hits = ops.take_along(rows, ops.truncate(ops.where(known, ids, 0.0)))
+    hits = ops.where(known, hits, 0.0)
+    return ops.reshape(hits, ops.shape(outputs)[:-1])

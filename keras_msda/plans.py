@@ -30,6 +30,31 @@ class MixPlan(NamedTuple):
     weight: Tensor
 
 
+class Layout(NamedTuple):
+    """What a batch of images looks like, for what belongs to them.
+
+    Attributes:
+        batch: Number of images, an integer, None or a traced scalar.
+        size: Spatial lengths, integers, None or traced scalars.
+        data_format: "channels_last" or "channels_first".
+    """
+
+    batch: Any
+    size: tuple[Any, ...]
+    data_format: str
+
+    @property
+    def channels(self) -> int:
+        """Axis of the channels."""
+        return 1 if self.data_format == "channels_first" else -1
+
+    def lengths(self, shape: Any) -> tuple[Any, ...] | None:
+        """Returns the spatial part of a shape, or None if it is of another rank."""
+        if len(shape) != len(self.size) + 2:
+            return None
+        return tuple(shape[2:] if self.channels == 1 else shape[1:-1])
+
+
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:
     """Returns what belongs to each sample's partner."""
     return _backend.of(x).take(x, partner)
@@ -149,19 +174,46 @@ def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> T
             `1 - s + s / num_classes`, any other `s / num_classes`.
     """
     ops = _backend.of(labels)
-    ids = ops.reshape(labels, [-1])
+    ids = ops.cast(ops.reshape(labels, [-1]), "int64")
     encoded = ops.one_hot(ids, num_classes)
     encoded = encoded * (1 - label_smoothing) + label_smoothing / num_classes
     known = (ids >= 0) & (ids < num_classes)
     return ops.where(known[:, None], encoded, float("nan"))
 
 
+def unite_labels(labels: Tensor, threshold: float) -> Tensor:
+    """Returns mixed labels as sets: float32, 1 above the threshold and 0 elsewhere."""
+    ops = _backend.of(labels)
+    united = ops.cast(labels > threshold, "float32")
+    return ops.where(labels == labels, united, float("nan"))
+
+
+def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Splits a weighted mix into a mix and one weight.
+
+    `first weight l_i + second (1 - weight) l_j` is `s (u l_i + (1 - u) l_j)` with
+    `s = first weight + second (1 - weight)` and `u = first weight / s`.
+
+    Args:
+        first: float32 weights of the own labels.
+        second: float32 weights of the partners' labels.
+        weight: float32 shares of the own labels.
+
+    Returns:
+        The shares u, and the weights s.
+    """
+    ops = _backend.of(first)
+    own = first * weight
+    total = own + second * (1.0 - weight)
+    usable = (total != 0) & (weight < 1.0)
+    share = ops.where(usable, own / ops.where(usable, total, 1.0), weight)
+    return share, total
+
+
 def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, Tensor]:
     """Returns the plan and the sample weights that a weighted, mixed batch has.
 
-    The loss to reach is `w_i weight l_i + w_j (1 - weight) l_j`. Written as
-    `s (u l_i + (1 - u) l_j)` it has the sample weight
-    `s = w_i weight + w_j (1 - weight)` and the label weight `u = w_i weight / s`.
+    The loss to reach is `w_i weight l_i + w_j (1 - weight) l_j`; see `weigh`.
 
     Args:
         sample_weight: Shape `(batch,)`, or `(batch, 1)`.
@@ -173,10 +225,7 @@ def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, T
     ops = _backend.of(sample_weight)
     given = ops.convert(sample_weight, "float32")
     own = ops.reshape(given, [-1])
-    first = own * plan.weight
-    total = first + take_partner(own, plan.partner) * (1.0 - plan.weight)
-    usable = (total != 0) & (plan.weight < 1.0)
-    weight = ops.where(usable, first / ops.where(usable, total, 1.0), plan.weight)
+    weight, total = weigh(own, take_partner(own, plan.partner), plan.weight)
     return plan._replace(weight=weight), ops.reshape(total, ops.shape(given))
 
 
@@ -184,24 +233,38 @@ def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
     """Packs own label, partner's label and weight into one tensor for `MixedLoss`.
 
     Args:
-        labels: Class ids `(batch,)` or `(batch, 1)`, below 2^24, which float32 holds
-            exactly, or soft labels `(batch, classes)`.
+        labels: Class ids `(batch,)` or `(batch, 1)`, which float32 holds exactly up to
+            2^24, or floats `(batch,)` or `(batch, ..., classes)`. A larger id gets the
+            weight NaN, so that a loss shows it.
         plan: The plan of the batch.
 
     Returns:
-        float32, `(batch, 3)` for ids and `(batch, 2 * classes + 1)` for soft labels.
+        float32, `(batch, 3)` for ids and `(batch, ..., 2 * classes + 1)` for floats:
+        own label, partner's label and weight on the last axis.
     """
     ops = _backend.of(labels)
     own = ops.cast(labels, "float32")
     if len(own.shape) == 1:
-        own = own[:, None]
-    return ops.concat([own, take_partner(own, plan.partner), plan.weight[:, None]], 1)
+        own, labels = own[:, None], labels[:, None]
+    weight = _factored.per_draw(plan.weight, len(own.shape) - 1)
+    if not keras.backend.is_float_dtype(labels.dtype):
+        exact = ops.cast(labels, "int64") <= _checks.LARGEST_ID
+        exact = exact & take_partner(exact, plan.partner)
+        weight = ops.where(exact, weight, float("nan"))
+    weight = ops.broadcast_to(weight, [*ops.shape(own)[:-1], 1])
+    return ops.concat([own, take_partner(own, plan.partner), weight], -1)
 
 
 def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns own labels, partners' labels, both `(batch, classes)`, and weights."""
+    """Returns own labels, partners' labels, both `(batch, ..., classes)`, and weights.
+
+    Weights have the shape `(batch,)`.
+    """
     width = (packed.shape[-1] - 1) // 2
-    return packed[:, :width], packed[:, width:-1], packed[:, -1]
+    weight = packed[..., -1]
+    while len(weight.shape) > 1:
+        weight = weight[:, 0]
+    return packed[..., :width], packed[..., width:-1], weight
 
 
 def unmixed(batch: Any, like: Tensor) -> MixPlan:

@@ -19,6 +19,7 @@ from tests.layers import cases
 
 NAN, INF = float("nan"), float("inf")
 SIZE = (4, 5)
+SHARES = ["probability", "label_smoothing", "target_threshold", "min_box_share"]
 #: One line: owner, rule, what was received, remedy.
 FORM = (
     r"{}: (?P<rule>.+\.) Received: (?P<received>.+)\. (?P<remedy>[A-Z0-9`].+\.)(?=\s|$)"
@@ -70,7 +71,7 @@ SETTINGS = [
             f"`{name}` must be a number in [0, 1].",
             f"{name}={value!r}",
         )
-        for name in ["probability", "label_smoothing"]
+        for name in SHARES
         for value in [-0.1, 1.5, NAN, "0.5", None, True]
     ),
     *(
@@ -83,7 +84,7 @@ SETTINGS = [
         for name, words in [
             ("per", '"sample", "pair", "batch".'),
             ("pairing", '"shuffle", "derangement", "reverse", "roll".'),
-            ("targets", '"soft", "pair", "own".'),
+            ("targets", '"soft", "pair", "own", "union".'),
             ("data_format", '"channels_last", "channels_first".'),
         ]
         for value in ["elem", "", 3, ("soft",)]
@@ -115,6 +116,54 @@ SETTINGS = [
             f"pairing={pairing!r}",
         )
         for pairing in ["derangement", "roll"]
+    ),
+    (
+        {"label_smoothing": 0.1, "targets": "union", "num_classes": 3},
+        ValueError,
+        '`label_smoothing` does not go with `targets="union"`',
+        "label_smoothing=0.1",
+    ),
+    *(
+        (
+            {"segmentation": value},
+            ValueError,
+            '`segmentation` must be one of "auto", "select", "blend".',
+            f"segmentation={value!r}",
+        )
+        for value in ["paste", None, True, 2.0]
+    ),
+    (
+        {"segmentation": 0},
+        ValueError,
+        "`segmentation` must be a positive integer",
+        "segmentation=0",
+    ),
+    *(
+        (
+            {"bounding_box_format": value},
+            ValueError,
+            '`bounding_box_format` must be one of "xyxy", "yxyx",',
+            f"bounding_box_format={value!r}",
+        )
+        for value in ["yxxy", "", 4]
+    ),
+    *(
+        (
+            {"batch_keys": value},
+            ValueError,
+            "`batch_keys` must hold names of further entries of a dictionary.",
+            f"batch_keys={value!r}",
+        )
+        for value in ["second", ("images",), (1,), None]
+    ),
+    *(
+        (
+            {"num_classes": value},
+            ValueError,
+            "`num_classes` must be a positive integer or None.",
+            "num_classes=0",
+        )
+        for value in [{"a": 0}, (3, 0)]
     ),
     (
         {"label_smoothing": 0.1, "targets": "pair"},
@@ -358,6 +407,10 @@ def test_a_choice_within_a_choice_hides_no_box_from_own_targets():
 
 RAGGED_IMAGES = tf.ragged.constant([[[[1.0]]], [[[1.0]], [[2.0]]]])
 IDS = np.array([0, 1, 2])
+BOXES = {
+    "boxes": np.ones((3, 2, 4), np.float32),
+    "labels": np.ones((3, 2), np.int32),
+}
 RANK = "images must have shape (batch, *spatial, channels), rank 3 to 5."
 UNBATCHED = "Batch first, as in `dataset.batch(128).map(layer)`."
 MEAN = "integer labels have no mean; soft labels need the number of classes."
@@ -456,13 +509,6 @@ CALLS = {
         "integer labels are class ids, of shape (batch,) or (batch, 1).",
         "shape (3, 4)",
     ),
-    "pairs of matrices": (
-        {"targets": "pair"},
-        (images(), np.ones((3, 2, 2), np.float32)),
-        ValueError,
-        '`targets="pair"` packs labels of shape (batch,) or (batch, classes).',
-        "shape (3, 2, 2)",
-    ),
     "id too high": (
         {"num_classes": 3},
         (images(), np.array([0, 3, 1])),
@@ -484,33 +530,151 @@ CALLS = {
         "packs class ids as float32, exact up to 16777216.",
         "the id 16777217",
     ),
-    "no labels": (
+    "nothing to mix": (
         {},
         ({"images": images(), "id": IDS},),
         ValueError,
-        'a dictionary must hold "images" and "labels".',
+        "a dictionary must hold something that is mixed with the images",
         "keys ['id', 'images']",
     ),
     "no images": (
         {},
         ({"labels": np.ones(3), "id": IDS},),
         ValueError,
-        'a dictionary must hold "images" and "labels".',
+        'a dictionary must hold "images".',
         "keys ['id', 'labels']",
     ),
-    "masks": (
+    "one tensor too many": (
         {},
-        ({"images": images(), "labels": np.ones(3), "segmentation_masks": images()},),
+        ((images(), np.ones(3), np.ones(3), np.ones(3)),),
         ValueError,
-        '"segmentation_masks" would have to be mixed too',
-        "segmentation_masks",
+        "a tuple must hold images, labels and perhaps sample weights.",
+        "4 entries",
     ),
-    "boxes": (
+    "masks of another size": (
         {},
-        ({"images": images(), "labels": np.ones(3), "bounding_boxes": IDS},),
+        ({"images": images(), "segmentation_masks": np.ones((3, 5, 4), int)},),
         ValueError,
-        '"bounding_boxes" would have to be mixed too',
-        "bounding_boxes",
+        "segmentation masks must have batch and size of the images, (3, 4, 5)",
+        "shape (3, 5, 4)",
+    ),
+    "masks of another batch": (
+        {},
+        ({"images": images(), "segmentation_masks": np.ones((2, 4, 5), int)},),
+        ValueError,
+        "segmentation masks must have batch and size of the images, (3, 4, 5)",
+        "shape (2, 4, 5)",
+    ),
+    "boxes without a format": (
+        {},
+        ({"images": images(), "bounding_boxes": BOXES},),
+        ValueError,
+        '"bounding_boxes" need `bounding_box_format`.',
+        "bounding_box_format=None",
+    ),
+    "boxes of another batch": (
+        {"bounding_box_format": "xyxy"},
+        ({"images": images(4), "bounding_boxes": BOXES},),
+        ValueError,
+        '"boxes" must have shape (batch, n, 4)',
+        "shape (3, 2, 4)",
+    ),
+    "boxes alone": (
+        {"bounding_box_format": "xyxy"},
+        ({"images": images(), "bounding_boxes": BOXES["boxes"]},),
+        ValueError,
+        'boxes must be a dictionary that holds "boxes" and "labels".',
+        "Tensor",
+    ),
+    "unsigned labels of boxes": (
+        {"bounding_box_format": "xyxy"},
+        (
+            {
+                "images": images(),
+                "bounding_boxes": BOXES | {"labels": np.ones((3, 2), np.uint8)},
+            },
+        ),
+        ValueError,
+        "labels of boxes and keypoints are -1 where a row is padding.",
+        "labels of dtype uint8",
+    ),
+    "points of another rank": (
+        {},
+        (
+            {
+                "images": images(),
+                "keypoints": {
+                    "points": np.ones((3, 2, 3), np.float32),
+                    "labels": np.ones((3, 2), int),
+                },
+            },
+        ),
+        ValueError,
+        '"points" must have shape (batch, n, 2)',
+        "shape (3, 2, 3)",
+    ),
+    "no such key": (
+        {"batch_keys": ("second",)},
+        ({"images": images(), "labels": np.ones(3)},),
+        ValueError,
+        'the dictionary must hold "second", one of `batch_keys`.',
+        "keys ['images', 'labels']",
+    ),
+    "a key of another batch": (
+        {"batch_keys": ("second",)},
+        ({"images": images(), "second": images(2)},),
+        ValueError,
+        '"second" must have the batch of the images, 3.',
+        "shape (2, 4, 5, 3)",
+    ),
+    "a key of another grid": (
+        {"batch_keys": ("second",)},
+        ({"images": images(), "second": np.ones((3, 3, 5, 1), np.float32)},),
+        ValueError,
+        'the spatial lengths of "second" must divide those of the images, (4, 5).',
+        "lengths (3, 5)",
+    ),
+    "integers under a key": (
+        {"batch_keys": ("second",)},
+        ({"images": images(), "second": np.ones((3, 7), int)},),
+        ValueError,
+        'integers have no mean, and "second" is not of the images',
+        "dtype int64",
+    ),
+    "one number of classes for several outputs": (
+        {"num_classes": 3},
+        (images(), {"a": IDS, "b": np.ones(3)}),
+        ValueError,
+        "several outputs need `num_classes` as a dictionary or tuple like the labels.",
+        "num_classes=3 for the outputs ['a', 'b']",
+    ),
+    "classes of an output that is not there": (
+        {"num_classes": {"c": 3}},
+        (images(), {"a": IDS, "b": np.ones(3)}),
+        ValueError,
+        "several outputs need `num_classes` as a dictionary or tuple like the labels.",
+        "for the outputs ['a', 'b']",
+    ),
+    "several numbers of classes for one output": (
+        {"num_classes": {"a": 3}},
+        (images(), IDS),
+        ValueError,
+        "`num_classes` is for several outputs, the labels are of one.",
+        "num_classes=",
+    ),
+    "weights of an output that is not there": (
+        {},
+        (images(), (np.ones(3), np.ones(3)), (np.ones(3),)),
+        ValueError,
+        "several outputs need `sample_weight` as a dictionary or tuple",
+        "for the outputs 2",
+    ),
+    "ids of one output of several": (
+        {},
+        (images(), {"a": IDS, "b": np.ones(3)}),
+        ValueError,
+        "integer labels have no mean; soft labels need the number of classes.",
+        "labels of dtype int64",
     ),
 }
 calls = pytest.mark.parametrize("name", CALLS)

@@ -46,7 +46,13 @@ def public(tree):
             yield node
             if isinstance(node, ast.ClassDef):
                 members = [n for n in node.body if isinstance(n, ast.FunctionDef)]
-                yield from (n for n in members if not n.name.startswith("_"))
+                yield from (n for n in members if not hidden(n))
+
+
+def hidden(function):
+    """Tells private functions, and setters, whose property says what they do."""
+    setter = any(ast.unparse(d).endswith(".setter") for d in function.decorator_list)
+    return setter or function.name.startswith("_")
 
 
 def every_file():

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_msda as msda
 from tests import oracles
+from tests.layers import cases
 
 BATCH = 8
 # Float32 logarithms and sums of a few terms of size 1.
@@ -403,16 +404,32 @@ def test_a_mixed_batch_of_binary_labels_may_be_a_vector_or_a_column():
     np.testing.assert_allclose(loss(ids, chance), expected, **CLOSE)
 
 
-def test_a_loss_of_every_pixel_is_mixed_sample_by_sample():
-    partner, weight = plan_of(msda.HMixLayer(seed=9, targets="pair"))
-    layer = msda.HMixLayer(seed=9)
+def pixel_case(seed=9):
+    """Returns a called layer, its plan, labels and outputs of every pixel."""
+    copy, layer = msda.HMixLayer(seed=seed), msda.HMixLayer(seed=seed)
+    plan = cases.next_plan(copy, BATCH, (6, 6))
     layer(np.zeros((BATCH, 6, 6, 1), "float32"), training=True)
-    rng = np.random.default_rng(6)
-    labels, outputs = rng.random((2, BATCH, 6, 6, 1)).astype("float32")
+    labels, outputs = np.random.default_rng(6).random((2, BATCH, 6, 6, 1))
+    return layer, plan, labels.astype("float32"), outputs.astype("float32")
+
+
+def test_a_loss_of_every_pixel_is_mixed_by_the_mask():
+    layer, plan, labels, outputs = pixel_case()
     values = layer.loss("mse", reduction="none")(labels, outputs)
-    own, other = (x[..., 0] ** 2 for x in (labels - outputs, labels[partner] - outputs))
-    share = weight[:, None, None]
-    np.testing.assert_allclose(values, share * own + (1 - share) * other, **CLOSE)
+    own = (labels - outputs)[..., 0] ** 2
+    other = (labels[plan.partner] - outputs)[..., 0] ** 2
+    expected = plan.mask * own + (1 - plan.mask) * other
+    np.testing.assert_allclose(values, expected, **CLOSE)
+
+
+def test_a_loss_of_every_pixel_is_mixed_by_sample_on_request():
+    layer, plan, labels, outputs = pixel_case()
+    loss = layer.loss("mse", reduction="none", per_pixel=False)
+    own = (labels - outputs)[..., 0] ** 2
+    other = (labels[plan.partner] - outputs)[..., 0] ** 2
+    share = plan.weight[:, None, None]
+    expected = share * own + (1 - share) * other
+    np.testing.assert_allclose(loss(labels, outputs), expected, **CLOSE)
 
 
 # Half precision

@@ -233,17 +233,64 @@ def test_a_model_that_makes_its_own_layer_is_compiled_anew_after_loading(tmp_pat
     assert_hands_off(loaded)
 
 
-def test_a_model_that_makes_its_own_layer_does_not_load_compiled(tmp_path):
-    # Its constructor makes a layer that the saved loss has never heard of.
+@pytest.mark.parametrize("kept", [False, True], ids=["gone", "kept"])
+def test_a_model_that_makes_its_own_layer_loads_compiled(kept, tmp_path):
+    # Its constructor makes a layer that the saved loss has never heard of, and in a
+    # process that keeps the saved model there is one that it has.
     model = SelfMade()
     compiled(model, model.mix.loss(residual, reduction="none"))
     trained(model)
     path = tmp_path / "model.keras"
     model.save(path)
-    del model
-    gc.collect()
-    with pytest.raises(ValueError, match="`compile=False`"):
-        keras.saving.load_model(path)
+    if not kept:
+        del model
+        gc.collect()
+    first, second = (keras.saving.load_model(path) for _ in range(2))
+    assert len({id(x.loss.layer) for x in (first, second)}) == 2
+    for loaded in (second, first, *([model] if kept else [])):
+        assert loaded.loss.layer is loaded.mix
+        assert_hands_off(loaded)
+
+
+def test_a_metric_of_a_model_that_makes_its_own_layer_listens_to_it(tmp_path):
+    model = SelfMade()
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        model.mix.loss("mse", ids=False),
+        metrics=[model.mix.accuracy()],
+        run_eagerly=True,
+    )
+    images = np.random.default_rng(2).random((8, 8, 8, 2)).astype("float32")
+    labels = np.eye(2, dtype="float32")[np.arange(8) % 2]
+    model.fit(images, labels, verbose=0)
+    before = [np.array(weight) for weight in model.mix.weights]
+    path = tmp_path / "model.keras"
+    model.save(path)
+    model.fit(images, labels, verbose=0)
+    after = [np.array(weight) for weight in model.mix.weights]
+    loaded = keras.saving.load_model(path)
+    for weight, value in zip(loaded.mix.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    # Loading leaves the model alone that was saved.
+    for weight, value in zip(model.mix.weights, after, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    loaded.fit(images, labels, verbose=0)
+    metric = loaded._compile_metrics.metrics[0]
+    assert metric.layer is loaded.mix
+    assert np.isfinite(loaded.fit(images, labels, verbose=0).history["accuracy"])
+
+
+def test_weights_of_another_model_take_no_loss_away(tmp_path):
+    layer, other = msda.HMixLayer(seed=1), msda.HMixLayer(seed=2)
+    model = compiled(revealing(layer), layer.loss(residual, reduction="none"))
+    trained(model)
+    loaded = through_file(model, tmp_path)
+    uid = other.uid
+    model.save_weights(tmp_path / "model.weights.h5")
+    revealing(other).load_weights(tmp_path / "model.weights.h5")
+    assert other.uid == uid
+    assert loaded.loss.layer is mixing_layer(loaded)
+    assert_hands_off(loaded)
 
 
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
@@ -289,10 +336,13 @@ def test_a_loss_or_metric_whose_layer_is_gone_says_so(what):
     del layer, kind
     gc.collect()
     owner = "MixedLoss" if what == "loss" else "MixedAccuracy"
+    alone = keras.saving.deserialize_keras_object(config)
+    use = alone if what == "loss" else alone.update_state
     with pytest.raises(ValueError, match=f"{owner}: .*needs its layer") as caught:
-        keras.saving.deserialize_keras_object(config)
+        use(np.zeros((2, 1), "float32"), np.zeros((2, 1), "float32"))
     assert f"Received: layer uid '{uid}'" in str(caught.value)
     assert "layer.loss(...)" in str(caught.value)
+    assert keras.saving.serialize_keras_object(alone) == config
 
 
 # The sequence of draws
@@ -375,6 +425,11 @@ SHARED = {
     "num_classes": 7,
     "label_smoothing": 0.125,
     "targets": "soft",
+    "target_threshold": 0.25,
+    "segmentation": 5,
+    "bounding_box_format": "rel_xyxy",
+    "min_box_share": 0.125,
+    "batch_keys": ["second"],
     "data_format": "channels_first",
     "seed": 2**40 + 1,
     "name": "mine",
@@ -424,10 +479,26 @@ def test_a_configuration_keeps_every_argument(kind, own):
     again = keras.saving.deserialize_keras_object(stored)
     assert type(again) is kind
     assert again.get_config() == layer.get_config()
-    for name in settings.keys() - {"dtype", "weights"}:
+    for name in settings.keys() - {"dtype", "weights", "batch_keys"}:
         assert getattr(again, name) == settings[name], name
     assert again.dtype_policy == layer.dtype_policy
+    assert again.batch_keys == ("second",)
     assert again.uid == layer.uid
+
+
+@pytest.mark.parametrize("count", [{"a": 3, "b": None}, (4, None)])
+def test_a_configuration_keeps_the_classes_of_several_outputs(count):
+    layer = msda.MixUpLayer(num_classes=count)
+    stored = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    again = keras.saving.deserialize_keras_object(stored)
+    assert again.num_classes == count
+
+
+def test_a_configuration_keeps_the_values_of_a_schedule():
+    layer = msda.MixUpLayer(seed=1)
+    layer.alpha, layer.probability = (0.5, 2.0), 0.25
+    again = msda.MixUpLayer.from_config(layer.get_config())
+    np.testing.assert_array_equal(next_mix(again), next_mix(layer))
 
 
 @pytest.mark.parametrize("kind", OWN)

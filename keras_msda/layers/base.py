@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras_msda import _backend, _checks, plans, targets
+from keras_msda import _backend, _checks, boxes, further, plans, segmentation, targets
 from keras_msda.layers.drawing import DrawingLayer
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
@@ -23,12 +23,25 @@ class MixLayer(DrawingLayer):
             `per="pair"` a uniform perfect matching), "derangement" (a uniform cycle, so
             nobody is alone), "reverse" (i and B - 1 - i) or "roll" (i and i - 1).
         groups: Partners stay inside this many contiguous parts of the batch; None: 1.
-        num_classes: Number of classes; makes soft labels of integer ones.
+        num_classes: Number of classes; makes soft labels of integer ones. For several
+            outputs a dictionary or tuple, without or with None for those that have
+            none.
         label_smoothing: Smoothing, in [0, 1], of labels that `num_classes` encodes, for
             mixed and unmixed samples alike.
         targets: Labels that come out: "soft", mixed; "pair", packed for `MixedLoss`;
             "own", the own label alone, with lambda drawn such that its expected loss is
-            the same (MixUp, GMix and FMix).
+            the same (MixUp, GMix and FMix); "union", 1 for every class with more than
+            `target_threshold` of the mixed label and 0 for others, for binary
+            cross-entropy.
+        target_threshold: Share of the label, in [0, 1], above which a class is in the
+            union.
+        segmentation: How segmentation masks are mixed: "auto", "select", "blend" or a
+            number of classes, see `mix_segmentation_masks`.
+        bounding_box_format: Format of "bounding_boxes", see `mix_bounding_boxes`.
+        min_box_share: Least share, in [0, 1], of a box or keypoint that is kept.
+        batch_keys: Further keys of a dictionary, mixed with the same plan: tensors of
+            the images' rank as images are, by the mask averaged over their coarser grid
+            if they have one; others by the weight of the labels.
         data_format: "channels_last", "channels_first" or None for Keras's setting.
         seed: Integer seed of the draws; None for a random one.
         **kwargs: `name` and `dtype` as in Keras. Images come out in the compute dtype;
@@ -48,10 +61,14 @@ class MixLayer(DrawingLayer):
 
         Args:
             images: Shape `(batch, *spatial, channels)`, or channels first, with one to
-                three spatial axes; or a dictionary that holds "images", "labels" and
-                perhaps "sample_weight", whose other keys come back as they are.
-            labels: Class ids `(batch,)` or `(batch, 1)`, or floats `(batch, ...)`.
-            sample_weight: Shape `(batch,)` or `(batch, 1)`.
+                three spatial axes; or a tuple of the first three arguments; or a
+                dictionary that holds "images" and some of "labels", "sample_weight",
+                "segmentation_masks", "bounding_boxes", "keypoints" and `batch_keys`,
+                whose other keys come back as they are.
+            labels: Class ids `(batch,)` or `(batch, 1)`, or floats `(batch, ...)`; a
+                dictionary or tuple of them for several outputs.
+            sample_weight: Shape `(batch,)` or `(batch, 1)`; for several outputs perhaps
+                a dictionary or tuple of them.
             training: True mixes, False never does. None mixes images that come with
                 labels and leaves images alone unmixed, as Keras's Dropout does.
 
@@ -63,16 +80,21 @@ class MixLayer(DrawingLayer):
             ValueError: If shapes, dtypes or arguments do not hold together.
         """
         if isinstance(images, Mapping):
-            return self._call_dictionary(images, training)
+            return self._call_batch(images, training is not False)
+        if isinstance(images, (tuple, list)) and labels is None:
+            _checks.check_parts(type(self).__name__, images)
+            images, labels, sample_weight = (*images, None)[:3]
         if labels is None:
             _checks.check_no_weights(type(self).__name__, sample_weight)
             return self._call_images(images, bool(training))
-        outputs = self._call_batch(images, labels, sample_weight, training is not False)
-        return outputs if sample_weight is not None else outputs[:2]
+        batch = {"images": images, "labels": labels}
+        if sample_weight is not None:
+            batch["sample_weight"] = sample_weight
+        return tuple(self._call_batch(batch, training is not False).values())
 
     def _call_images(self, images: Tensor, training: bool) -> Tensor:
         batch, size = self._measure(images)
-        _checks.check_same_rank(type(self).__name__, images.shape, self._rank)
+        _checks.check_same_rank(type(self).__name__, images.shape, self.spatial)
         ops = _backend.of(images)
         seed = self._next_seed(images) if training else ops.zeros([2], "int32")
         self._remember(training, seed, batch, size)
@@ -80,43 +102,92 @@ class MixLayer(DrawingLayer):
             return ops.cast(images, self.compute_dtype)
         return self._mix(images, self._plan(batch, size, seed=seed))
 
-    def _call_batch(
-        self, images: Tensor, labels: Any, sample_weight: Any, mix: bool
-    ) -> tuple[Tensor, Any, Any]:
+    def _call_batch(self, inputs: Mapping[str, Any], mix: bool) -> dict[str, Any]:
+        """Mixes what belongs to images, all by one plan."""
         owner = type(self).__name__
-        batch, size = self._measure(images)
-        ops = _backend.of(images)
-        labels = targets.checked(
-            owner, labels, images.shape, self.targets, self.num_classes
+        _checks.check_keys(
+            owner, list(inputs), self.batch_keys, self.bounding_box_format
         )
-        if sample_weight is not None:
-            sample_weight = ops.convert(sample_weight)
-            _checks.check_sample_weight(owner, sample_weight.shape)
-            _checks.check_batch(
-                owner, "sample_weight", sample_weight.shape, images.shape
-            )
+        images = inputs["images"]
+        batch, size = self._measure(images)
+        layout = plans.Layout(images.shape[0], size, self.data_format)
+        parts = self._check_parts(inputs, layout)
         if mix:
             plan = self._plan(batch, size, seed=self._next_seed(images))
-            images = self._mix(images, plan)
+            parts["images"] = self._mix(images, plan)
         else:
             plan = plans.unmixed(batch, images)
-            images = ops.cast(images, self.compute_dtype)
-        if sample_weight is not None and self.targets != "own":
-            plan, sample_weight = plans.mix_sample_weights(sample_weight, plan)
-        smoothing = self.label_smoothing if mix else 0.0
-        labels = targets.mixed(labels, plan, self.targets, self.num_classes, smoothing)
-        return images, labels, sample_weight
+            parts["images"] = _backend.of(images).cast(images, self.compute_dtype)
+        self._mix_parts(parts, plan, layout, self._form(mix))
+        return {key: parts.get(key, value) for key, value in inputs.items()}
 
-    def _call_dictionary(
-        self, batch: Mapping[str, Any], training: Any
-    ) -> dict[str, Any]:
-        _checks.check_keys(type(self).__name__, list(batch))
-        weights = batch.get("sample_weight")
-        values = self._call_batch(
-            batch["images"], batch["labels"], weights, training is not False
+    def _form(self, mix: bool = True) -> targets.Form:
+        """Returns what becomes of labels; those not mixed are not smoothed."""
+        smoothing = self.label_smoothing if mix else 0.0
+        return targets.Form(
+            self.targets, self.num_classes, smoothing, self.target_threshold
         )
-        new = dict(zip(("images", "labels", "sample_weight"), values, strict=True))
-        return {key: new.get(key, value) for key, value in batch.items()}
+
+    def _check_parts(
+        self, inputs: Mapping[str, Any], layout: plans.Layout
+    ) -> dict[str, Any]:
+        """Returns what belongs to the images, checked, as tensors."""
+        owner = type(self).__name__
+        parts: dict[str, Any] = {}
+        labels, weights = inputs.get("labels"), inputs.get("sample_weight")
+        if labels is not None:
+            form = self._form()
+            parts["labels"] = targets.checked(owner, labels, layout, form)
+            if not self._even:
+                targets.check_not_dense(owner, parts["labels"], layout)
+        if weights is not None:
+            parts["sample_weight"] = targets.checked_weights(
+                owner, weights, labels, layout
+            )
+        masks = inputs.get("segmentation_masks")
+        if masks is not None:
+            parts["segmentation_masks"] = segmentation.checked(
+                owner, masks, layout, self.segmentation
+            )
+        for key, place in (("bounding_boxes", "boxes"), ("keypoints", "points")):
+            if key in inputs:
+                parts[key] = boxes.checked(owner, inputs[key], place, layout)
+        for key in self.batch_keys:
+            parts[key] = further.checked(owner, key, inputs[key], layout)
+        return parts
+
+    def _mix_parts(
+        self,
+        parts: dict[str, Any],
+        plan: plans.MixPlan,
+        layout: plans.Layout,
+        form: targets.Form,
+    ) -> None:
+        """Mixes checked parts, in their place."""
+        weights = parts.get("sample_weight")
+        share = self.min_box_share
+        if "labels" in parts:
+            parts["labels"] = targets.mixed(parts["labels"], weights, plan, form)
+        if weights is not None:
+            parts["sample_weight"] = targets.mixed_weights(weights, plan, form)
+        if "segmentation_masks" in parts:
+            masks = parts["segmentation_masks"]
+            masks = segmentation.mixed(masks, plan, layout, self.segmentation)
+            parts["segmentation_masks"] = masks
+        if "bounding_boxes" in parts:
+            parts["bounding_boxes"] = boxes.mixed_boxes(
+                parts["bounding_boxes"],
+                plan,
+                layout.size,
+                str(self.bounding_box_format),
+                share,
+            )
+        if "keypoints" in parts:
+            parts["keypoints"] = boxes.mixed_points(
+                parts["keypoints"], plan, layout.size, share
+            )
+        for key in self.batch_keys:
+            parts[key] = further.mixed(parts[key], plan, layout, self.compute_dtype)
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""

@@ -26,8 +26,30 @@ SHARED = (
     "num_classes",
     "label_smoothing",
     "targets",
+    "target_threshold",
+    "segmentation",
+    "bounding_box_format",
+    "min_box_share",
+    "batch_keys",
     "data_format",
 )
+
+
+class _Setting(keras.random.SeedGenerator):
+    """A variable that draws depend on and that may change after tracing.
+
+    Keras counts the state of a generator among a layer's variables, so that compiled
+    steps read it, but not among its weights: it is neither listed in a summary nor
+    saved. The layer's configuration holds what it is made from.
+    """
+
+    def __init__(self, name: str, value: Any) -> None:
+        # Not the parent's, which would make a seed.
+        self.name = name
+        value = np.asarray(value, "float32")
+        self.state = keras.Variable(
+            value, dtype="float32", trainable=False, autocast=False, name=name
+        )
 
 
 class DrawingLayer(keras.layers.Layer, abc.ABC):
@@ -40,6 +62,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
     #: Whether 1 - M(lambda) is distributed as M(1 - lambda).
     _symmetric = True
+    #: Whether a mask is the same at every pixel.
+    _even = False
     _default_per = "sample"
 
     def __init__(
@@ -50,49 +74,107 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         per: str = "sample",
         pairing: str = "shuffle",
         groups: int | None = None,
-        num_classes: int | None = None,
+        num_classes: Any = None,
         label_smoothing: float = 0.0,
         targets: str = "soft",
+        target_threshold: float = 0.0,
+        segmentation: str | int = "auto",
+        bounding_box_format: str | None = None,
+        min_box_share: float = 0.0,
+        batch_keys: tuple[str, ...] = (),
         data_format: str | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        owner = type(self).__name__
-        remedy = "Use 1.0 to mix always, 0.0 to mix never."
-        a, b = _checks.check_alpha(owner, alpha)
-        _checks.check_share(owner, "probability", probability, remedy)
-        _checks.check_choice(owner, "per", per, _checks.PER)
-        _checks.check_choice(owner, "pairing", pairing, _checks.PAIRINGS)
-        _checks.check_choice(owner, "targets", targets, _checks.TARGETS)
-        _checks.check_pairs(owner, per, pairing)
-        for name, count in (("groups", groups), ("num_classes", num_classes)):
-            if count is not None:
-                _checks.check_count(owner, name, count)
-        _checks.check_share(owner, "label_smoothing", label_smoothing, "Use 0.1.")
-        _checks.check_targets(owner, targets, label_smoothing, num_classes)
-        if targets == "own" and not self._symmetric:
-            _checks.fail_own(owner)
-        data_format = _checks.check_data_format(owner, data_format)
-        _checks.check_seed(owner, seed)
-
         # Keras would cast float labels to half precision together with the images.
         super().__init__(autocast=False, trainable=False, **kwargs)
-        self.alpha = a if a == b else (a, b)
-        self.probability = float(probability)
-        self.per = per
-        self.pairing = pairing
-        self.groups = groups
-        self.num_classes = num_classes
-        self.label_smoothing = float(label_smoothing)
-        self.targets = targets
-        self.data_format = data_format
+        owner = type(self).__name__
+        self.per = _checks.check_choice(owner, "per", per, _checks.PER)
+        self.pairing = _checks.check_choice(owner, "pairing", pairing, _checks.PAIRINGS)
+        _checks.check_pairs(owner, per, pairing)
+        self.groups = _checks.check_optional_count(owner, "groups", groups)
+        self.targets = _checks.check_choice(owner, "targets", targets, _checks.TARGETS)
+        if targets == "own" and not self._symmetric:
+            _checks.fail_own(owner)
+        self.num_classes = _checks.check_num_classes(owner, num_classes)
+        self.label_smoothing = _checks.check_share(
+            owner, "label_smoothing", label_smoothing, "Use 0.1."
+        )
+        self.target_threshold = _checks.check_share(
+            owner, "target_threshold", target_threshold, "0.0 is the union."
+        )
+        _checks.check_targets(owner, targets, label_smoothing, num_classes)
+        self.segmentation = _checks.check_segmentation(owner, segmentation)
+        self.bounding_box_format = _checks.check_optional_format(
+            owner, bounding_box_format
+        )
+        self.min_box_share = _checks.check_share(
+            owner, "min_box_share", min_box_share, "Use 0.0 to keep all boxes."
+        )
+        self.batch_keys = _checks.check_batch_keys(owner, batch_keys)
+        self.data_format = _checks.check_data_format(owner, data_format)
+        _checks.check_seed(owner, seed)
         # Python's generator, which `keras.utils.set_random_seed` seeds.
         self.seed = random.randrange(2**31) if seed is None else int(seed)
         self.uid = uuid.uuid4().hex
-        self._rank: int | None = None
+        #: Spatial lengths that the layer was built for, None where any; or None.
+        self.spatial: tuple[int | None, ...] | None = None
         self._seed_state = self._add_state("seed_state", (0, 0, self.seed))
         self._memory = self._add_state("memory", (_NEVER, 0, 0, 0, 1, 1, 1))
+        self._chance = _Setting("probability", self._check_probability(probability))
+        self.probability = probability
+        self._alpha = _checks.check_alpha(owner, alpha)
+        # Tables of lambda: "mixed", and "own" where the own label alone is used.
+        self._tables: dict[str, _Setting] = {}
+        self._add_table(targets == "own")
         handoff.register(self)
+
+    @property
+    def probability(self) -> float:
+        """Chance that a sample is mixed; a new one takes effect in traced functions."""
+        return self._probability
+
+    @probability.setter
+    def probability(self, value: float) -> None:
+        self._probability = self._check_probability(value)
+        self._chance.state.assign(self._probability)
+
+    def _check_probability(self, value: Any) -> float:
+        remedy = "Use 1.0 to mix always, 0.0 to mix never."
+        owner = type(self).__name__
+        return _checks.check_share(owner, "probability", value, remedy)
+
+    @property
+    def alpha(self) -> float | tuple[float, float]:
+        """Parameters of lambda's Beta law; new ones take effect in traced functions."""
+        a, b = self._alpha
+        return a if a == b else (a, b)
+
+    @alpha.setter
+    def alpha(self, value: float | tuple[float, float]) -> None:
+        owner = type(self).__name__
+        if not self._tables:
+            _checks.check_no_alpha(owner, {"alpha": value})
+        alpha = _checks.check_alpha(owner, value)
+        tables = {
+            kind: sampling.beta_table(*alpha, reformulated=kind == "own")
+            for kind in self._tables
+        }
+        for kind, table in tables.items():
+            self._tables[kind].state.assign(table)
+        self._alpha = alpha
+
+    @property
+    def draws_lam(self) -> bool:
+        """Whether lambda follows this layer's own alpha."""
+        return bool(self._tables)
+
+    def _add_table(self, own: bool) -> None:
+        """Adds the table of lambda, weighted by itself where the own label is used."""
+        table = sampling.beta_table(*self._alpha, reformulated=own)
+        kind = "own" if own else "mixed"
+        if kind not in self._tables:
+            self._tables[kind] = _Setting(f"lam_table_{kind}", table)
 
     def _add_state(self, name: str, values: tuple[int, ...]) -> keras.Variable:
         """Adds an int64 weight that each replica keeps for itself."""
@@ -110,7 +192,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         if isinstance(input_shape, Mapping):
             input_shape = input_shape.get("images", ())
         if _checks.is_image_rank(len(input_shape)):
-            self._rank = len(input_shape) - 2
+            first = self.data_format == "channels_first"
+            self.spatial = tuple(input_shape[2:] if first else input_shape[1:-1])
 
     # What a leaf defines.
 
@@ -128,8 +211,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> Any:
         """Draws lambda, weighted by itself where the own label alone is used."""
-        a, b = _checks.check_alpha(type(self).__name__, self.alpha)
-        table = sampling.beta_table(a, b, own)
+        table = self._tables["own" if own else "mixed"].state.value
         return sampling.sample_lam(table, units, seed=seed)
 
     # Plans.
@@ -185,7 +267,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         shape = self._sample_shape(lam, size, seed=shape_seed)
         weight = self._weight(shape, size)
         coin = sampling.sample_uniform([pairing.units], seed=coin_seed)
-        mixed = coin < self.probability
+        mixed = coin < ops.convert(self._chance.state.value)
         if pairing.unit is not None:
             weight, mixed = (
                 ops.take(weight, pairing.unit),
@@ -212,40 +294,68 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         values = (_MIXED if mixed else _UNMIXED, seed[0], seed[1], batch, *lengths)
         self._memory.assign(ops.stack([ops.cast(value, "int64") for value in values]))
 
-    def replay(self, batch: Any) -> plans.MixPlan:
-        """Returns the plan of the last call with images alone, without its mask.
+    def replay(self, batch: Any, size: tuple[int, ...] | None = None) -> plans.MixPlan:
+        """Returns the plan of the last call with images alone.
 
         The layer keeps a seed and not the plan: a tensor on the layer would leak out of
         a trace, and be another replica's under `tf.distribute`.
 
         Args:
             batch: Number of labels to weigh.
+            size: Spatial lengths of the images, for a plan with dense masks; None for
+                one without.
 
         Returns:
-            Partners and weights; weights are NaN if that call had another batch or
-            never was.
+            Partners and weights, and masks where a size is given. Weights are NaN if
+            that call had another batch or never was, masks also if it had another size.
         """
         memory = self._memory.value
         ops = _backend.of(memory)
         memory = ops.convert(memory, "int32")
         state, seed, called = memory[0], memory[1:3], memory[3]
-        size = [memory[4 + axis] for axis in range(self._rank or 1)]
-        plan = self._plan(batch, size, seed=seed, masked=False)
+        lengths = [memory[4 + axis] for axis in range(len(self.spatial or (1,)))]
+        plan = self._plan(batch, size or lengths, seed=seed, masked=size is not None)
         mixed = state == _MIXED
-        weight = ops.where(mixed, plan.weight, 1.0)
         known = (state != _NEVER) & (called == batch)
-        return plan._replace(
-            partner=ops.where(mixed, plan.partner, ops.arange(batch)),
-            weight=ops.where(known, weight, float("nan")),
+        weight = ops.where(mixed, plan.weight, 1.0)
+        mask = None
+        if size is not None:
+            mask = ops.where(mixed, _factored.full(plan.mask, size), 1.0)
+            same = ops.all(ops.stack(lengths) == ops.stack(size))
+            mask = ops.where(known & same, mask, float("nan"))
+        return plans.MixPlan(
+            ops.where(mixed, plan.partner, ops.arange(batch)),
+            mask,
+            ops.where(known, weight, float("nan")),
         )
 
     # Saving.
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the weights, and the uid by which a loss finds the layer."""
+        super().save_own_variables(store)
+        store["uid"] = np.frombuffer(bytes.fromhex(self.uid), "uint8")
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the weights, and answers to a loss that was saved with them."""
+        values = {key: store[key] for key in store.keys()}
+        uid = values.pop("uid", None)
+        super().load_own_variables(values)
+        saved = None if uid is None else np.asarray(uid, "uint8").tobytes().hex()
+        if saved is not None and handoff.loaded(self, saved):
+            self._answer_to(saved)
+
+    def _answer_to(self, uid: str) -> None:
+        self.uid = uid
+        handoff.register(self)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the uid by which losses find it."""
         names = (*SHARED, "alpha", "seed")
         config: dict[str, Any] = super().get_config()
         config |= {name: getattr(self, name) for name in names}
+        if isinstance(self.num_classes, Mapping):  # Keras's own kind of dictionary.
+            config["num_classes"] = dict(self.num_classes)
         return config | {"uid": self.uid}
 
     @classmethod
@@ -256,6 +366,5 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         config.pop("trainable", None)
         layer = cls(**config)
         if uid is not None:
-            layer.uid = uid
-            handoff.register(layer)
+            layer._answer_to(uid)
         return layer

@@ -33,6 +33,8 @@ class MixUpLayer(MixLayer):
         2018.
     """
 
+    _even = True
+
     def _sample_shape(self, lam: Tensor, size: Any, *, seed: Any) -> Tensor:
         return lam
 

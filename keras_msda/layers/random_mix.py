@@ -68,8 +68,15 @@ class RandomMixLayer(MixLayer):
         for layer in layers:
             settings["per"] = (self.per, layer._default_per)
             _checks.check_member(owner, layer, settings)
+        self._even = all(layer._even for layer in layers)
         self.layers = list(layers)
         self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)
+        self._add_table(self.targets == "own")
+
+    def _add_table(self, own: bool) -> None:
+        """Has its layers add theirs: lambda is drawn by them."""
+        for layer in getattr(self, "layers", ()):
+            layer._add_table(own)
 
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> list[Any]:
         """Draws lambda for each of the layers."""

@@ -1,0 +1,118 @@
+"""Schedules: what a layer draws by changes from epoch to epoch or step to step."""
+
+from typing import Any
+
+import keras
+
+from keras_msda import _checks
+
+
+class MixSchedule(keras.callbacks.Callback):
+    """Sets a layer's `probability` and `alpha` by epoch or by step.
+
+    They are variables: a new value takes effect in steps that are compiled already and
+    in a `Dataset.map` that is running. Batches that a pipeline has prefetched lag
+    behind. The values are functions of the epoch or step alone, so that a resumed run
+    is where it was; by step, the optimizer's count, which is saved with the model, says
+    where that is. After training the last values stay.
+
+    Args:
+        layer: The mixing layer, in the model or in a pipeline. For the `alpha` of a
+            `RandomMixLayer`, one of its layers.
+        probability: A function of the epoch or step; a table `{first: value}`, which
+            keeps each value until the next entry and the layer's own before the first;
+            a list of values, of which the last stays; or None to leave it.
+        alpha: The same for the parameter of lambda's Beta law, numbers or pairs. Each
+            new alpha makes a table of quantiles (some 0.1 s): change it by epoch, or
+            seldom.
+        by: "epoch", counted from 0 as in `fit`, or "step": batches seen in training.
+            With `steps_per_execution` a step's value holds for the whole execution.
+
+    Raises:
+        ValueError: If there is nothing to schedule, or a value is out of range; that of
+            a function when its epoch or step begins.
+
+    Example:
+        >>> import keras_msda as msda
+        >>> layer = msda.MixUpLayer(seed=1)
+        >>> schedule = msda.MixSchedule(layer, probability={0: 1.0, 190: 0.0})
+        >>> print(schedule.values(189), schedule.values(190))
+        {'probability': 1.0} {'probability': 0.0}
+        >>> schedule.set(190)  # As `fit` does, in a loop of one's own.
+        >>> print(layer.probability)
+        0.0
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        *,
+        probability: Any = None,
+        alpha: Any = None,
+        by: str = "epoch",
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        _checks.check_scheduled(owner, layer, ("probability", "alpha"))
+        self.by = _checks.check_choice(owner, "by", by, ("epoch", "step"))
+        given = {"probability": probability, "alpha": alpha}
+        given = {name: value for name, value in given.items() if value is not None}
+        _checks.check_some_schedule(owner, given)
+        if "alpha" in given:
+            _checks.check_has_alpha(owner, layer)
+        self.layer = layer
+        self._schedules = {
+            name: _checks.check_schedule(owner, name, value)
+            for name, value in given.items()
+        }
+        # Before the first entry of a table the layer has what it was made with.
+        self._before = {name: getattr(layer, name) for name in given}
+        self._start: int | None = None
+
+    def values(self, position: int) -> dict[str, Any]:
+        """Returns the values of an epoch or step, by name.
+
+        Args:
+            position: Number of the epoch or step, from 0.
+        """
+        owner = type(self).__name__
+        found = {}
+        for name, schedule in self._schedules.items():
+            value = _value(schedule, position, self._before[name])
+            found[name] = _checks.check_scheduled_value(owner, name, value, position)
+        return found
+
+    def set(self, position: int) -> None:
+        """Gives the layer the values of an epoch or step.
+
+        Args:
+            position: Number of the epoch or step, from 0.
+        """
+        for name, value in self.values(position).items():
+            if getattr(self.layer, name) != value:
+                setattr(self.layer, name, value)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets the values of an epoch."""
+        self._start = None
+        if self.by == "epoch":
+            self.set(epoch)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Sets the values of a step."""
+        if self.by != "step":
+            return
+        if self._start is None:  # Read once an epoch: a device would have to wait.
+            optimizer = self.model.optimizer
+            updates = int(keras.ops.convert_to_numpy(optimizer.iterations))
+            each = optimizer.gradient_accumulation_steps or 1
+            self._start = updates * each - batch
+        self.set(self._start + batch)
+
+
+def _value(schedule: Any, position: int, before: Any) -> Any:
+    """Returns the value of a schedule at an epoch or step."""
+    if callable(schedule):
+        return schedule(position)
+    begun = [first for first in schedule if first <= position]
+    return schedule[max(begun)] if begun else before

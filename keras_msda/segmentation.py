@@ -1,0 +1,112 @@
+"""Segmentation masks of mixed images: pasted, chosen or blended, pixel by pixel."""
+
+from typing import Any
+
+import keras
+
+from keras_msda import _backend, _checks, _factored, plans
+
+Tensor = Any
+
+
+def mix_segmentation_masks(
+    masks: Any,
+    plan: plans.MixPlan,
+    data_format: str | None = None,
+    *,
+    mode: str | int = "auto",
+) -> Tensor:
+    """Mixes segmentation masks as a plan mixes the images.
+
+    Args:
+        masks: Class indices, `(batch, *size)` or with one channel, or soft masks,
+            `(batch, *size, classes)`; channels first where `data_format` says so.
+        plan: From `layer.sample`, for this batch and size.
+        data_format: "channels_last", "channels_first" or None for Keras's setting.
+        mode: "select" takes each pixel from the image that shows more there, so that no
+            class is invented. "blend" mixes floats like the images. "auto" blends
+            floats of several channels and selects anything else. A number of classes
+            turns class indices into soft masks, blended, with zeros for an index
+            outside, such as one to be ignored.
+
+    Returns:
+        Mixed masks of the masks' dtype and shape; with a number of classes float32
+        `(batch, *size, classes)`.
+
+    Raises:
+        ValueError: If the masks have another batch or size than the plan, or a dtype
+            that the mode cannot mix.
+
+    Example:
+        >>> import numpy as np, keras_msda as msda
+        >>> masks = np.array([[[7, 7]], [[9, 9]]])
+        >>> layer = msda.MixUpLayer(pairing="roll")
+        >>> plan = layer.sample(2, (1, 2), seed=(1, 2), lam=0.25)
+        >>> print(msda.mix_segmentation_masks(masks, plan).numpy().tolist())
+        [[[9, 9]], [[7, 7]]]
+    """
+    owner = "mix_segmentation_masks"
+    ops = _backend.of(masks, plan.partner)
+    data_format = _checks.check_data_format(owner, data_format)
+    mode = _checks.check_segmentation(owner, mode)
+    plan = plan._replace(
+        partner=ops.convert(plan.partner), mask=ops.convert(plan.mask, "float32")
+    )
+    batch, *size = plan.mask.shape
+    layout = plans.Layout(batch, tuple(size), data_format)
+    return mixed(checked(owner, masks, layout, mode), plan, layout, mode)
+
+
+def checked(owner: str, masks: Any, layout: plans.Layout, mode: str | int) -> Tensor:
+    """Returns segmentation masks as a tensor that can be mixed, or raises.
+
+    Args:
+        owner: Name that an error starts with.
+        masks: As in `mix_segmentation_masks`.
+        layout: Of the images.
+        mode: As in `mix_segmentation_masks`.
+    """
+    ops = _backend.of(masks)
+    _checks.check_not_ragged(owner, "segmentation masks", ops.is_ragged(masks), masks)
+    masks = ops.convert(masks)
+    lengths = layout.lengths(masks.shape) or tuple(masks.shape[1:])
+    found = (masks.shape[0], *lengths)
+    _checks.check_masks(owner, masks.shape, found, (layout.batch, *layout.size))
+    _checks.check_masks_dtype(owner, masks.dtype, _channels(masks, layout), mode)
+    return masks
+
+
+def _channels(masks: Tensor, layout: plans.Layout) -> int:
+    """Returns the number of channels, 1 where there is no axis of them."""
+    has_channels = layout.lengths(masks.shape) is not None
+    return int(masks.shape[layout.channels]) if has_channels else 1
+
+
+def mixed(
+    masks: Tensor, plan: plans.MixPlan, layout: plans.Layout, mode: str | int
+) -> Tensor:
+    """Returns checked masks as a plan mixes them."""
+    ops = _backend.of(masks)
+    axis, rank = layout.channels, len(layout.size)
+    has_channels = layout.lengths(masks.shape) is not None
+    dtype = keras.backend.standardize_dtype(masks.dtype)
+    classes = mode if isinstance(mode, int) else None
+    soft = keras.backend.is_float_dtype(dtype) and _channels(masks, layout) > 1
+    blended = mode == "blend" or (mode == "auto" and soft)
+
+    def mix(masks: Tensor, partner: Tensor, mask: Any) -> Tensor:
+        if isinstance(mask, _factored.Mask):
+            mask = _factored.dense(mask, rank)
+        if has_channels or classes is not None:
+            mask = mask[:, None] if axis == 1 else mask[..., None]
+        if has_channels and classes is not None:
+            masks = masks[:, 0] if axis == 1 else masks[..., 0]
+        other = plans.take_partner(masks, partner)
+        if classes is not None:
+            own, other = (ops.one_hot(x, classes, axis) for x in (masks, other))
+            return plans.blend(own, other, mask, "float32")
+        if blended:
+            return plans.blend(masks, other, mask, dtype)
+        return ops.where(mask > 0.5, masks, other)
+
+    return ops.fused(mix, masks, plan.partner, plan.mask)
