@@ -671,9 +671,12 @@ def check_further(
             )
 
 
-def check_real(owner: str, key: str, dtype: Any) -> None:
+def check_real(
+    owner: str, key: str, dtype: Any, lengths: Sequence[Any] | None, size: Sequence[Any]
+) -> None:
     """Refuses integers where a mean is taken that is not one of images."""
-    if not keras.backend.is_float_dtype(dtype):
+    alike = lengths is not None and not any(map(_differ, lengths, size))
+    if not alike and not keras.backend.is_float_dtype(dtype):
         fail(
             owner,
             f'integers have no mean, and "{key}" is not of the images\' size.',

@@ -104,7 +104,7 @@ class MixSchedule(keras.callbacks.Callback):
             return
         if self._start is None:  # Read once an epoch: a device would have to wait.
             optimizer = self.model.optimizer
-            updates = int(keras.ops.convert_to_numpy(optimizer.iterations))
+            updates = int(keras.ops.convert_to_tensor(optimizer.iterations))
             each = optimizer.gradient_accumulation_steps or 1
             self._start = updates * each - batch
         self.set(self._start + batch)

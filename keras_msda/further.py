@@ -25,8 +25,7 @@ def checked(owner: str, key: str, x: Any, layout: plans.Layout) -> Tensor:
     lengths = layout.lengths(x.shape)
     if lengths is not None:
         _checks.check_further(owner, key, lengths, layout.size)
-    if lengths is None or lengths != tuple(layout.size):
-        _checks.check_real(owner, key, x.dtype)
+    _checks.check_real(owner, key, x.dtype, lengths, layout.size)
     return x
 
 

@@ -161,7 +161,10 @@ def _replayed(
     ops = _backend.of(labels)
     plan = layer.replay(ops.shape(labels)[0], size)
     weight = plan.weight if size is None else plan.mask
-    if sample_weight is not None:
+    if sample_weight is not None and size is None:
+        plan, sample_weight = plans.mix_sample_weights(sample_weight, plan)
+        weight = plan.weight
+    elif sample_weight is not None:
         own = ops.reshape(sample_weight, [-1])
         own = _factored.per_draw(own, len(weight.shape) - 1)
         other = plans.take_partner(own, plan.partner)

@@ -1,5 +1,7 @@
 """Values of `MixedLoss` against loops by hand, wherever partners come from."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import tensorflow as tf
 import keras_msda as msda
 from tests import oracles
 from tests.layers import cases
+from tests.test_checks import check_error
 
 BATCH = 8
 # Float32 logarithms and sums of a few terms of size 1.
@@ -557,3 +560,328 @@ def test_the_configuration_finds_the_layer_again():
 )
 def test_the_loss_is_named_after_the_loss_it_mixes(base, name):
     assert msda.MixedLoss(base).name == name
+
+
+# Labels of every pixel, with a layer inside the model
+
+
+def drawn_pixels(method, size=(6, 7)):
+    """Returns a layer that was called, its plan, ids of all pixels and chances."""
+    layer = cases.make(method)
+    plan = cases.next_plan(layer, BATCH, size)
+    layer(np.zeros((BATCH, *size, 1), "float32"), training=True)
+    rng = np.random.default_rng(12)
+    ids = rng.integers(0, 4, (BATCH, *size))
+    chances = rng.dirichlet(np.ones(4), (BATCH, *size)).astype("float32")
+    return layer, plan, ids, chances
+
+
+def pixel_losses(ids, partner, mask, chances, weights=None):
+    """Returns w_i M l_i + w_j (1 - M) l_j at each pixel, by loops."""
+    weights = np.ones(len(ids)) if weights is None else weights
+    values = np.zeros(ids.shape)
+    for place in np.ndindex(ids.shape):
+        i, j = place[0], partner[place[0]]
+        other = ids[(j, *place[1:])]
+        own_loss = -np.log(chances[place][ids[place]])
+        other_loss = -np.log(chances[place][other])
+        values[place] = weights[i] * mask[place] * own_loss
+        values[place] += weights[j] * (1 - mask[place]) * other_loss
+    return values
+
+
+@pytest.mark.parametrize("size", [(6, 7), (9,), (3, 4, 5)], ids=str)
+@pytest.mark.parametrize("method", cases.METHODS)
+def test_a_segmentation_is_mixed_pixel_by_pixel(method, size):
+    layer, plan, ids, chances = drawn_pixels(method, size)
+    loss = layer.loss("sparse_categorical_crossentropy", reduction="none")
+    expected = pixel_losses(ids, plan.partner, plan.mask, chances)
+    np.testing.assert_allclose(loss(ids, chances), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_segmentation_counts_samples_by_their_weights():
+    layer, plan, ids, chances = drawn_pixels("hmix")
+    weights = sample_weights()
+    loss = layer.loss("sparse_categorical_crossentropy", reduction="none")
+    expected = pixel_losses(ids, plan.partner, plan.mask, chances, weights)
+    values = loss(ids, chances, weights)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_segmentation_of_soft_masks_is_the_loss_of_their_mix():
+    layer, plan, _, chances = drawn_pixels("gmix")
+    soft = np.random.default_rng(1).dirichlet(np.ones(4), (BATCH, 6, 7))
+    soft = soft.astype("float32")
+    mixed = msda.mix_segmentation_masks(soft, plan).numpy()
+    loss = layer.loss("categorical_crossentropy", reduction="none")
+    expected = -np.sum(mixed * np.log(chances), -1)
+    np.testing.assert_allclose(loss(soft, chances), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_ignored_pixels_do_not_count_where_they_are_shown():
+    layer, plan, ids, chances = drawn_pixels("cutmix")
+    ids[:, :3] = 255
+    base = keras.losses.SparseCategoricalCrossentropy(
+        ignore_class=255, reduction="none"
+    )
+    values = layer.loss(base)(ids, chances)
+    shown = np.where(plan.mask == 1, ids, ids[plan.partner])
+    expected = [
+        0 if shown[place] == 255 else -np.log(chances[place][shown[place]])
+        for place in np.ndindex(ids.shape)
+    ]
+    np.testing.assert_allclose(np.ravel(values), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("method", ["cutmix", "gmix", "fmix"])
+def test_a_model_learns_from_the_pixels_that_its_layer_showed(method, jit):
+    # The image is the answer: value of the own image's label at each pixel, or the
+    # partner's, mixed by the mask; the loss of both is 0 if each pixel has its own.
+    labels = np.random.default_rng(3).random((16, 6, 7, 1)).astype("float32")
+
+    def off(labels, outputs):
+        return keras.ops.abs(labels - outputs)[..., 0]
+
+    class Pixels(msda.MixedLoss):
+        def call(self, y_true, y_pred):
+            weight = y_true["weight"]
+            mixed = weight * y_true["own"][..., 0]
+            mixed += (1 - weight) * y_true["other"][..., 0]
+            return keras.ops.abs(mixed - y_pred[..., 0])
+
+    layer = cases.make(method)
+    head = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((6, 7, 1)), layer, head])
+    loss = Pixels(off, layer)
+    optimizer = keras.optimizers.SGD(0.0)
+    model.compile(optimizer, loss, metrics=[off], jit_compile=jit)
+    history = model.fit(labels, labels, 8, epochs=2, verbose=0).history
+    assert np.max(history["loss"]) < 1e-6
+    assert np.min(history["off"]) > 0.01
+
+
+def test_a_loss_of_whole_images_cannot_be_mixed_pixel_by_pixel():
+    layer, _, _, chances = drawn_pixels("hmix")
+    check_error(
+        lambda: layer.loss(keras.losses.Dice(axis=(1, 2, 3)))(chances, chances),
+        "MixedLoss",
+        ValueError,
+        "with a label for each pixel the loss must return a value for each.",
+        "values of shape (8,)",
+    )
+
+
+@pytest.mark.parametrize("spoiled", ["labels", "outputs"])
+def test_pixels_of_another_size_are_refused(spoiled):
+    layer, _, ids, chances = drawn_pixels("hmix")
+    if spoiled == "labels":
+        ids = ids[:, :3]
+    else:
+        ids, chances = ids[:, ::2], chances[:, ::2]
+    check_error(
+        lambda: layer.loss("sparse_categorical_crossentropy")(ids, chances),
+        "MixedLoss",
+        ValueError,
+        "outputs of the images' rank have a label for each pixel",
+        "images of size (6, 7)",
+    )
+
+
+def test_pixels_of_another_size_than_the_call_had_are_not_a_number():
+    inputs = keras.Input((None, None, 1))
+    layer = msda.HMixLayer(seed=1)
+    layer(inputs)
+    layer(np.zeros((2, 6, 8, 1), "float32"), training=True)
+    loss = layer.loss("mse", reduction="none")
+    values = loss(np.zeros((2, 6, 4, 1)), np.zeros((2, 6, 4, 1), "float32"))
+    assert np.isnan(values).all()
+
+
+# Class weights
+
+
+CLASS_WEIGHT = {0: 2.0, 3: 0.5}
+
+
+def class_weights(ids):
+    return np.array([CLASS_WEIGHT.get(int(x), 1.0) for x in np.ravel(ids)])
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean_with_sample_weight"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_class_weights_weigh_each_label_of_packed_ids(weighted, reduction):
+    ids, partner, weight, probabilities = drawn()
+    given = sample_weights() if weighted else np.ones(BATCH)
+    factors = class_weights(ids) * given
+    expected = oracles.mixed_loss(ids, partner, weight, probabilities, factors)
+    own = weight * given
+    total = own + (1 - weight) * given[partner]
+    rows = packed(ids, partner, own / total)
+    loss = msda.MixedLoss(
+        "sparse_categorical_crossentropy",
+        class_weight=CLASS_WEIGHT,
+        reduction=reduction,
+    )
+    value = loss(rows, probabilities, total.astype("float32") if weighted else None)
+    if reduction == "sum":
+        expected = expected.sum()
+    elif reduction != "none":
+        shares = weight * factors + (1 - weight) * factors[partner]
+        expected = expected.sum() / shares.sum()
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("form", ["ids", "column", "soft"])
+def test_class_weights_weigh_each_label_of_a_layer_inside(form, weighted):
+    copy, layer = msda.CutMixLayer(seed=4), msda.CutMixLayer(seed=4)
+    plan = cases.next_plan(copy, BATCH, (6, 6))
+    layer(np.zeros((BATCH, 6, 6, 1), "float32"), training=True)
+    ids, _, _, probabilities = drawn()
+    given = sample_weights() if weighted else None
+    factors = class_weights(ids) * (1 if given is None else given)
+    expected = oracles.mixed_loss(
+        ids, plan.partner, plan.weight, probabilities, factors
+    )
+    name = "categorical_crossentropy" if form == "soft" else None
+    loss = layer.loss(
+        name or "sparse_categorical_crossentropy",
+        class_weight=CLASS_WEIGHT,
+        reduction="none",
+    )
+    labels = {"ids": ids, "column": ids[:, None], "soft": oracles.one_hot(ids, 5)}
+    value = loss(labels[form].astype("float32"), probabilities, given)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_class_weights_of_unmixed_batches_are_those_of_keras():
+    ids, _, _, probabilities = drawn()
+    layer = msda.HMixLayer(seed=1)
+    layer(np.zeros((BATCH, 6, 6, 1), "float32"), training=False)
+    loss = layer.loss("sparse_categorical_crossentropy", class_weight=CLASS_WEIGHT)
+    plain = keras.losses.SparseCategoricalCrossentropy()
+    expected = plain(ids, probabilities, class_weights(ids))
+    np.testing.assert_allclose(loss(ids, probabilities), expected, **CLOSE)
+
+
+def test_class_weights_of_one_output_are_those_of_two_classes():
+    ids, partner, weight, _ = drawn(2)
+    chance = np.random.default_rng(3).uniform(0.1, 0.9, (BATCH, 1)).astype("float32")
+    loss = msda.MixedLoss(
+        "binary_crossentropy", class_weight={1: 3.0}, reduction="none"
+    )
+    both = np.concatenate([1 - chance, chance], 1)
+    factors = np.where(ids == 1, 3.0, 1.0)
+    expected = oracles.mixed_loss(ids, partner, weight, both, factors)
+    value = loss(packed(ids, partner, weight), chance)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_class_weights_reach_pixels():
+    layer, plan, ids, chances = drawn_pixels("fmix")
+    loss = layer.loss(
+        "sparse_categorical_crossentropy", class_weight=CLASS_WEIGHT, reduction="none"
+    )
+    factors = class_weights(ids).reshape(ids.shape)
+    own = factors * plan.mask
+    other = factors[plan.partner] * (1 - plan.mask)
+    one_hot = np.eye(4)
+    expected = -own * np.sum(one_hot[ids] * np.log(chances), -1)
+    expected -= other * np.sum(one_hot[ids[plan.partner]] * np.log(chances), -1)
+    np.testing.assert_allclose(loss(ids, chances), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_class_weights_survive_a_configuration():
+    loss = msda.MixedLoss("mse", class_weight={0: 2.0, 10: 0.5}, per_pixel=False)
+    stored = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(stored)
+    assert again.class_weight == {0: 2.0, 10: 0.5}
+    assert again.per_pixel is False
+
+
+def test_class_weights_of_mixed_labels_are_refused():
+    loss = msda.MixedLoss("categorical_crossentropy", class_weight={0: 2.0})
+    soft = soft_labels()
+    check_error(
+        lambda: loss(soft, soft),
+        "MixedLoss",
+        ValueError,
+        "`class_weight` needs both labels of a mix",
+        "labels of shape (8, 5)",
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1.0, 2.0], {"dog": 1.0}, {0: -1.0}, {0: float("nan")}, {0: "1"}, {-1: 1.0}],
+)
+def test_class_weights_that_cannot_be_are_refused(value):
+    check_error(
+        lambda: msda.MixedLoss("mse", class_weight=value),
+        "MixedLoss",
+        ValueError,
+        "`class_weight` must map class ids to finite weights, none negative.",
+        "class_weight=",
+    )
+
+
+# Sets
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_layer_inside_unites_sets_as_one_in_a_pipeline(threshold, weighted):
+    settings = {"targets": "union", "target_threshold": threshold, "seed": 3}
+    inside, before = (msda.HMixLayer(**settings) for _ in range(2))
+    rng = np.random.default_rng(5)
+    sets = rng.integers(0, 2, (BATCH, 6)).astype("float32")
+    outputs = rng.uniform(0.1, 0.9, (BATCH, 6)).astype("float32")
+    images = np.zeros((BATCH, 6, 6, 1), "float32")
+    given = (sample_weights(),) if weighted else ()
+    _, *united = before(images, sets, *given)
+    inside(images, training=True)
+    expected = keras.losses.BinaryCrossentropy()(united[0], outputs, *united[1:])
+    value = inside.loss("binary_crossentropy")(sets, outputs, *given)
+    np.testing.assert_allclose(value, expected, **CLOSE)
+
+
+def test_ids_cannot_be_united_inside_a_model():
+    layer = msda.HMixLayer(targets="union")
+    layer(np.zeros((BATCH, 6, 6, 1), "float32"), training=True)
+    check_error(
+        lambda: layer.loss("binary_crossentropy")(np.arange(BATCH), np.eye(BATCH)),
+        "MixedLoss",
+        ValueError,
+        'a layer of `targets="union"` needs labels of the outputs',
+        "labels of shape (8,) with outputs of shape (8, 8)",
+    )
+
+
+# Packed labels of a higher rank
+
+
+@pytest.mark.parametrize("world", ["eager", "mapped"])
+def test_packed_sequences_give_the_mix_of_the_losses_of_each_step(world):
+    layer = cases.make("hmix", targets="pair")
+    plan = cases.next_plan(layer, BATCH, (6, 7))
+    rng = np.random.default_rng(5)
+    labels, outputs = rng.random((2, BATCH, 3, 4)).astype("float32")
+    rows = cases.WORLDS[world](layer, cases.images(BATCH, (6, 7)), labels)[1]
+    value = msda.MixedLoss("mse", reduction="none")(rows, outputs)
+    share = plan.weight[:, None]
+    own = np.mean((labels - outputs) ** 2, -1)
+    other = np.mean((labels[plan.partner] - outputs) ** 2, -1)
+    np.testing.assert_allclose(value, share * own + (1 - share) * other, **CLOSE)
+
+
+def test_packed_numbers_give_the_mix_of_their_losses():
+    layer = cases.make("mixup", targets="pair")
+    plan = cases.next_plan(layer, BATCH, (6, 7))
+    rng = np.random.default_rng(5)
+    labels, outputs = rng.random((2, BATCH)).astype("float32")
+    rows = layer(cases.images(BATCH, (6, 7)), labels)[1]
+    value = msda.MixedLoss("mae", reduction="none")(rows, outputs[:, None])
+    own, other = abs(labels - outputs), abs(labels[plan.partner] - outputs)
+    expected = plan.weight * own + (1 - plan.weight) * other
+    np.testing.assert_allclose(value, expected, **CLOSE)

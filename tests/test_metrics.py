@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_msda as msda
 from tests import oracles
+from tests.layers import cases
 
 BATCH = 16
 # Means of a few float32 numbers in [0, 1].
@@ -239,3 +240,137 @@ def test_the_configuration_finds_the_layer_again():
     layer = msda.HMixLayer()
     serialized = keras.saving.serialize_keras_object(layer.accuracy())
     assert keras.saving.deserialize_keras_object(serialized).layer is layer
+
+
+# The k best, and the stronger label
+
+
+def ranked(classes=7, batch=12, seed=8):
+    rng = np.random.default_rng(seed)
+    ids, partner = rng.integers(0, classes, batch), rng.permutation(batch)
+    weight = rng.uniform(0, 1, batch).astype("float32")
+    scores = rng.normal(size=(batch, classes)).astype("float32")
+    return ids, partner, weight, scores
+
+
+def in_top(ids, scores, k):
+    best = np.argsort(-scores, -1)[:, :k]
+    return np.array([i in row for i, row in zip(ids, best, strict=True)], float)
+
+
+def metric_of(metric, *inputs):
+    metric.update_state(*inputs)
+    return float(metric.result())
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 7, 9])
+@pytest.mark.parametrize("form", ["ids", "soft"])
+def test_the_best_k_count_each_label_with_its_weight(form, k):
+    ids, partner, weight, scores = ranked()
+    own, other = in_top(ids, scores, k), in_top(ids[partner], scores, k)
+    expected = np.mean(weight * own + (1 - weight) * other)
+    labels = ids if form == "ids" else oracles.one_hot(ids, 7)
+    rows = oracles.pack_labels(labels, partner, weight).astype("float32")
+    found = metric_of(msda.MixedAccuracy(k=k), rows, scores)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_mixed_soft_labels_count_by_their_share(k):
+    ids, partner, weight, scores = ranked()
+    mixed = oracles.mix_labels(oracles.one_hot(ids, 7), partner, weight)
+    own, other = in_top(ids, scores, k), in_top(ids[partner], scores, k)
+    expected = np.mean(weight * own + (1 - weight) * other)
+    found = metric_of(msda.MixedAccuracy(k=k), mixed.astype("float32"), scores)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("form", ["packed ids", "packed soft", "mixed", "inside"])
+def test_the_stronger_label_alone_counts_on_request(form, k):
+    ids, partner, weight, scores = ranked()
+    metric = msda.MixedAccuracy(k=k, dominant=True)
+    labels = oracles.one_hot(ids, 7)
+    if form == "inside":
+        layer = cases.make("hmix")
+        plan = cases.next_plan(layer, 12, (5, 6))
+        partner, weight = plan.partner, plan.weight
+        layer(cases.images(12, (5, 6)), training=True)
+        metric, given = layer.accuracy(k=k, dominant=True), ids
+    elif form == "mixed":
+        given = oracles.mix_labels(labels, partner, weight)
+    else:
+        given = ids if form == "packed ids" else labels
+        given = oracles.pack_labels(given, partner, weight)
+    strongest = np.where(weight >= 0.5, ids, ids[partner])
+    expected = np.mean(in_top(strongest, scores, k))
+    given = given if form == "inside" else given.astype("float32")
+    np.testing.assert_allclose(
+        metric_of(metric, given, scores), expected, rtol=0, atol=1e-6
+    )
+
+
+def test_of_two_equal_labels_the_own_one_is_the_stronger():
+    rows = np.array([[0, 1, 0.5], [1, 0, 0.5]], "float32")
+    scores = np.array([[1, 0, 0, 0], [1, 0, 0, 0]], "float32")
+    assert metric_of(msda.MixedAccuracy(dominant=True), rows, scores) == 0.5
+
+
+def test_ids_of_no_class_are_never_among_the_best():
+    scores = np.ones((3, 4), "float32")
+    layer = cases.make("mixup")
+    layer(cases.images(3, (5, 6)), training=False)
+    found = metric_of(layer.accuracy(k=4), np.array([-1, 255, 2]), scores)
+    np.testing.assert_allclose(found, 1 / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({}, "accuracy"),
+        ({"k": 5}, "top_5_accuracy"),
+        ({"dominant": True}, "dominant_accuracy"),
+        ({"k": 3, "dominant": True}, "dominant_top_3_accuracy"),
+        ({"k": 3, "name": "mine"}, "mine"),
+    ],
+)
+def test_metrics_are_named_after_what_they_count(settings, name):
+    metric = msda.MixedAccuracy(**settings)
+    assert metric.name == name
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(metric)
+    )
+    assert (again.name, again.k, again.dominant) == (name, metric.k, metric.dominant)
+
+
+def test_pixels_count_by_the_mask():
+    layer = cases.make("cutmix")
+    plan = cases.next_plan(layer, 5, (6, 7))
+    layer(cases.images(5, (6, 7)), training=True)
+    rng = np.random.default_rng(2)
+    ids, scores = rng.integers(0, 4, (5, 6, 7)), rng.random((5, 6, 7, 4))
+    choice = scores.argmax(-1)
+    own, other = choice == ids, choice == ids[plan.partner]
+    expected = np.mean(plan.mask * own + (1 - plan.mask) * other)
+    found = metric_of(layer.accuracy(), ids, scores.astype("float32"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_pixels_of_two_classes_have_one_output():
+    layer = cases.make("hmix")
+    plan = cases.next_plan(layer, 5, (6, 7))
+    layer(cases.images(5, (6, 7)), training=True)
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 2, (5, 6, 7, 1))
+    scores = rng.random((5, 6, 7, 1)).astype("float32")
+    choice = (scores > 0.5)[..., 0]
+    own, other = choice == labels[..., 0], choice == labels[plan.partner][..., 0]
+    expected = np.mean(plan.mask * own + (1 - plan.mask) * other)
+    found = metric_of(layer.accuracy(), labels, scores)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, None, True])
+def test_a_count_that_cannot_be_is_refused(k):
+    with pytest.raises(ValueError, match="MixedAccuracy: `k` must be a positive"):
+        msda.MixedAccuracy(k=k)

@@ -12,11 +12,6 @@ import keras_msda as msda
 from keras_msda.layers.base import MixLayer
 from tests.test_handoff import CLASSES, EXACT, WRONG, answering, residual, unaware
 
-# Keras 3.15 reads TensorFlow's variables so when it writes a file, under NumPy 2.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept:DeprecationWarning"
-)
-
 for function in (residual, unaware):
     keras.saving.register_keras_serializable(package="tests")(function)
 

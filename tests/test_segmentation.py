@@ -50,7 +50,9 @@ LARGE = [2**24 + 1, 2**24 + 2, -5, 0, 255, 2**53 + 1, 2**62 + 1]
 sizes = pytest.mark.parametrize("size", SIZES, ids=str)
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
 methods = pytest.mark.parametrize("name", cases.METHODS)
-worlds = pytest.mark.parametrize("world", cases.WORLDS)
+drawn = pytest.mark.parametrize(
+    ("batch", "size"), [(1, SIZE), (3, SIZE), (5, SIZE), (3, (11,)), (5, (3, 4, 5))]
+)
 
 
 def numbers(x):
@@ -229,8 +231,7 @@ def test_a_pixel_of_equal_shares_is_the_partners():
 
 
 @methods
-@pytest.mark.parametrize("batch", [1, 3, 5])
-@sizes
+@drawn
 def test_selection_by_a_drawn_plan(name, batch, size):
     masks = tf.constant(class_masks(batch, size))
     plan = drawn_plan(name, batch, size)
@@ -238,8 +239,7 @@ def test_selection_by_a_drawn_plan(name, batch, size):
 
 
 @methods
-@pytest.mark.parametrize("batch", [1, 3, 5])
-@sizes
+@drawn
 def test_blends_by_a_drawn_plan(name, batch, size):
     masks = draw("float32", (batch, *size, 2))
     plan = drawn_plan(name, batch, size)
@@ -247,8 +247,7 @@ def test_blends_by_a_drawn_plan(name, batch, size):
 
 
 @methods
-@pytest.mark.parametrize("batch", [1, 3, 5])
-@sizes
+@drawn
 def test_one_hot_rows_by_a_drawn_plan(name, batch, size):
     masks = class_masks(batch, size)
     plan = drawn_plan(name, batch, size)
@@ -352,16 +351,6 @@ def mask_layer(name, mode, **arguments):
     return cases.make(name, num_classes=CLASSES, segmentation=mode, **arguments)
 
 
-@methods
-@worlds
-def test_layers_mix_masks_by_the_plan_of_the_images(name, world):
-    layer = mask_layer(name, CLASSES)
-    inputs = inputs_of(5, CLASSES)
-    plan = cases.next_plan(layer, 5, SIZE)
-    outputs = cases.WORLDS[world](layer, inputs)
-    check_outputs(outputs, inputs, plan, CLASSES)
-
-
 @modes
 @methods
 def test_layers_mix_masks_in_each_mode(name, mode):
@@ -371,8 +360,15 @@ def test_layers_mix_masks_in_each_mode(name, mode):
     check_outputs(layer(inputs), inputs, plan, mode)
 
 
-@pytest.mark.parametrize("mode", ["auto", "select", "blend"])
-@worlds
+# Every method is called in every world beside boxes.
+WORLDS_AND_MODES = [
+    *(("graph", mode) for mode in MODES),
+    *(("mapped", mode) for mode in ("auto", "blend")),
+    *(("compiled", mode) for mode in ("auto", "blend")),
+]
+
+
+@pytest.mark.parametrize(("world", "mode"), WORLDS_AND_MODES)
 def test_each_world_has_each_mode(world, mode):
     layer = mask_layer("hmix", mode)
     inputs = inputs_of(5, mode)
@@ -418,9 +414,8 @@ def test_masks_keep_their_form_outside_training(world, mode):
         )
 
 
-@pytest.mark.parametrize("name", ["cutmix", "fmix"])
-def test_a_partial_last_batch_of_a_pipeline_is_mixed(name):
-    layer = mask_layer(name, CLASSES)
+def test_a_partial_last_batch_of_a_pipeline_is_mixed():
+    layer = mask_layer("cutmix", CLASSES)
     inputs = inputs_of(8, CLASSES) | {"id": np.arange(8)}
     batches = tf.data.Dataset.from_tensor_slices(inputs).batch(5)
     plans = cases.next_plans(layer, [5, 3], SIZE)

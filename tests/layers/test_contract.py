@@ -14,11 +14,6 @@ import keras_msda as msda
 from tests import oracles
 from tests.layers import cases
 
-# Keras 3.15 converts weights by `np.array`, and TensorFlow 2.21 lacks `copy` there.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)
-
 SIZE = (6, 7)
 CLASSES = 4
 IDS = np.array([3, 0, 2, 1, 3])

@@ -1,0 +1,361 @@
+"""Labels of every kind, for one output and for several, against loops.
+
+A call with a dictionary of outputs shows all kinds at once, in one plan.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+
+import keras_msda as msda
+from tests import oracles
+from tests.layers import cases
+from tests.test_checks import check_error
+
+SIZE = (6, 7)
+CLASSES = 4
+BATCH = 5
+IDS = np.array([3, 0, 2, 1, 3])
+# One float32 product and sum of numbers of size 1, and one more for a quotient.
+CLOSE = {"rtol": 0, "atol": 1e-6}
+INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+
+methods = pytest.mark.parametrize("method", cases.METHODS)
+worlds = pytest.mark.parametrize("world", cases.WORLDS)
+
+
+def kinds(batch=BATCH, seed=3):
+    """Returns labels of every kind that has a mean, by name."""
+    rng = np.random.default_rng(seed)
+    return {
+        "ids": np.resize(IDS, batch),
+        "column": np.resize(IDS, batch)[:, None].astype("uint8"),
+        "soft": rng.dirichlet(np.ones(CLASSES), batch).astype("float32"),
+        "sets": rng.integers(0, 2, (batch, 6)).astype("float32"),
+        "number": rng.normal(size=batch).astype("float32"),
+        "column of numbers": rng.normal(size=(batch, 1)).astype("float32"),
+        "matrix": rng.normal(size=(batch, 2, 3)).astype("float32"),
+        "volume": rng.normal(size=(batch, 2, 3, 2)).astype("float32"),
+    }
+
+
+COUNTS = {"ids": CLASSES, "column": CLASSES}
+
+
+def soft(labels, smoothing=0.0):
+    """Returns labels of every kind as numbers, ids encoded."""
+    return {
+        key: oracles.one_hot(x, CLASSES, smoothing) if key in COUNTS else x
+        for key, x in labels.items()
+    }
+
+
+def mixed(labels, plan, smoothing=0.0):
+    return {
+        key: oracles.mix_labels(x, plan.partner, plan.weight)
+        for key, x in soft(labels, smoothing).items()
+    }
+
+
+def packed(labels, plan):
+    """Returns own label, partner's label and weight, on the last axis."""
+    rows = {}
+    for key, x in labels.items():
+        own = x[:, None] if x.ndim == 1 else x
+        weight = plan.weight.reshape(-1, *[1] * (own.ndim - 1))
+        weight = np.broadcast_to(weight, (*own.shape[:-1], 1))
+        rows[key] = np.concatenate([own, own[plan.partner], weight], -1)
+    return rows
+
+
+def called(layer, world, *inputs, batch=BATCH):
+    """Calls a layer in a world; returns its plan and what follows the images."""
+    plan = cases.next_plan(layer, batch, SIZE)
+    outputs = cases.WORLDS[world](layer, cases.images(batch, SIZE), *inputs)
+    return plan, *outputs[1:]
+
+
+def assert_same(labels, expected, **tolerance):
+    assert_equal(list(labels), list(expected))
+    for key, value in expected.items():
+        assert_equal(labels[key].dtype.name, "float32")
+        tolerance = tolerance or CLOSE
+        assert_allclose(labels[key], value, **tolerance, err_msg=key)
+
+
+# Several outputs at once.
+
+
+@worlds
+@methods
+def test_every_kind_is_mixed_with_the_weight_of_the_images(method, world):
+    labels = kinds()
+    layer = cases.make(method, num_classes=COUNTS, label_smoothing=0.1)
+    plan, found = called(layer, world, labels)
+    assert_same(found, mixed(labels, plan, smoothing=0.1))
+
+
+@worlds
+@methods
+def test_every_kind_is_packed_with_its_partner_and_weight(method, world):
+    labels = kinds()
+    plan, found = called(cases.make(method, targets="pair"), world, labels)
+    assert_same(found, packed(labels, plan))
+
+
+@pytest.mark.parametrize(
+    ("method", "world"),
+    [
+        (method, world)
+        for method in cases.METHODS
+        for world in cases.WORLDS
+        if world != "compiled" or method in ("hmix", "fmix")
+    ],
+)
+@pytest.mark.parametrize("threshold", [0.0, 0.2])
+def test_sets_are_united_above_a_threshold(method, world, threshold):
+    labels = {key: x for key, x in kinds().items() if key in ("ids", "sets")}
+    settings = {"targets": "union", "target_threshold": threshold}
+    layer = cases.make(method, num_classes={"ids": CLASSES}, **settings)
+    plan, found = called(layer, world, labels)
+    expected = {key: x > threshold for key, x in mixed(labels, plan).items()}
+    assert_same(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("world", ["eager", "mapped"])
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_outputs_may_be_a_sequence(kind, world):
+    labels = kinds()
+    counts = kind(COUNTS.get(key) for key in labels)
+    layer = cases.make("hmix", num_classes=counts)
+    plan, found = called(layer, world, tuple(labels.values()))
+    assert_same(dict(zip(labels, found, strict=True)), mixed(labels, plan))
+
+
+@worlds
+@pytest.mark.parametrize("targets", ["soft", "pair"])
+def test_sample_weights_of_an_output_weigh_its_labels_alone(targets, world):
+    rng = np.random.default_rng(4)
+    labels = {key: kinds()[key] for key in ("ids", "soft", "matrix")}
+    weights = {key: rng.uniform(0, 2, BATCH).astype("f") for key in ("ids", "matrix")}
+    counts = {"ids": CLASSES} if targets == "soft" else None
+    layer = cases.make("cutmix", targets=targets, num_classes=counts)
+    plan, found, new = called(layer, world, labels, weights)
+    assert_equal(list(new), list(weights))
+    for key, values in soft(labels).items():
+        given = weights.get(key, np.ones(BATCH))
+        share = given * plan.weight
+        total = share + given[plan.partner] * (1 - plan.weight)
+        shares = plan._replace(weight=share / total)
+        if targets == "pair":
+            expected = packed({key: labels[key]}, shares)[key]
+        else:
+            expected = oracles.mix_labels(values, plan.partner, shares.weight)
+        assert_allclose(found[key], expected, **CLOSE, err_msg=key)
+        if key in weights:
+            assert_allclose(new[key], total, **CLOSE, err_msg=key)
+
+
+def test_one_weight_a_sample_serves_all_outputs():
+    weights = np.array([1.0, 2.0, 0.0, 0.5, 3.0], np.float32)
+    labels = {"soft": kinds()["soft"], "sets": kinds()["sets"]}
+    plan, found, new = called(cases.make("gmix"), "eager", labels, weights)
+    for key, values in labels.items():
+        expected, total = oracles.mix_sample_weights(
+            weights, values, plan.partner, plan.weight
+        )
+        assert_allclose(found[key], expected, **CLOSE)
+        assert_allclose(new, total, **CLOSE)
+
+
+def test_sets_keep_their_union_whatever_samples_weigh():
+    sets, weights = kinds()["sets"], np.array([1.0, 0.0, 5.0, 0.5, 3.0], np.float32)
+    layer = cases.make("mixup", targets="union", target_threshold=0.2)
+    plan, found, new = called(layer, "eager", sets, weights)
+    expected = oracles.mix_labels(sets, plan.partner, plan.weight) > 0.2
+    assert_array_equal(found, expected)
+    _, total = oracles.mix_sample_weights(weights, sets, plan.partner, plan.weight)
+    assert_allclose(new, total, **CLOSE)
+
+
+# Dtypes.
+
+
+@pytest.mark.parametrize("shape", [(BATCH,), (BATCH, 1)])
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("world", ["eager", "mapped"])
+def test_ids_of_any_integer_dtype_become_soft_labels(dtype, shape, world):
+    ids = IDS.astype(dtype).reshape(shape)
+    layer = cases.make("mixup", num_classes=CLASSES)
+    plan, found = called(layer, world, ids)
+    rows = oracles.one_hot(IDS, CLASSES)
+    expected = oracles.mix_labels(rows, plan.partner, plan.weight)
+    assert_allclose(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint64"])
+def test_ids_of_any_integer_dtype_are_encoded_when_compiled(dtype):
+    layer = cases.make("mixup", num_classes=CLASSES)
+    plan, found = called(layer, "compiled", IDS.astype(dtype))
+    rows = oracles.one_hot(IDS, CLASSES)
+    expected = oracles.mix_labels(rows, plan.partner, plan.weight)
+    assert_allclose(found, expected, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_ids_of_any_integer_dtype_are_packed(dtype):
+    plan, found = called(cases.make("hmix", targets="pair"), "eager", IDS.astype(dtype))
+    assert_allclose(found, packed({"ids": IDS}, plan)["ids"], **CLOSE)
+
+
+@worlds
+def test_ids_near_the_limit_of_float32_are_packed_exactly(world):
+    ids = 2**24 - np.arange(BATCH)
+    assert 16_777_215 in ids
+    plan, found = called(cases.make("fmix", targets="pair"), world, ids)
+    columns = np.stack([ids, ids[plan.partner]], 1)
+    assert_array_equal(np.asarray(found)[:, :2].astype("int64"), columns)
+
+
+@pytest.mark.parametrize("world", ["graph", "compiled", "mapped"])
+def test_an_id_that_packing_would_round_has_no_weight(world):
+    # An eager batch shows it, and is refused; a traced one makes the loss NaN.
+    ids = np.array([1, 2**24 + 1, 2, 3, 4])
+    layer = cases.make("mixup", targets="pair", pairing="roll")
+    plan, found = called(layer, world, ids)
+    hit = (ids > 2**24) | (ids[plan.partner] > 2**24)
+    assert_array_equal(np.isnan(np.asarray(found)[:, 2]), hit)
+
+
+def test_an_eager_id_that_packing_would_round_is_refused():
+    layer = cases.make("mixup", targets="pair")
+    inputs = cases.images(2, SIZE), np.array([0, 2**24 + 1])
+    rule = '`targets="pair"` packs class ids as float32, exact up to 16777216.'
+    check_error(
+        lambda: layer(*inputs), "MixUpLayer", ValueError, rule, "the id 16777217"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("world", ["eager", "mapped"])
+def test_labels_in_half_precision_are_mixed_in_float32(dtype, world):
+    values = tf.cast(kinds()["matrix"], dtype)
+    plan, found = called(cases.make("mixup", dtype=f"mixed_{dtype}"), world, values)
+    expected = oracles.mix_labels(
+        tf.cast(values, "float32").numpy(), plan.partner, plan.weight
+    )
+    assert_equal(found.dtype.name, "float32")
+    assert_allclose(found, expected, **CLOSE)
+
+
+@worlds
+def test_sets_may_be_truth_values(world):
+    sets = kinds()["sets"] > 0
+    plan, found = called(cases.make("hmix"), world, sets)
+    assert_allclose(found, oracles.mix_labels(sets, plan.partner, plan.weight), **CLOSE)
+
+
+def test_truth_values_are_ids_where_classes_are_counted():
+    truth = np.array([True, False, True, True, False])
+    plan, found = called(cases.make("hmix", num_classes=2), "eager", truth)
+    rows = oracles.one_hot(truth, 2)
+    assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
+
+
+def test_labels_may_be_plain_lists():
+    layer = cases.make("mixup", num_classes=CLASSES)
+    plan = cases.next_plan(layer, BATCH, SIZE)
+    # Keras takes lists by name alone.
+    _, found = layer(cases.images(BATCH, SIZE), labels=IDS.tolist())
+    rows = oracles.one_hot(IDS, CLASSES)
+    assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
+
+
+# Batches.
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("targets", ["soft", "pair"])
+def test_small_batches_are_mixed_or_left_alone(batch, targets):
+    labels = kinds(batch)
+    counts = COUNTS if targets == "soft" else None
+    layer = cases.make("hmix", targets=targets, num_classes=counts)
+    plan, found = called(layer, "eager", labels, batch=batch)
+    assert_same(found, (mixed if targets == "soft" else packed)(labels, plan))
+    if batch == 1:
+        assert_array_equal(plan.weight, [1])
+
+
+def test_a_partial_last_batch_is_mixed_in_every_output():
+    labels = kinds(8)
+    layer = cases.make("fmix", num_classes=COUNTS)
+    plans = cases.next_plans(layer, [5, 3], SIZE)
+    data = tf.data.Dataset.from_tensor_slices((cases.images(8, SIZE), labels))
+    for start, plan, (_, found) in zip(
+        [0, 5], plans, data.batch(5).map(layer), strict=True
+    ):
+        part = {key: x[start : start + 5] for key, x in labels.items()}
+        assert_same(found, mixed(part, plan))
+
+
+@pytest.mark.parametrize("targets", ["soft", "pair", "union"])
+def test_unmixed_batches_have_the_form_of_mixed_ones(targets):
+    labels = kinds()
+    counts = None if targets == "pair" else COUNTS
+    layer = cases.make("hmix", targets=targets, num_classes=counts)
+    images = cases.images(BATCH, SIZE)
+    _, found = layer(images, labels, training=False)
+    _, other = layer(images, labels)
+    plan = msda.MixPlan(np.arange(BATCH), None, np.ones(BATCH, np.float32))
+    if targets == "pair":
+        expected = packed(labels, plan)
+    else:
+        expected = soft(labels)
+    if targets == "union":
+        expected = {key: x > 0 for key, x in expected.items()}
+    assert_same(found, expected, rtol=0, atol=0)
+    for key in labels:
+        assert_equal(found[key].shape, other[key].shape)
+        assert_equal(found[key].dtype, other[key].dtype)
+
+
+# What would be mixed wrongly.
+
+
+@pytest.mark.parametrize("method", ["cutmix", "hmix", "gmix", "fmix", "random-batch"])
+def test_labels_of_every_pixel_are_refused_as_labels(method):
+    layer = cases.make(method)
+    check_error(
+        lambda: layer(cases.images(2, SIZE), np.ones((2, *SIZE, 3), np.float32)),
+        type(layer).__name__,
+        ValueError,
+        "labels of the images' size are mixed pixel by pixel",
+        "labels of shape (2, 6, 7, 3) for images of size (6, 7)",
+    )
+
+
+def test_labels_of_every_pixel_mix_by_one_weight_where_the_mask_is_even():
+    labels = np.random.default_rng(5).random((BATCH, *SIZE)).astype("float32")
+    plan, found = called(cases.make("mixup"), "eager", labels)
+    expected = oracles.mix_labels(labels, plan.partner, plan.weight)
+    assert_allclose(found, expected, **CLOSE)
+
+
+def test_keras_trains_two_outputs_on_mixed_labels():
+    inputs = keras.Input((*SIZE, 3))
+    flat = keras.layers.Flatten()(inputs)
+    outputs = {
+        "kind": keras.layers.Dense(CLASSES, activation="softmax", name="kind")(flat),
+        "size": keras.layers.Dense(1, name="size")(flat),
+    }
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", {"kind": "categorical_crossentropy", "size": "mse"})
+    labels = {"kind": np.resize(IDS, 8), "size": np.ones((8, 1), np.float32)}
+    weights = {"kind": np.ones(8, np.float32)}
+    data = tf.data.Dataset.from_tensor_slices((cases.images(8, SIZE), labels, weights))
+    layer = msda.CutMixLayer(num_classes={"kind": CLASSES}, seed=1)
+    mapped = data.batch(5).map(layer)
+    history = model.fit(mapped, shuffle=False, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
