@@ -249,7 +249,7 @@ class TensorFlowOps:
         """
         fill = None if x.dtype == self._tf.string else self._tf.cast(value, x.dtype)
         shape = None if width is None else [None, None, width]
-        return x.to_tensor(fill, shape)
+        return x.to_tensor(fill, shape=shape)
 
     def keep_rows(self, x: Tensor, kept: Tensor) -> Tensor:
         """Returns ragged rows: those entries of `(batch, n, ...)` that are kept."""

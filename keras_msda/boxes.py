@@ -106,7 +106,8 @@ def _dense_plan(plan: plans.MixPlan) -> tuple[plans.MixPlan, plans.Layout]:
     """Returns a user's plan as tensors, and the layout of its images."""
     ops = _backend.of(plan.partner)
     mask = ops.convert(plan.mask, "float32")
-    plan = plan._replace(partner=ops.convert(plan.partner), mask=mask)
+    weight = ops.convert(plan.weight, "float32")
+    plan = plans.MixPlan(ops.convert(plan.partner), mask, weight)
     batch, *size = ops.shape(mask)
     return plan, plans.Layout(batch, tuple(size), "channels_last")
 
@@ -147,7 +148,7 @@ def mixed_boxes(
 ) -> dict[str, Tensor]:
     """Returns checked boxes as a plan mixes them."""
 
-    def share(boxes: Tensor, shown: Tensor) -> Tensor:
+    def share(boxes: Tensor, shown: Tensor, weight: Tensor) -> Tensor:
         ops = _backend.of(boxes)
         low, high = _edges(boxes, size, box_format)
         rows, columns = (
@@ -161,7 +162,7 @@ def mixed_boxes(
         seen, hidden = area(shown), area(1.0 - shown)
         whole = seen + hidden
         part = seen / ops.where(whole > 0, whole, 1.0)
-        return ops.where(whole > 0, part, ops.mean(shown, [1, 2])[:, None])
+        return ops.where(whole > 0, part, weight[:, None])
 
     shown = _shown(plan, size)
     return _both(entries, _Measure("boxes", 4, share), plan, shown, min_share)
@@ -175,7 +176,7 @@ def mixed_points(
 ) -> dict[str, Tensor]:
     """Returns checked keypoints as a plan mixes them."""
 
-    def share(points: Tensor, shown: Tensor) -> Tensor:
+    def share(points: Tensor, shown: Tensor, _weight: Tensor) -> Tensor:
         ops = _backend.of(points)
         lengths = ops.cast(ops.stack(size), "float32")
         pixel = ops.floor(ops.reverse(ops.cast(points, "float32"), -1))
@@ -197,13 +198,13 @@ class _Measure(NamedTuple):
     Attributes:
         place: Name of the coordinates.
         width: How many there are.
-        share: Function of coordinates and of the share of their image at each pixel
-            that returns shares `(batch, n)`.
+        share: Function of coordinates, of the share of their image at each pixel and of
+            that of its label that returns shares `(batch, n)`.
     """
 
     place: str
     width: int
-    share: Callable[[Tensor, Tensor], Tensor]
+    share: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def filling(self, key: str) -> int:
         """Returns what an entry holds in a row of padding."""
@@ -225,7 +226,7 @@ def _edges(
     corners = box_format.removeprefix("rel_")
     boxes = ops.cast(boxes, "float32")
     first, second = boxes[..., :2], boxes[..., 2:]
-    if "yx" not in corners:
+    if corners.removeprefix("center_").startswith("x"):
         first, second = ops.reverse(first, -1), ops.reverse(second, -1)
     if corners.startswith("center"):
         first, second = first - second / 2.0, first + second / 2.0
@@ -260,8 +261,9 @@ def _both(
     if ragged:
         entries = {key: _padded(key, x, measure) for key, x in entries.items()}
     partner = {key: plans.take_partner(x, plan.partner) for key, x in entries.items()}
-    own_share = measure.share(entries[place], shown)
-    partner_share = measure.share(partner[place], 1.0 - shown)
+    weight = plan.weight
+    own_share = measure.share(entries[place], shown, weight)
+    partner_share = measure.share(partner[place], 1.0 - shown, 1.0 - weight)
     shares = ops.concat([own_share, partner_share], 1)
     both = {key: ops.concat([x, partner[key]], 1) for key, x in entries.items()}
     kept = (both["labels"] >= 0) & (shares > 0) & (shares >= min_share)
