@@ -17,16 +17,19 @@ DEV_READY := $(VENV)/.stamp-dev
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format build clean
+.PHONY: help demo test test-xla check format build clean
 
 help: ## lists what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(SOME_READY) ## trains without mixing and with each method, draws a picture
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
-test: $(DEV_READY) ## runs the tests
-	@$(RUN) -m pytest -n 2 --dist worksteal --cov $(TEST_ARGS)
+test: $(DEV_READY) ## runs the tests, but for those that wait for compilers
+	@$(RUN) -m pytest -n 2 --dist worksteal -m "not xla" --cov $(TEST_ARGS)
+
+test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
+	@$(RUN) -m pytest -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)

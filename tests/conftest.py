@@ -16,6 +16,14 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_collection_modifyitems(items):
+    """Marks what XLA compiles or two replicas run: they take most of the time."""
+    for item in items:
+        words = item.nodeid.partition("::")[2]
+        if any(word in words for word in ("xla", "compile", "replicas", "jit")):
+            item.add_marker(pytest.mark.xla)
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """The one MirroredStrategy of the process.
