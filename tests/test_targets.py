@@ -353,7 +353,7 @@ def test_keras_trains_two_outputs_on_mixed_labels():
     model = keras.Model(inputs, outputs)
     model.compile("sgd", {"kind": "categorical_crossentropy", "size": "mse"})
     labels = {"kind": np.resize(IDS, 8), "size": np.ones((8, 1), np.float32)}
-    weights = {"kind": np.ones(8, np.float32)}
+    weights = {key: np.ones(8, np.float32) for key in labels}  # Keras asks for all.
     data = tf.data.Dataset.from_tensor_slices((cases.images(8, SIZE), labels, weights))
     layer = msda.CutMixLayer(num_classes={"kind": CLASSES}, seed=1)
     mapped = data.batch(5).map(layer)
