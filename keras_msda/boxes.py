@@ -59,7 +59,7 @@ def mix_bounding_boxes(
     owner = "mix_bounding_boxes"
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
     box_format = _checks.check_box_format(owner, bounding_box_format)
-    plan, layout = _dense_plan(plan)
+    plan, layout = plans.checked(plan, "channels_last")
     entries = checked(owner, bounding_boxes, "boxes", layout)
     return mixed_boxes(entries, plan, layout.size, box_format, min_share)
 
@@ -97,19 +97,9 @@ def mix_keypoints(
     """
     owner = "mix_keypoints"
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
-    plan, layout = _dense_plan(plan)
+    plan, layout = plans.checked(plan, "channels_last")
     entries = checked(owner, keypoints, "points", layout)
     return mixed_points(entries, plan, layout.size, min_share)
-
-
-def _dense_plan(plan: plans.MixPlan) -> tuple[plans.MixPlan, plans.Layout]:
-    """Returns a user's plan as tensors, and the layout of its images."""
-    ops = _backend.of(plan.partner)
-    mask = ops.convert(plan.mask, "float32")
-    weight = ops.convert(plan.weight, "float32")
-    plan = plans.MixPlan(ops.convert(plan.partner), mask, weight)
-    batch, *size = ops.shape(mask)
-    return plan, plans.Layout(batch, tuple(size), "channels_last")
 
 
 def checked(

@@ -12,9 +12,10 @@ class MixSchedule(keras.callbacks.Callback):
 
     They are variables: a new value takes effect in steps that are compiled already and
     in a `Dataset.map` that is running. Batches that a pipeline has prefetched lag
-    behind. The values are functions of the epoch or step alone, so that a resumed run
-    is where it was; by step, the optimizer's count, which is saved with the model, says
-    where that is. After training the last values stay.
+    behind; TensorFlow may prefetch some of its own accord. The values are functions of
+    the epoch or step alone, so that a resumed run is where it was; by step, the
+    optimizer's count, which is saved with the model, says where that is. After training
+    the last values stay.
 
     Args:
         layer: The mixing layer, in the model or in a pipeline. For the `alpha` of a

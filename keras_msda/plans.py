@@ -55,6 +55,16 @@ class Layout(NamedTuple):
         return tuple(shape[2:] if self.channels == 1 else shape[1:-1])
 
 
+def checked(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
+    """Returns a plan of dense masks as tensors, and the layout of its images."""
+    ops = _backend.of(plan.partner)
+    mask = ops.convert(plan.mask, "float32")
+    weight = ops.convert(plan.weight, "float32")
+    batch, *size = ops.shape(mask)
+    plan = MixPlan(ops.convert(plan.partner), mask, weight)
+    return plan, Layout(batch, tuple(size), data_format)
+
+
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:
     """Returns what belongs to each sample's partner."""
     return _backend.of(x).take(x, partner)

@@ -46,14 +46,9 @@ def mix_segmentation_masks(
         [[[9, 9]], [[7, 7]]]
     """
     owner = "mix_segmentation_masks"
-    ops = _backend.of(masks, plan.partner)
     data_format = _checks.check_data_format(owner, data_format)
     mode = _checks.check_segmentation(owner, mode)
-    plan = plan._replace(
-        partner=ops.convert(plan.partner), mask=ops.convert(plan.mask, "float32")
-    )
-    batch, *size = plan.mask.shape
-    layout = plans.Layout(batch, tuple(size), data_format)
+    plan, layout = plans.checked(plan, data_format)
     return mixed(checked(owner, masks, layout, mode), plan, layout, mode)
 
 

@@ -151,6 +151,7 @@ def checked_weights(
 
 
 def _each_weight(function: Callable[[Any], Any], sample_weight: Any) -> Any:
+    """Calls a function with each output's sample weights, which may be None."""
     if isinstance(sample_weight, Mapping):
         return {key: function(value) for key, value in sample_weight.items()}
     if isinstance(sample_weight, (tuple, list)) and any(

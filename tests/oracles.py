@@ -19,7 +19,7 @@ def _exact(value):
     return Fraction(float(value))
 
 
-def _pixels(size):
+def pixels(size):
     """Lists the index tuples of an array of this size in C order."""
     return list(itertools.product(*(range(length) for length in size)))
 
@@ -76,7 +76,7 @@ def _box(share, center, size, border, rounding):
         side = box_side(share, length, len(size), noise)
         axes.append(box_axis(int(c), side, length, border))
     covered = np.zeros(size, bool)
-    for pixel in _pixels(size):
+    for pixel in pixels(size):
         covered[pixel] = all(axis[y] for axis, y in zip(axes, pixel, strict=True))
     return covered
 
@@ -115,7 +115,7 @@ def constant_mask(lam, size):
 def _bump(width, center, size, border):
     """Draws exp(-pi sum_a d_a^2 / (width L_a^2)), d_a the distance on axis a."""
     bump = np.zeros(size)
-    for pixel in _pixels(size):
+    for pixel in pixels(size):
         exponent = 0.0
         for y, c, length in zip(pixel, center, size, strict=True):
             distance = abs(y - int(c))
@@ -222,7 +222,7 @@ def amplitude(size, decay_power):
     """Returns the amplitude of every frequency of the half spectrum."""
     half = (*size[:-1], size[-1] // 2 + 1)
     grid = np.zeros(half)
-    for index in _pixels(half):
+    for index in pixels(half):
         pairs = zip(index, size, strict=True)
         cycles = [_signed(k, length) / length for k, length in pairs]
         grid[index] = _falloff(cycles, size, decay_power)
@@ -233,7 +233,7 @@ def discarded_variance(size, decay_power, kept):
     """Returns the share of variance, mean apart, outside |k_a| <= kept[a]."""
     grid = amplitude(size, decay_power)
     total = lost = 0.0
-    for index in _pixels(grid.shape):
+    for index in pixels(grid.shape):
         if not any(index):
             continue
         self_conjugate = index[-1] == 0 or 2 * index[-1] == size[-1]
@@ -260,7 +260,7 @@ def _spectrum(noise, size, decay_power):
         return (real + 1j * imaginary) * grid[place] * scale
 
     spectrum = {}
-    for index, column in itertools.product(_pixels(rows), columns):
+    for index, column in itertools.product(pixels(rows), columns):
         value = drawn(index, column)
         if column == 0 or 2 * column == size[-1]:
             opposite = tuple(-k % m for k, m in zip(index, rows, strict=True))
@@ -277,7 +277,7 @@ def fourier_field(noise, size, decay_power):
     for frequency, value in _spectrum(noise, size, decay_power).items():
         alone = frequency[-1] == 0 or 2 * frequency[-1] == size[-1]
         value = value * (1 if alone else 2) / math.prod(size)
-        for pixel in _pixels(size):
+        for pixel in pixels(size):
             triples = zip(frequency, pixel, size, strict=True)
             angle = 2 * math.pi * sum(k * y / length for k, y, length in triples)
             wave = value.real * math.cos(angle) - value.imag * math.sin(angle)
@@ -302,7 +302,7 @@ def official_field(noise, size, decay_power):
     fields = []
     for sample in noise:
         coefficients = np.zeros(sample.shape[1:], complex)
-        for index in _pixels(coefficients.shape):
+        for index in pixels(coefficients.shape):
             along = [axis[k] for axis, k in zip(axes, index[:-1], strict=True)]
             scales = [_falloff([row, *along], size, decay_power) for row in rows]
             real, imaginary = sample[(0, *index)], sample[(1, *index)]
@@ -315,7 +315,7 @@ def official_field(noise, size, decay_power):
 # Mixing
 
 
-def _blend(own, other, share):
+def blend(own, other, share):
     """Mixes two numbers, exactly at share 0 and 1 even beside NaN and infinity."""
     if share == 1:
         return own
@@ -329,10 +329,10 @@ def mix_images(images, partner, mask, data_format="channels_last"):
     images, mask = np.asarray(images, np.float64), np.asarray(mask, np.float64)
     first = data_format == "channels_first"
     mixed = np.empty_like(images)
-    for i, pixel in itertools.product(range(len(images)), _pixels(mask.shape[1:])):
+    for i, pixel in itertools.product(range(len(images)), pixels(mask.shape[1:])):
         place = (slice(None), *pixel) if first else (*pixel, slice(None))
         own, other = images[i][place], images[partner[i]][place]
-        mixed[i][place] = _blend(own, other, mask[(i, *pixel)])
+        mixed[i][place] = blend(own, other, mask[(i, *pixel)])
     return mixed
 
 
@@ -340,7 +340,7 @@ def mix_labels(labels, partner, weight):
     """Mixes every row of soft labels with its partner's."""
     labels = np.asarray(labels, np.float64)
     pairs = zip(labels, partner, weight, strict=True)
-    return np.stack([_blend(own, labels[j], float(w)) for own, j, w in pairs])
+    return np.stack([blend(own, labels[j], float(w)) for own, j, w in pairs])
 
 
 def one_hot(ids, num_classes, label_smoothing=0.0):

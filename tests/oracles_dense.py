@@ -9,11 +9,7 @@ import itertools
 
 import numpy as np
 
-
-def _pixels(size):
-    """Lists the index tuples of an array of this size in C order."""
-    return list(itertools.product(*(range(length) for length in size)))
-
+from tests.oracles import blend, pixels
 
 # Segmentation masks
 
@@ -29,30 +25,21 @@ def select_masks(masks, plan, data_format="channels_last"):
     """Takes each pixel from its image where the share is above a half, else partner."""
     masks, share = np.asarray(masks), np.asarray(plan.mask, np.float64)
     selected = np.empty_like(masks)
-    for i, pixel in itertools.product(range(len(masks)), _pixels(share.shape[1:])):
+    for i, pixel in itertools.product(range(len(masks)), pixels(share.shape[1:])):
         source = i if share[(i, *pixel)] > 0.5 else int(plan.partner[i])
         place = _place(pixel, masks, share, data_format)
         selected[i][place] = masks[source][place]
     return selected
 
 
-def _blend(own, other, share):
-    """Mixes two arrays, exactly at share 0 and 1 even beside NaN."""
-    if share == 1:
-        return own
-    if share == 0:
-        return other
-    return share * own + (1 - share) * other
-
-
 def blend_masks(masks, plan, data_format="channels_last"):
     """Mixes each pixel's values with the partner's by the share."""
     masks, share = np.asarray(masks, np.float64), np.asarray(plan.mask, np.float64)
     blended = np.empty_like(masks)
-    for i, pixel in itertools.product(range(len(masks)), _pixels(share.shape[1:])):
+    for i, pixel in itertools.product(range(len(masks)), pixels(share.shape[1:])):
         place = _place(pixel, masks, share, data_format)
         own, other = masks[i][place], masks[int(plan.partner[i])][place]
-        blended[i][place] = _blend(own, other, share[(i, *pixel)])
+        blended[i][place] = blend(own, other, share[(i, *pixel)])
     return blended
 
 
@@ -61,7 +48,7 @@ def one_hot_masks(masks, plan, num_classes, data_format="channels_last"):
     share = np.asarray(plan.mask, np.float64)
     indices = np.asarray(masks).reshape(share.shape)  # Without an axis of one channel.
     rows = np.zeros((*share.shape, num_classes))
-    for i, pixel in itertools.product(range(len(share)), _pixels(share.shape[1:])):
+    for i, pixel in itertools.product(range(len(share)), pixels(share.shape[1:])):
         own = int(indices[(i, *pixel)])
         other = int(indices[(int(plan.partner[i]), *pixel)])
         if 0 <= own < num_classes:
@@ -107,7 +94,7 @@ def box_share(mask, box):
     """Averages a mask over the part of a box in the image; None if that has no area."""
     left, top, right, bottom = box
     total = area = 0.0
-    for row, column in _pixels(np.shape(mask)):
+    for row, column in pixels(np.shape(mask)):
         height = max(min(bottom, row + 1) - max(top, row), 0.0)
         width = max(min(right, column + 1) - max(left, column), 0.0)
         total += height * width * float(mask[row][column])

@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles, oracles_dense
+from tests import oracles_dense
 from tests.layers import cases
 from tests.test_checks import check_error
 
@@ -51,12 +51,6 @@ FROM_PIXELS = {
         (d - b) / s[0],
     ),
 }
-
-
-def numbers(x):
-    """Returns integers as they are and any floats as float64."""
-    x = tf.convert_to_tensor(x)
-    return (tf.cast(x, "float64") if x.dtype.is_floating else x).numpy()
 
 
 def in_format(boxes, box_format, size=SIZE):
@@ -142,7 +136,7 @@ def drawn_plan(name, batch, size=SIZE):
 
 
 def arrays(values):
-    return {key: numbers(value) for key, value in values.items()}
+    return {key: cases.numbers(value) for key, value in values.items()}
 
 
 def check_dtypes(outputs, inputs):
@@ -159,7 +153,7 @@ def check_dense(outputs, inputs, expected):
     check_dtypes(outputs, inputs)
     assert_equal(sorted(outputs), sorted(expected))
     for key, value in expected.items():
-        found = numbers(outputs[key])
+        found = cases.numbers(outputs[key])
         assert_equal(found.shape, value.shape, err_msg=key)
         if key == "weights":
             assert_allclose(found, value, rtol=0, atol=SHARE)
@@ -178,7 +172,7 @@ def check_ragged(outputs, inputs, expected):
         flat = [row for sample in rows for row in sample]
         value = np.reshape(flat, found.flat_values.shape)
         atol = SHARE if key == "weights" else 0
-        assert_allclose(numbers(found.flat_values), value, rtol=0, atol=atol)
+        assert_allclose(cases.numbers(found.flat_values), value, rtol=0, atol=atol)
 
 
 def check_boxes(inputs, plan, box_format="xyxy", **options):
@@ -437,7 +431,7 @@ def test_boxes_in_images_of_other_sizes(box_format, size):
 def as_ragged(values, lengths):
     """Returns the first rows of each sample, and the same as a ragged tensor."""
     rows = {
-        key: [x[:n] for x, n in zip(numbers(value), lengths, strict=True)]
+        key: [x[:n] for x, n in zip(cases.numbers(value), lengths, strict=True)]
         for key, value in values.items()
     }
     tensors = {
@@ -629,21 +623,9 @@ def inputs_of(batch, box_format="xyxy"):
     }
 
 
-def check_rest(outputs, inputs, plan):
-    """Checks all but boxes and keypoints."""
-    assert_equal(sorted(outputs), sorted(inputs))
-    images = oracles.mix_images(inputs["images"], plan.partner, plan.mask)
-    assert_allclose(outputs["images"], images, rtol=0, atol=1e-6)
-    if "labels" in inputs:
-        labels = oracles.one_hot(inputs["labels"], CLASSES)
-        labels = oracles.mix_labels(labels, plan.partner, plan.weight)
-        assert_allclose(outputs["labels"], labels, rtol=0, atol=1e-6)
-    assert_array_equal(outputs["id"], inputs["id"])
-
-
 def check_outputs(outputs, inputs, plan, box_format="xyxy", min_share=0.0):
     """Checks all that comes back for a dictionary of dense inputs."""
-    check_rest(outputs, inputs, plan)
+    cases.check_common(outputs, inputs, plan, CLASSES)
     boxes, points = inputs["bounding_boxes"], inputs["keypoints"]
     mixed = outputs["bounding_boxes"]
     check_mixed_boxes(mixed, boxes, plan, box_format, min_share=min_share)
@@ -732,7 +714,7 @@ def test_rows_need_no_labels_of_the_images(world, key):
     inputs = {name: inputs_of(5)[name] for name in ("images", key, "id")}
     plan = cases.next_plan(layer, 5, SIZE)
     outputs = cases.WORLDS[world](layer, inputs)
-    check_rest(outputs, inputs, plan)
+    cases.check_common(outputs, inputs, plan, CLASSES)
     check = check_mixed_boxes if key == "bounding_boxes" else check_mixed_points
     check(outputs[key], inputs[key], plan)
 
@@ -856,7 +838,7 @@ def ragged_inputs(lengths=LENGTHS):
 
 
 def check_ragged_outputs(outputs, rows, inputs, plan):
-    check_rest(outputs, inputs, plan)
+    cases.check_common(outputs, inputs, plan, CLASSES)
     expected = oracles_dense.mix_ragged_boxes(rows["bounding_boxes"], plan, "xyxy")
     check_ragged(outputs["bounding_boxes"], inputs["bounding_boxes"], expected)
     expected = oracles_dense.mix_ragged_keypoints(rows["keypoints"], plan)

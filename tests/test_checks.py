@@ -46,6 +46,7 @@ def images(batch=3):
 # Constructors.
 
 ALPHA = "`alpha` must be a positive finite number or a pair of them."
+SEVERAL = "several outputs need `num_classes` as a dictionary or tuple like the labels."
 SETTINGS = [
     *(
         ({"alpha": alpha}, ValueError, ALPHA, f"alpha={alpha!r}")
@@ -645,14 +646,14 @@ CALLS = {
         {"num_classes": 3},
         (images(), {"a": IDS, "b": np.ones(3)}),
         ValueError,
-        "several outputs need `num_classes` as a dictionary or tuple like the labels.",
+        SEVERAL,
         "num_classes=3 for the outputs ['a', 'b']",
     ),
     "classes of an output that is not there": (
         {"num_classes": {"c": 3}},
         (images(), {"a": IDS, "b": np.ones(3)}),
         ValueError,
-        "several outputs need `num_classes` as a dictionary or tuple like the labels.",
+        SEVERAL,
         "for the outputs ['a', 'b']",
     ),
     "several numbers of classes for one output": (

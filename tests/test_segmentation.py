@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles, oracles_dense
+from tests import oracles_dense
 from tests.layers import cases
 from tests.test_checks import check_error
 
@@ -48,12 +48,6 @@ methods = pytest.mark.parametrize("name", cases.METHODS)
 drawn = pytest.mark.parametrize(
     ("batch", "size"), [(1, SIZE), (3, SIZE), (5, SIZE), (3, (11,)), (5, (3, 4, 5))]
 )
-
-
-def numbers(x):
-    """Returns integers as they are and any floats as float64."""
-    x = tf.convert_to_tensor(x)
-    return (tf.cast(x, "float64") if x.dtype.is_floating else x).numpy()
 
 
 def mask_shape(batch, size, layout):
@@ -92,6 +86,12 @@ def hand_plan(batch, size, seed=0):
     return msda.MixPlan(partner, mask, cases.pixel_means(mask).astype(np.float32))
 
 
+def hand_case(dtype, size, layout):
+    """Returns masks of a dtype, a plan for them and their data format."""
+    masks = draw(dtype, mask_shape(3, size, layout))
+    return masks, hand_plan(3, size), LAYOUTS[layout][1]
+
+
 @functools.cache
 def drawn_plan(name, batch, size):
     return cases.arrays(cases.make(name).sample(batch, size, seed=(3, 4)))
@@ -105,16 +105,16 @@ def blends(dtype, layout):
 def check_blended(mixed, masks, plan, data_format="channels_last"):
     """Checks a blend, to the rounding of its dtype."""
     assert_equal(mixed.dtype.name, masks.dtype.name)
-    expected = oracles_dense.blend_masks(numbers(masks), plan, data_format)
+    expected = oracles_dense.blend_masks(cases.numbers(masks), plan, data_format)
     rtol, atol = FLOATS[masks.dtype.name]
-    assert_allclose(numbers(mixed), expected, rtol=rtol, atol=atol)
+    assert_allclose(cases.numbers(mixed), expected, rtol=rtol, atol=atol)
 
 
 def check_selected(mixed, masks, plan, data_format="channels_last"):
     """Checks a selection, bit for bit."""
     assert_equal(mixed.dtype.name, masks.dtype.name)
-    expected = oracles_dense.select_masks(numbers(masks), plan, data_format)
-    assert_array_equal(numbers(mixed), expected)
+    expected = oracles_dense.select_masks(cases.numbers(masks), plan, data_format)
+    assert_array_equal(cases.numbers(mixed), expected)
 
 
 def check_one_hot(mixed, masks, plan, data_format="channels_last"):
@@ -156,9 +156,7 @@ def test_the_oracle_makes_one_hot_rows_as_by_hand():
 @layouts
 @pytest.mark.parametrize("dtype", [*INTEGERS, "bool", *FLOATS])
 def test_selection_takes_each_pixel_from_one_image(size, layout, dtype):
-    masks = draw(dtype, mask_shape(3, size, layout))
-    plan = hand_plan(3, size)
-    data_format = LAYOUTS[layout][1]
+    masks, plan, data_format = hand_case(dtype, size, layout)
     mixed = msda.mix_segmentation_masks(masks, plan, data_format, mode="select")
     check_selected(mixed, masks, plan, data_format)
 
@@ -167,9 +165,7 @@ def test_selection_takes_each_pixel_from_one_image(size, layout, dtype):
 @layouts
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_blends_weigh_each_pixel_by_its_share(size, layout, dtype):
-    masks = draw(dtype, mask_shape(3, size, layout))
-    plan = hand_plan(3, size)
-    data_format = LAYOUTS[layout][1]
+    masks, plan, data_format = hand_case(dtype, size, layout)
     mixed = msda.mix_segmentation_masks(masks, plan, data_format, mode="blend")
     check_blended(mixed, masks, plan, data_format)
 
@@ -180,9 +176,7 @@ def test_blends_weigh_each_pixel_by_its_share(size, layout, dtype):
 def test_floats_of_several_channels_alone_are_blended_of_themselves(
     size, layout, dtype
 ):
-    masks = draw(dtype, mask_shape(3, size, layout))
-    plan = hand_plan(3, size)
-    data_format = LAYOUTS[layout][1]
+    masks, plan, data_format = hand_case(dtype, size, layout)
     check = check_blended if blends(dtype, layout) else check_selected
     for mode in [{}, {"mode": "auto"}]:
         mixed = msda.mix_segmentation_masks(masks, plan, data_format, **mode)
@@ -330,15 +324,7 @@ def inputs_of(batch, mode):
 
 def check_outputs(outputs, inputs, plan, mode):
     """Checks all that comes back for a dictionary of inputs."""
-    assert_equal(sorted(outputs), sorted(inputs))
-    images = oracles.mix_images(inputs["images"], plan.partner, plan.mask)
-    assert_allclose(outputs["images"], images, rtol=0, atol=1e-6)
-    if "labels" in inputs:
-        labels = oracles.one_hot(inputs["labels"], CLASSES)
-        labels = oracles.mix_labels(labels, plan.partner, plan.weight)
-        assert_allclose(outputs["labels"], labels, rtol=0, atol=1e-6)
-    if "id" in inputs:
-        assert_array_equal(outputs["id"], inputs["id"])
+    cases.check_common(outputs, inputs, plan, CLASSES)
     MODES[mode][1](outputs["segmentation_masks"], inputs["segmentation_masks"], plan)
 
 
@@ -404,8 +390,8 @@ def test_masks_keep_their_form_outside_training(world, mode):
     check_outputs(outputs, inputs, plan, mode)
     if mode != CLASSES:
         assert_array_equal(
-            numbers(outputs["segmentation_masks"]),
-            numbers(inputs["segmentation_masks"]),
+            cases.numbers(outputs["segmentation_masks"]),
+            cases.numbers(inputs["segmentation_masks"]),
         )
 
 

@@ -5,9 +5,11 @@ import math
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda import _backend
+from tests import oracles
 
 SIZES = [(31,), (9, 14), (5, 6, 9), (1, 7)]
 SEED = 11
@@ -76,6 +78,12 @@ def arrays(plan):
     return msda.MixPlan(*(np.asarray(value) for value in plan))
 
 
+def numbers(x):
+    """Returns integers as they are and any floats as float64."""
+    x = tf.convert_to_tensor(x)
+    return (tf.cast(x, "float64") if x.dtype.is_floating else x).numpy()
+
+
 def images(batch, size, channels=3, seed=0):
     """Returns random images in [0, 1)."""
     return np.random.default_rng(seed).random((batch, *size, channels), np.float32)
@@ -97,6 +105,19 @@ def pixel_means(mask):
 
 def count(size):
     return math.prod(size)
+
+
+def check_common(outputs, inputs, plan, classes):
+    """Checks the keys of a dictionary, its images, class ids and names of samples."""
+    assert_equal(sorted(outputs), sorted(inputs))
+    images = oracles.mix_images(inputs["images"], plan.partner, plan.mask)
+    assert_allclose(outputs["images"], images, rtol=0, atol=1e-6)
+    if "labels" in inputs:
+        labels = oracles.one_hot(inputs["labels"], classes)
+        labels = oracles.mix_labels(labels, plan.partner, plan.weight)
+        assert_allclose(outputs["labels"], labels, rtol=0, atol=1e-6)
+    if "id" in inputs:
+        assert_array_equal(outputs["id"], inputs["id"])
 
 
 # Worlds: each takes a layer and what it is called with, and returns the layer that
