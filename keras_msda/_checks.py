@@ -6,12 +6,14 @@ computes anything; checks read settings, dtypes and static shapes, and run befor
 
 import math
 import numbers
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
+BACKENDS = ("tensorflow", "jax", "torch")
 PER = ("sample", "pair", "batch")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
 TARGETS = ("soft", "pair", "own", "union")
@@ -55,14 +57,35 @@ def fail(
 
 def check_backend(name: str) -> None:
     """Checks that Keras computes with a library that keras_msda knows."""
-    if name != "tensorflow":
+    if name not in BACKENDS:
         fail(
             "keras_msda",
-            "the Keras backend must be TensorFlow.",
+            f"the Keras backend must be one of {', '.join(BACKENDS)}.",
             f"KERAS_BACKEND={name}",
-            'Set the environment variable KERAS_BACKEND="tensorflow" before importing '
-            "Keras.",
+            'Set the environment variable KERAS_BACKEND, for example to "jax", before '
+            "importing Keras.",
         )
+
+
+def fail_no_tensorflow() -> NoReturn:
+    """Says that a pipeline needs TensorFlow."""
+    raise ImportError(
+        "keras_msda: a tf.data pipeline computes with TensorFlow under every Keras "
+        "backend. Received: a Python without TensorFlow. Install it, for example by "
+        "`pip install keras_msda[tensorflow]`."
+    )
+
+
+def fail_leak(weight: str) -> NoReturn:
+    """Says that a call inside `jax.jit` would lose the state of its draws."""
+    fail(
+        weight,
+        "inside `jax.jit` a mixing layer must be given its state, or it would draw the "
+        "same numbers at each step.",
+        "a call of the layer itself",
+        "Call `layer.stateless_call(trainable, non_trainable, images, training=True)`, "
+        "and pass on the non-trainable values that it returns.",
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -715,16 +738,20 @@ def check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
         )
 
 
-def check_seed(owner: str, seed: Any) -> None:
-    """Checks the seed of a layer."""
-    whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
-    if seed is not None and not (whole and 0 <= seed < 2**63):
+def check_seed(owner: str, seed: Any) -> int:
+    """Checks the seed of a layer, and returns it in 64 bits with a sign."""
+    try:
+        number = None if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = None
+    if number is None or not -(2**63) <= number < 2**64:
         fail(
             owner,
-            "`seed` must be an integer in [0, 2^63) or None.",
+            "`seed` must be an integer of at most 64 bits or None.",
             f"seed={seed!r}",
             "Use for example `seed=7`.",
         )
+    return number - 2**64 if number >= 2**63 else number
 
 
 def check_lam(owner: str, lam: Any) -> None:

@@ -7,6 +7,8 @@ model drew it in this very step and draws it again from the seed that it remembe
 import weakref
 from typing import Any, NamedTuple, Protocol
 
+import keras
+
 from keras_msda import _backend, _checks, _factored, plans
 
 Tensor = Any
@@ -21,7 +23,15 @@ class Mixer(Protocol):
     data_format: str
     spatial: tuple[int | None, ...] | None
 
-    def replay(self, batch: Any, size: tuple[int, ...] | None) -> plans.MixPlan:
+    def remembered(self) -> list[keras.Variable]:
+        """Returns the variables that the last call's draws are made again from."""
+
+    def recall(self) -> list[Tensor]:
+        """Returns their values."""
+
+    def replay(
+        self, batch: Any, size: tuple[int, ...] | None, recalled: list[Tensor]
+    ) -> plans.MixPlan:
         """Returns the plan of the last call again, with masks of a given size."""
 
 
@@ -41,14 +51,21 @@ class Listener:
 
     _layer: Any = None
     _uid: str | None = None
+    #: A metric's own copies of what the layer remembers, where it cannot read those.
+    _heard: list[keras.Variable] | None = None
 
     def listen_to(self, layer: Any) -> None:
         """Takes a layer, the uid of one in a file, or None."""
-        if not isinstance(layer, str):
+        if isinstance(layer, str):
+            self._uid, self._layer = layer, _LAYERS.get(layer)
+            _LOADING.add(self)
+        else:
             self._layer = layer
-            return
-        self._uid, self._layer = layer, _LAYERS.get(layer)
-        _LOADING.add(self)
+        if self._layer is not None and _backend.of_backend().functional:
+            self._hear()
+
+    def _hear(self) -> None:
+        """Makes room for what a loss tells; a loss itself needs none."""
 
     @property
     def layer(self) -> Any:
@@ -62,9 +79,34 @@ class Listener:
         """The uid of the layer, as a configuration holds it."""
         return self._uid if self._layer is None else self._layer.uid
 
+    def recall(self) -> list[Tensor]:
+        """Returns what the layer did last, as a loss or as a metric knows it.
+
+        The trainer of JAX passes the layer's state to losses, and to metrics their own
+        state alone. So a loss tells the metrics, whose state it is passed too.
+        """
+        heard = self._heard
+        if heard and _backend.of_backend().is_passed(heard[0]):
+            return [variable.value for variable in heard]
+        recalled: list[Tensor] = self.layer.recall()
+        hearing = [] if heard else [x for x in _HEARING if x._layer is self._layer]
+        for metric in hearing:
+            for variable, value in zip(metric._heard, recalled, strict=True):
+                variable.assign(value)
+        return recalled
+
     def __dir__(self) -> list[str]:
         """Hides the layer from Keras, which saves what it finds in a metric."""
         return [x for x in super().__dir__() if x not in ("layer", "_layer")]
+
+
+# Metrics that a loss tells what it knows.
+_HEARING: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def hear(metric: Any) -> None:
+    """Has the losses of a metric's layer tell it what they know."""
+    _HEARING.add(metric)
 
 
 # Listeners that came from a file and have not been used.
@@ -146,8 +188,8 @@ def _drawn(reader: Any, labels: Tensor, outputs: Tensor, sample_weight: Any) -> 
         _checks.check_sample_weight(owner, sample_weight.shape)
     if layer.targets == "union":
         _checks.check_union(owner, labels.shape, outputs.shape)
-        return _united(labels, layer, sample_weight)
-    return _replayed(labels, layer, _pixels(reader, labels, outputs), sample_weight)
+        return _united(labels, reader, sample_weight)
+    return _replayed(labels, reader, _pixels(reader, labels, outputs), sample_weight)
 
 
 def _alike(labels: Tensor, outputs: Tensor) -> bool:
@@ -155,11 +197,11 @@ def _alike(labels: Tensor, outputs: Tensor) -> bool:
 
 
 def _replayed(
-    labels: Tensor, layer: Mixer, size: tuple[int, ...] | None, sample_weight: Any
+    labels: Tensor, reader: Any, size: tuple[int, ...] | None, sample_weight: Any
 ) -> Targets:
     """Returns both labels of what a layer drew, weighed by pixel if there is a size."""
     ops = _backend.of(labels)
-    plan = layer.replay(ops.shape(labels)[0], size)
+    plan = reader.layer.replay(ops.shape(labels)[0], size, reader.recall())
     weight = plan.weight if size is None else plan.mask
     if sample_weight is not None and size is None:
         plan, sample_weight = plans.mix_sample_weights(sample_weight, plan)
@@ -173,10 +215,11 @@ def _replayed(
     return Targets(labels, other, weight, sample_weight)
 
 
-def _united(labels: Tensor, layer: Mixer, sample_weight: Any) -> Targets:
+def _united(labels: Tensor, reader: Any, sample_weight: Any) -> Targets:
     """Returns the union of both labels, as a layer of a pipeline makes it."""
     ops = _backend.of(labels)
-    plan = layer.replay(ops.shape(labels)[0], None)
+    layer = reader.layer
+    plan = layer.replay(ops.shape(labels)[0], None, reader.recall())
     mixed = plans.mix_labels(ops.cast(labels, "float32"), plan)
     united = plans.unite_labels(mixed, layer.target_threshold)
     if sample_weight is not None:

@@ -65,6 +65,15 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         self.per_pixel = per_pixel
         self.listen_to(layer)
 
+    def _hear(self) -> None:
+        """Makes room for what a loss tells."""
+        if self._heard is None:
+            self._heard = [
+                self.add_variable(x.shape, "zeros", dtype=x.dtype, name=f"heard_{n}")
+                for n, x in enumerate(self.layer.remembered())
+            ]
+            handoff.hear(self)
+
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> None:

@@ -117,7 +117,7 @@ def _check_kind(
     if not (ops.is_eager(labels) and ops.shape(labels)[0]):
         return
     wide = ops.cast(labels, "int64")
-    low, high = -int(ops.max(-wide)), int(ops.max(wide))
+    low, high = ops.integers(ops.stack([-ops.max(-wide), ops.max(wide)]))
     if num_classes is not None:
         _checks.check_id_range(owner, low, high, num_classes)
     if targets == "pair" and high > _checks.LARGEST_ID:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+
 from keras_msda import _backend, _checks, boxes, further, plans, segmentation, targets
 from keras_msda.layers.drawing import DrawingLayer
 from keras_msda.losses import MixedLoss
@@ -49,6 +51,24 @@ class MixLayer(DrawingLayer):
     """
 
     # Calls.
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Mixes a batch; see `call`.
+
+        What TensorFlow traces while Keras computes with another library is a pipeline,
+        which Keras's own way of calling cannot serve. And of a dictionary Keras gets
+        what is mixed alone: it would convert the rest.
+        """
+        values = keras.tree.flatten((args, kwargs))
+        if _backend.in_pipeline(*values):
+            return self.call(*args, **kwargs)
+        if not (args and isinstance(args[0], Mapping)):
+            return super().__call__(*args, **kwargs)
+        inputs, *rest = args
+        known = {*_checks.KEYS, *self.batch_keys}
+        named = {key: value for key, value in inputs.items() if key in known}
+        mixed = super().__call__(named, *rest, **kwargs)
+        return {key: mixed.get(key, value) for key, value in inputs.items()}
 
     def call(
         self,

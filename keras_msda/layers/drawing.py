@@ -46,10 +46,31 @@ class _Setting(keras.random.SeedGenerator):
     def __init__(self, name: str, value: Any) -> None:
         # Not the parent's, which would make a seed.
         self.name = name
-        value = np.asarray(value, "float32")
+        self._host = np.asarray(value, "float32")
+        self._mirror: Any = None
         self.state = keras.Variable(
-            value, dtype="float32", trainable=False, autocast=False, name=name
+            self._host, dtype="float32", trainable=False, autocast=False, name=name
         )
+
+    def assign(self, value: Any) -> None:
+        """Sets the value for whatever computes next."""
+        self._host = np.asarray(value, "float32")
+        self.state.assign(self._host)
+        if self._mirror is not None:
+            self._mirror.assign(self._host)
+
+    def read(self, like: Tensor) -> Tensor:
+        """Returns the value for a computation with a tensor.
+
+        Of another backend TensorFlow would take the value that it has when a pipeline
+        is traced: there it is a variable of TensorFlow's own.
+        """
+        if not _backend.in_pipeline(like):
+            return self.state.value
+        ops = _backend.of(like)
+        if self._mirror is None:
+            self._mirror = ops.variable(self._host)
+        return ops.convert(self._mirror)
 
 
 class DrawingLayer(keras.layers.Layer, abc.ABC):
@@ -113,14 +134,22 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         )
         self.batch_keys = _checks.check_batch_keys(owner, batch_keys)
         self.data_format = _checks.check_data_format(owner, data_format)
-        _checks.check_seed(owner, seed)
         # Python's generator, which `keras.utils.set_random_seed` seeds.
-        self.seed = random.randrange(2**31) if seed is None else int(seed)
+        if seed is None:
+            seed = random.randrange(2**31)
+        self.seed = _checks.check_seed(owner, seed)
         self.uid = uuid.uuid4().hex
         #: Spatial lengths that the layer was built for, None where any; or None.
         self.spatial: tuple[int | None, ...] | None = None
-        self._seed_state = self._add_state("seed_state", (0, 0, self.seed))
-        self._memory = self._add_state("memory", (_NEVER, 0, 0, 0, 1, 1, 1))
+        first = _backend.of_backend().first_seed(self.seed)
+        self._seed_state = self._add_state("seed_state", first)
+        never = np.array([_NEVER, 0, 0, 0, 1, 1, 1], first.dtype)
+        self._memory = self._add_state("memory", never)
+        # The state of draws in pipelines, where Keras's backend is not TensorFlow.
+        self._pipeline_state: Any = None
+        # Lengths that the last call saw, and whether its state was passed to it.
+        self._lengths: tuple[Any, ...] = ()
+        self._passed = False
         self._chance = _Setting("probability", self._check_probability(probability))
         self.probability = probability
         self._alpha = _checks.check_alpha(owner, alpha)
@@ -137,7 +166,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
     @probability.setter
     def probability(self, value: float) -> None:
         self._probability = self._check_probability(value)
-        self._chance.state.assign(self._probability)
+        self._chance.assign(self._probability)
 
     def _check_probability(self, value: Any) -> float:
         remedy = "Use 1.0 to mix always, 0.0 to mix never."
@@ -161,7 +190,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             for kind in self._tables
         }
         for kind, table in tables.items():
-            self._tables[kind].state.assign(table)
+            self._tables[kind].assign(table)
         self._alpha = alpha
 
     @property
@@ -176,13 +205,13 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         if kind not in self._tables:
             self._tables[kind] = _Setting(f"lam_table_{kind}", table)
 
-    def _add_state(self, name: str, values: tuple[int, ...]) -> keras.Variable:
-        """Adds an int64 weight that each replica keeps for itself."""
+    def _add_state(self, name: str, values: np.ndarray) -> keras.Variable:
+        """Adds an integer weight that each replica keeps for itself."""
         return self.add_weight(
             name=name,
-            shape=(len(values),),
-            dtype="int64",
-            initializer=lambda _, dtype: keras.ops.array(np.array(values), dtype),
+            shape=values.shape,
+            dtype=values.dtype.name,
+            initializer=lambda _, dtype: keras.ops.array(values, dtype),
             trainable=False,
             aggregation="none",
         )
@@ -211,7 +240,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> Any:
         """Draws lambda, weighted by itself where the own label alone is used."""
-        table = self._tables["own" if own else "mixed"].state.value
+        table = self._tables["own" if own else "mixed"].read(seed)
         return sampling.sample_lam(table, units, seed=seed)
 
     # Plans.
@@ -267,7 +296,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         shape = self._sample_shape(lam, size, seed=shape_seed)
         weight = self._weight(shape, size)
         coin = sampling.sample_uniform([pairing.units], seed=coin_seed)
-        mixed = coin < ops.convert(self._chance.state.value)
+        mixed = coin < ops.convert(self._chance.read(coin))
         if pairing.unit is not None:
             weight, mixed = (
                 ops.take(weight, pairing.unit),
@@ -285,16 +314,49 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
     def _next_seed(self, like: Tensor) -> Tensor:
         """Returns the next seed pair, another one in each replica."""
-        return _backend.of(like).next_seed(self._seed_state)
+        ops = _backend.of(like)
+        if not _backend.in_pipeline(like):
+            return ops.next_seed(self._seed_state)
+        if self._pipeline_state is None:
+            self._pipeline_state = ops.variable(ops.first_seed(self.seed))
+        return ops.next_seed(self._pipeline_state)
 
     def _remember(self, mixed: bool, seed: Tensor, batch: Any, size: Any) -> None:
         """Keeps what a call with images alone drew, for the loss of the same step."""
+        if _backend.in_pipeline(seed):
+            return
         ops = _backend.of(seed)
         lengths = [*size, *[1] * (3 - len(size))]
         values = (_MIXED if mixed else _UNMIXED, seed[0], seed[1], batch, *lengths)
         self._memory.assign(ops.stack([ops.cast(value, "int64") for value in values]))
+        self._lengths, self._passed = tuple(size), ops.is_passed(self._memory)
 
-    def replay(self, batch: Any, size: tuple[int, ...] | None = None) -> plans.MixPlan:
+    def _settings(self) -> list[_Setting]:
+        """Returns what draws depend on."""
+        return [self._chance, *self._tables.values()]
+
+    def remembered(self) -> list[keras.Variable]:
+        """Returns the variables that the last call's draws are made again from."""
+        return [self._memory, *(setting.state for setting in self._settings())]
+
+    def recall(self) -> list[Tensor]:
+        """Returns the values of `remembered`.
+
+        What a call of JAX writes goes to whoever passed it the state: a step that
+        computes its loss without that has nothing to go by.
+        """
+        ops = _backend.of_backend()
+        values = [variable.value for variable in self.remembered()]
+        if self._passed and not ops.is_passed(self._memory):
+            values[0] = ops.zeros(self._memory.shape, "int32")
+        return values
+
+    def replay(
+        self,
+        batch: Any,
+        size: tuple[int, ...] | None = None,
+        recalled: list[Tensor] | None = None,
+    ) -> plans.MixPlan:
         """Returns the plan of the last call with images alone.
 
         The layer keeps a seed and not the plan: a tensor on the layer would leak out of
@@ -304,17 +366,25 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             batch: Number of labels to weigh.
             size: Spatial lengths of the images, for a plan with dense masks; None for
                 one without.
+            recalled: From `recall`, which is what None means.
 
         Returns:
             Partners and weights, and masks where a size is given. Weights are NaN if
-            that call had another batch or never was, masks also if it had another size.
+            that call had another batch or never was, or if its state was dropped; masks
+            also if it had another size.
         """
-        memory = self._memory.value
-        ops = _backend.of(memory)
+        ops = _backend.of_backend()
+        memory, *values = self.recall() if recalled is None else recalled
         memory = ops.convert(memory, "int32")
         state, seed, called = memory[0], memory[1:3], memory[3]
         lengths = [memory[4 + axis] for axis in range(len(self.spatial or (1,)))]
-        plan = self._plan(batch, size or lengths, seed=seed, masked=size is not None)
+        if ops.immediate and self._lengths:
+            lengths = list(self._lengths)  # Without a wait for the device.
+        settings = [setting.state for setting in self._settings()]
+        with ops.given(zip(settings, values, strict=True)):
+            plan = self._plan(
+                batch, size or lengths, seed=seed, masked=size is not None
+            )
         mixed = state == _MIXED
         known = (state != _NEVER) & (called == batch)
         weight = ops.where(mixed, plan.weight, 1.0)
@@ -332,17 +402,26 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
     # Saving.
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves the weights, and the uid by which a loss finds the layer."""
-        super().save_own_variables(store)
+        """Saves the state, and the uid by which a loss finds the layer.
+
+        The state has one form in files, so that another backend can go on with it.
+        """
+        state, memory = map(
+            keras.ops.convert_to_numpy, (self._seed_state, self._memory)
+        )
+        store["0"] = _backend.of_backend().stored_seed(state)
+        store["1"] = memory.astype("int64")
         store["uid"] = np.frombuffer(bytes.fromhex(self.uid), "uint8")
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the weights, and answers to a loss that was saved with them."""
-        values = {key: store[key] for key in store.keys()}
-        uid = values.pop("uid", None)
-        super().load_own_variables(values)
-        saved = None if uid is None else np.asarray(uid, "uint8").tobytes().hex()
-        if saved is not None and handoff.loaded(self, saved):
+        """Loads the state, and answers to a loss that was saved with it."""
+        ops = _backend.of_backend()
+        self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
+        self._memory.assign(np.asarray(store["1"]))
+        if "uid" not in store.keys():
+            return
+        saved = np.asarray(store["uid"], "uint8").tobytes().hex()
+        if handoff.loaded(self, saved):
             self._answer_to(saved)
 
     def _answer_to(self, uid: str) -> None:

@@ -78,6 +78,11 @@ class RandomMixLayer(MixLayer):
         for layer in getattr(self, "layers", ()):
             layer._add_table(own)
 
+    def _settings(self) -> list[Any]:
+        """Returns what draws depend on, those of its layers too."""
+        members = [setting for x in self.layers for setting in x._settings()]
+        return super()._settings() + members
+
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> list[Any]:
         """Draws lambda for each of the layers."""
         seeds = _backend.of(units, seed).seeds(seed, len(self.layers))

@@ -81,7 +81,7 @@ def _highest(keys: Tensor, count: Tensor) -> Tensor:
         return ops.reshape(ops.where(enough, higher, threshold), shape)
 
     steps = ops.convert([-(2**31), *(2**bit for bit in range(30, -1, -1))], "int32")
-    lowest = ops.zeros(ops.shape(count), "int32") - 2**31
+    lowest = ops.zeros(ops.shape(count), "int32") + -(2**31)
     shape = ops.shape(count)
     threshold = ops.loop(32, refine, lowest)
     above, equal = keys > threshold, ops.cast(keys == threshold, "int32")

@@ -24,7 +24,7 @@ def _smaller_share(lam: Tensor) -> Tensor:
     return ops.minimum(lam, 1.0 - lam)
 
 
-def _half_sums(decay: Tensor, last: Tensor) -> Tensor:
+def _half_sums(decay: Tensor, last: Tensor, bound: int | None) -> Tensor:
     """Returns the sum of exp(-decay d^2) over d = 0 ... last.
 
     In blocks, since the loss knows `last` from a weight of the layer only, and XLA
@@ -33,6 +33,7 @@ def _half_sums(decay: Tensor, last: Tensor) -> Tensor:
     Args:
         decay: float32 `(draws, rank)`.
         last: int32 `(draws, rank)` or `(rank,)`, -1 or more.
+        bound: What `last` is at most, or None where it is not known.
     """
     ops = _backend.of(decay)
     last = ops.broadcast_to(last, ops.shape(decay))[..., None]
@@ -44,8 +45,13 @@ def _half_sums(decay: Tensor, last: Tensor) -> Tensor:
         terms = ops.exp(-decay[..., None] * square)
         return total + ops.sum(ops.where(distance <= last, terms, 0.0), -1)
 
-    blocks = ops.max(last) // _BLOCK + 1
+    blocks = (ops.max(last) if bound is None else bound) // _BLOCK + 1
     return ops.loop(blocks, add, ops.zeros(ops.shape(decay), "float32"))
+
+
+def _longest(size: Sequence[Any]) -> int | None:
+    """Returns the longest axis, or None where one is not known when traced."""
+    return max(size) if all(isinstance(length, int) for length in size) else None
 
 
 def _decay(width: Tensor, size: Sequence[Any]) -> Tensor:
@@ -60,7 +66,10 @@ def _torus_mean(width: Tensor, size: Sequence[Any]) -> Tensor:
     ops = _backend.of(width)
     lengths = ops.stack(size)
     decay = _decay(width, size)
-    far, near = _half_sums(decay, lengths // 2), _half_sums(decay, (lengths - 1) // 2)
+    longest = _longest(size)
+    bound = None if longest is None else longest // 2
+    far = _half_sums(decay, lengths // 2, bound)
+    near = _half_sums(decay, (lengths - 1) // 2, bound)
     return ops.prod((far + near - 1.0) / ops.cast(lengths, "float32"), 1)
 
 
@@ -79,8 +88,8 @@ def _torus_width(share: Tensor, size: Sequence[Any]) -> Tensor:
     return ops.exp((bounds[0] + bounds[1]) / 2.0)
 
 
-def _pixels(size: Sequence[Any]) -> Tensor:
-    ops = _backend.of(*size)
+def _pixels(size: Sequence[Any], like: Tensor) -> Tensor:
+    ops = _backend.of(like)
     return ops.prod(ops.cast(ops.stack(size), "float32"))
 
 
@@ -103,9 +112,10 @@ def gaussian(
     else:
         # Below one pixel's share no width is small enough: the centre pixel alone then
         # holds the share.
-        least = share * _pixels(size) <= 1.0
+        pixels = _pixels(size, share)
+        least = share * pixels <= 1.0
         width = ops.where(least, 1e-12, _torus_width(share, size))
-        peak = ops.where(least, share * _pixels(size), 1.0)
+        peak = ops.where(least, share * pixels, 1.0)
     decay = _decay(width, size)
     factors = []
     for axis, length in enumerate(size):
@@ -146,7 +156,9 @@ def gaussian_weight(
     ops = _backend.of(lam)
     lengths = ops.stack(size)
     decay = _decay(_plane_width(_smaller_share(lam), len(size)), size)
-    before, after = _half_sums(decay, center), _half_sums(decay, lengths - 1 - center)
+    longest = _longest(size)
+    before = _half_sums(decay, center, longest)
+    after = _half_sums(decay, lengths - 1 - center, longest)
     mean = ops.prod((before + after - 1.0) / ops.cast(lengths, "float32"), 1)
     offset, scale = _levels(lam, ops.ones(ops.shape(lam), "float32"))
     return offset + scale * mean

@@ -83,9 +83,9 @@ def noise_shape(
     return (*rows[:-1], kept[-1] + 1, 2)
 
 
-def _cycles(count: Any, length: Any) -> Tensor:
+def _cycles(count: Any, length: Any, like: Tensor) -> Tensor:
     """Returns `count` frequencies of an axis in FFT order, in cycles per pixel."""
-    ops = _backend.of(count, length)
+    ops = _backend.of(like)
     index = ops.arange(count)
     signed = ops.where(index < (count + 1) // 2, index, index - count)
     return ops.cast(signed, "float32") / ops.cast(length, "float32")
@@ -154,7 +154,7 @@ def fourier_field(
     if spectrum == "official":
         return _official_field(noise, size, decay_power)
     *rows, columns = ops.shape(noise)[1:-1]
-    axes = [_cycles(count, n) for count, n in zip(rows, size[:-1], strict=True)]
+    axes = [_cycles(count, n, noise) for count, n in zip(rows, size[:-1], strict=True)]
     column = ops.arange(columns)
     axes.append(ops.cast(column, "float32") / ops.cast(size[-1], "float32"))
     amplitude = _amplitude(_radius(axes), size, decay_power, spectrum)
@@ -203,12 +203,12 @@ def _official_field(noise: Tensor, size: Sequence[Any], decay_power: float) -> T
     with zeros or crops (`fmix.py`, `spectrum[:, 0] + 1j * spectrum[:, 1]`).
     """
     ops = _backend.of(noise, *size)
-    rows = _cycles(size[0], size[0])
+    rows = _cycles(size[0], size[0], noise)
     axes = [ops.stack([rows[0], rows[1 % size[0]]])]
     if len(size) == 3:
-        axes.append(_cycles(size[2], size[2]))
+        axes.append(_cycles(size[2], size[2], noise))
     if len(size) > 1:
-        axes.append(_cycles(size[1], size[1])[: _official_half(size[1])])
+        axes.append(_cycles(size[1], size[1], noise)[: _official_half(size[1])])
     scaled = noise * _decayed(_radius(axes), size, decay_power)[..., None]
     parts = [_fitted(scaled[:, part], size) for part in (0, 1)]
     return ops.irfftn(_hermitian(*parts, length=size[-1]), size)

@@ -1,45 +1,22 @@
-"""The seam: which tensor library computes, and the few operations that differ.
+"""TensorFlow: every pipeline, and whatever Keras computes with it."""
 
-The only file that names TensorFlow, JAX or PyTorch. Everything above it writes
-`ops = backend.of(tensor)` and uses the methods of `TensorFlowOps`; another library
-joins by a class with the same methods, and the mathematics stays as it is. No method
-here knows what a mask is.
-"""
-
-import functools
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-
-from keras_msda import _checks
+import numpy as np
 
 Tensor = Any
 
 
-def of(*values: Any) -> "TensorFlowOps":
-    """Returns the operations of the library that the values belong to.
-
-    A `tf.data` pipeline is TensorFlow under every Keras backend, so the values decide;
-    where none is a tensor, Keras's backend does.
-    """
-    if any(_is_tensorflow(value) for value in values):
-        return _tensorflow()
-    _checks.check_backend(keras.config.backend())
-    return _tensorflow()
-
-
-def _is_tensorflow(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] == "tensorflow"
-
-
-@functools.cache
-def _tensorflow() -> "TensorFlowOps":
-    return TensorFlowOps()
-
-
 class TensorFlowOps:
     """The operations of TensorFlow, under NumPy's names where NumPy has one."""
+
+    #: Whether Python numbers in a function are those of its last run.
+    immediate = False
+    #: Whether a step is a function of its state, which it is passed and returns.
+    functional = False
 
     def __init__(self) -> None:
         """Imports TensorFlow, which importing keras_msda alone must not do."""
@@ -62,6 +39,10 @@ class TensorFlowOps:
         if x.dtype.is_floating and target.is_integer:
             return self._tf.saturate_cast(self._tf.round(x), target)
         return self._tf.cast(x, target)
+
+    def integers(self, x: Tensor) -> list[int]:
+        """Reads integers, all at once."""
+        return [int(value) for value in x.numpy()]
 
     def truncate(self, x: Tensor) -> Tensor:
         """Returns int32 of non-negative floats, rounded down."""
@@ -261,6 +242,11 @@ class TensorFlowOps:
         """Returns a `tf.data.Dataset` of the entries of some arrays."""
         return self._tf.data.Dataset.from_tensor_slices(arrays)
 
+    def variable(self, value: Any) -> Any:
+        """Returns a variable of TensorFlow's own, for pipelines of other backends."""
+        with self._tf.init_scope():
+            return self._tf.Variable(value, trainable=False)
+
     # Control flow.
 
     def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
@@ -314,13 +300,26 @@ class TensorFlowOps:
         bits = self.random_bits([count, 2], self.convert(seed, "int64"))
         return list(self._tf.unstack(self._tf.bitcast(bits, self._tf.int32)))
 
-    def next_seed(self, state: keras.Variable) -> Tensor:
+    def first_seed(self, seed: int) -> np.ndarray:
+        """Returns what the state of a layer's draws begins with: (count, 0, seed)."""
+        return np.array([0, 0, seed], "int64")
+
+    def stored_seed(self, state: np.ndarray) -> np.ndarray:
+        """Returns a state as files hold it, which is TensorFlow's form."""
+        return state
+
+    def loaded_seed(self, stored: np.ndarray) -> np.ndarray:
+        """Returns the state that a file holds."""
+        return stored
+
+    def next_seed(self, state: Any) -> Tensor:
         """Returns the next seed pair of a layer, another one in each replica.
 
         Args:
-            state: Non-trainable int64 weight (count, 0, seed); it moves on by one.
+            state: Non-trainable int64 weight, or a `variable`, of the values of
+                `first_seed`; it moves on by one.
         """
-        value = self._local(state.value)
+        value = self._local(state.value) if hasattr(state, "path") else state
         if hasattr(value, "handle"):
             # Atomic. Read and then assign, as in `keras.random.SeedGenerator`, gives
             # parallel calls of a `Dataset.map` the same seed (3 % of 20,000 did).
@@ -340,6 +339,14 @@ class TensorFlowOps:
             return value
         strategy = self._tf.distribute.get_strategy()
         return strategy.experimental_local_results(value)[0]
+
+    def given(self, values: Any) -> Any:
+        """Returns a context in which weights have given values, as JAX needs it."""
+        return contextlib.nullcontext()
+
+    def is_passed(self, weight: keras.Variable) -> bool:
+        """Tells whether a weight's value was passed to a stateless call of JAX."""
+        return False
 
     def replica(self) -> Any:
         """Returns the number of this replica under `tf.distribute`, 0 elsewhere."""

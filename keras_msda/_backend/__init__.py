@@ -1,0 +1,65 @@
+"""The seam: which tensor library computes, and the few operations that differ.
+
+The only package that names TensorFlow, JAX or PyTorch. Everything above it writes
+`ops = _backend.of(tensor)` and uses the methods of `TensorFlowOps`, which the other
+classes have too, so that the mathematics is written once. No method here knows what a
+mask is.
+"""
+
+import functools
+import importlib.util
+from typing import Any
+
+import keras
+
+from keras_msda import _checks
+from keras_msda._backend._tensorflow import TensorFlowOps
+
+
+def of(*values: Any) -> TensorFlowOps:
+    """Returns the operations of the library that the values belong to.
+
+    A `tf.data` pipeline is TensorFlow under every Keras backend, so the values decide;
+    where none is a tensor of TensorFlow, Keras's backend does.
+    """
+    if any(_is_tensorflow(value) for value in values):
+        return _load("tensorflow")
+    return _load(keras.config.backend())
+
+
+def of_pipelines() -> TensorFlowOps:
+    """Returns TensorFlow's operations, or says that it is missing."""
+    if importlib.util.find_spec("tensorflow") is None:
+        _checks.fail_no_tensorflow()
+    return _load("tensorflow")
+
+
+def of_backend() -> TensorFlowOps:
+    """Returns the operations of Keras's backend."""
+    return _load(keras.config.backend())
+
+
+def in_pipeline(*values: Any) -> bool:
+    """Tells whether values are traced by TensorFlow while Keras computes otherwise."""
+    return keras.config.backend() != "tensorflow" and any(
+        _is_tensorflow(value) and not hasattr(value, "numpy") for value in values
+    )
+
+
+def _is_tensorflow(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "tensorflow"
+
+
+@functools.cache
+def _load(name: str) -> Any:
+    """Returns the operations of a library, which importing keras_msda must not load."""
+    _checks.check_backend(name)
+    if name == "jax":
+        from keras_msda._backend._jax import JaxOps
+
+        return JaxOps()
+    if name == "torch":
+        from keras_msda._backend._torch import TorchOps
+
+        return TorchOps()
+    return TensorFlowOps()

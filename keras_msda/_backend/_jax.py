@@ -1,0 +1,94 @@
+"""JAX: arrays and traces."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import keras
+from jax import numpy as jnp
+
+from keras_msda import _checks
+from keras_msda._backend._keras import KerasOps
+
+Tensor = Any
+
+
+class JaxOps(KerasOps):
+    """The operations that Keras lacks on JAX."""
+
+    functional = True
+
+    def _dtype(self, dtype: str) -> str:
+        """Returns int32 for int64 unless JAX is told to have it."""
+        return str(jax.dtypes.canonicalize_dtype(super()._dtype(dtype)))
+
+    def is_eager(self, x: Tensor) -> bool:
+        """Tells whether the values can be looked at now."""
+        return not isinstance(x, jax.core.Tracer)
+
+    def take(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers along the first axis."""
+        return jnp.take(x, index, axis=0, mode="clip")
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiplies matrices on the last two axes, in float32 on a TPU too."""
+        return jnp.matmul(x, y, precision="highest")
+
+    def _float_bits(self, x: Tensor) -> Tensor:
+        return jax.lax.bitcast_convert_type(x, jnp.int32)
+
+    def irfftn(self, spectrum: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
+        """Returns the real inverse transform over the last `len(size)` axes."""
+        real, imaginary = spectrum
+        axes = tuple(range(-len(size), 0))
+        return jnp.fft.irfftn(jax.lax.complex(real, imaginary), tuple(size), axes)
+
+    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
+        if self.is_eager(state) and self.is_eager(steps):
+            # JAX would compile a loop anew at each call outside of a trace.
+            for step in range(int(steps)):
+                state = body(step, state)
+            return state
+        return jax.lax.fori_loop(0, steps, body, state)
+
+    def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
+        """Returns the result of the branch with the given number; one is run."""
+        if self.is_eager(index):
+            return branches[int(index)]()
+        return jax.lax.switch(index, list(branches))
+
+    def next_seed(self, state: Any) -> Tensor:
+        """Returns the next seed pair of a layer; see `KerasOps.next_seed`."""
+        before = self._own(state)
+        seed = super().next_seed(state)
+        if not self.is_eager(self._own(state)):
+            state.assign(before)
+            _checks.fail_leak(state.path)
+        return seed
+
+    def _own(self, weight: keras.Variable) -> Tensor:
+        """Returns the value that a weight has outside of stateless calls.
+
+        None in training by Keras, which takes the values away to save memory.
+        """
+        with keras.StatelessScope():
+            try:
+                return weight.value
+            except TypeError:
+                return None
+
+    def given(self, values: Any) -> Any:
+        """Returns a context in which weights have given values."""
+        return keras.StatelessScope(state_mapping=list(values))
+
+    def is_passed(self, weight: keras.Variable) -> bool:
+        """Tells whether a weight's value was passed to a stateless call of JAX."""
+        return self._own(weight) is not weight.value
+
+    def random_bits(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
+        """Returns uniform bits as int32, a function of the int32 seed pair alone."""
+        words = jax.lax.bitcast_convert_type(jnp.asarray(seed), jnp.uint32)
+        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+        bits = jax.random.bits(key, tuple(shape), "uint32")
+        return jax.lax.bitcast_convert_type(bits, jnp.int32)

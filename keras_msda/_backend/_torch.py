@@ -1,0 +1,64 @@
+"""PyTorch: eager tensors, and what `torch.compile` makes of them."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from keras_msda._backend._keras import KerasOps
+
+Tensor = Any
+
+# Threefry-2x32-20 (Salmon et al. 2011): rotations of its rounds, and a key's parity.
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+
+
+class TorchOps(KerasOps):
+    """The operations that Keras lacks on PyTorch."""
+
+    immediate = True
+
+    def is_eager(self, x: Tensor) -> bool:
+        """Tells whether the values can be looked at now."""
+        return not (torch.compiler.is_compiling() or x.is_meta)
+
+    def _float_bits(self, x: Tensor) -> Tensor:
+        return x.contiguous().view(torch.int32)
+
+    def irfftn(self, spectrum: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
+        """Returns the real inverse transform over the last `len(size)` axes."""
+        axes = tuple(range(-len(size), 0))
+        return torch.fft.irfftn(torch.complex(*spectrum), tuple(size), axes)
+
+    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state)))."""
+        for step in range(int(steps)):
+            state = body(step, state)
+        return state
+
+    def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
+        """Returns the result of the branch with the given number; one is run."""
+        return branches[int(index)]()
+
+    def random_bits(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
+        """Returns uniform bits as int32, a function of the int32 seed pair alone.
+
+        PyTorch's generators are objects with a state on the host. These are the numbers
+        that `jax.random.bits` gives: no state, no wait for the device, nothing that
+        breaks a compiled graph.
+        """
+        first, second = seed[0], seed[1]
+        keys = (first, second, first ^ second ^ _PARITY)
+        low = torch.arange(math.prod(shape), dtype=torch.int32, device=seed.device)
+        high = torch.zeros_like(low) + first
+        low = low + second
+        for group in range(5):
+            for rotation in _ROTATIONS[group % 2]:
+                high = high + low
+                wrapped = (low >> (32 - rotation)) & ((1 << rotation) - 1)
+                low = ((low << rotation) | wrapped) ^ high
+            high = high + keys[(group + 1) % 3]
+            low = low + keys[(group + 2) % 3] + (group + 1)
+        return (high ^ low).reshape(tuple(shape))
