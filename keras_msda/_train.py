@@ -175,7 +175,9 @@ def _batches(
     shuffled: bool,
 ) -> Any:
     """Makes a data set of batches: float32 in [0, 1] and int32 class ids."""
-    data = _backend.of_pipelines().dataset(plot.as_floats(images), labels.astype(np.int32))
+    data = _backend.of_pipelines().dataset(
+        plot.as_floats(images), labels.astype(np.int32)
+    )
     if shuffled:
         data = data.shuffle(len(labels), seed=settings.seed)
     return data.batch(settings.batch_size)

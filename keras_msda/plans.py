@@ -167,7 +167,8 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
     labels = ops.convert(labels)
     _checks.check_soft(owner, labels.dtype)
     _checks.check_batch(owner, "labels", labels.shape, plan.partner.shape)
-    dtype = "float64" if labels.dtype == "float64" else "float32"
+    given = keras.backend.standardize_dtype(labels.dtype)
+    dtype = "float64" if given == "float64" else "float32"
     weight = _factored.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)
     other = take_partner(labels, ops.convert(plan.partner))
     return blend(labels, other, weight, dtype)

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -22,6 +23,9 @@ def pytest_collection_modifyitems(items):
         words = item.nodeid.partition("::")[2]
         if any(word in words for word in ("xla", "compile", "replicas", "jit")):
             item.add_marker(pytest.mark.xla)
+    if keras.config.backend() != "tensorflow":
+        # Left out and not skipped: on this backend they are no tests at all.
+        items[:] = [x for x in items if not x.get_closest_marker("tensorflow")]
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,8 @@ class TorchOps(KerasOps):
 
     def irfftn(self, spectrum: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
         """Returns the real inverse transform over the last `len(size)` axes."""
+        if not len(spectrum[0]):
+            return spectrum[0].new_zeros((0, *size))  # MKL refuses to.
         axes = tuple(range(-len(size), 0))
         return torch.fft.irfftn(torch.complex(*spectrum), tuple(size), axes)
 

@@ -3,6 +3,8 @@
 The highest pixels of the field, as many as lambda asks for, become 1.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +44,11 @@ def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
     return ops.minimum(first * high + carry, pixels)
 
 
+def _pixels(size: Sequence[Any]) -> Any:
+    """Returns the number of pixels, an integer where all lengths are."""
+    return functools.reduce(operator.mul, size, 1)
+
+
 def fourier(
     lam: Tensor, field: Tensor, max_soft: float, rounding: Any
 ) -> _factored.Mask:
@@ -55,8 +62,8 @@ def fourier(
     """
     ops = _backend.of(lam, field)
     shape = ops.shape(field)
-    keys = ops.reshape(ops.float_order(field), [shape[0], -1])
-    pixels = ops.shape(keys)[1]
+    pixels = _pixels(shape[1:])
+    keys = ops.reshape(ops.float_order(field), [shape[0], pixels])
     count = top_count(lam, pixels, rounding)[:, None]
     if max_soft == 0:
         values = ops.cast(ops.fused(_highest, keys, count), "float32")
@@ -116,9 +123,7 @@ def _softened(keys: Tensor, count: Tensor, soft: Tensor) -> Tensor:
 def fourier_weight(lam: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     """Returns the mean of the masks of FMix: their count of ones over the pixels."""
     ops = _backend.of(lam)
-    pixels = 1
-    for length in size:
-        pixels = pixels * length
+    pixels = _pixels(size)
     count = ops.cast(top_count(lam, pixels, rounding), "float32")
     return count / ops.cast(pixels, "float32")
 

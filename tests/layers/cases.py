@@ -13,6 +13,7 @@ from tests import oracles
 
 SIZES = [(31,), (9, 14), (5, 6, 9), (1, 7)]
 SEED = 11
+BACKEND = keras.config.backend()
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -56,26 +57,45 @@ def make(name, **arguments):
     return LAYERS[name](**{"seed": SEED} | arguments)
 
 
-def next_plan(layer, batch, size):
+def next_plan(layer, batch, size, world="eager"):
     """Returns, as NumPy arrays, the plan that the layer's next call will draw."""
-    return next_plans(layer, [batch], size)[0]
+    return next_plans(layer, [batch], size, world)[0]
 
 
-def next_plans(layer, batches, size):
+def next_plans(layer, batches, size, world="eager"):
     """Returns the plans of the layer's next calls, of batches of the given lengths.
 
-    All at once, for pipelines, which work ahead of who reads them.
+    All at once, for pipelines, which work ahead of who reads them. Where Keras's
+    backend is not TensorFlow, a pipeline draws by TensorFlow and has its own state.
     """
     copy = type(layer).from_config(layer.get_config())
     copy._seed_state.assign(layer._seed_state.value)
-    ops = _backend.of(copy._seed_state.value)
-    seeds = [ops.next_seed(copy._seed_state) for _ in batches]
+    ops, state = _backend.of_backend(), copy._seed_state
+    if world == "mapped" and BACKEND != "tensorflow":
+        ops = _backend.of_pipelines()
+        state = ops.variable(ops.first_seed(layer.seed))
+        if layer._pipeline_state is not None:
+            state.assign(layer._pipeline_state)
+    seeds = [ops.next_seed(state) for _ in batches]
     pairs = zip(batches, seeds, strict=True)
     return [arrays(copy.sample(batch, size, seed=seed)) for batch, seed in pairs]
 
 
 def arrays(plan):
-    return msda.MixPlan(*(np.asarray(value) for value in plan))
+    return msda.MixPlan(*map(array, plan))
+
+
+def dtype(x):
+    """Returns the name of the dtype of a tensor of any library."""
+    return keras.backend.standardize_dtype(x.dtype)
+
+
+def array(x):
+    """Returns a tensor of any library as a NumPy array."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        return x.float().numpy() if str(x.dtype) == "torch.bfloat16" else x.numpy()
+    return np.asarray(x)
 
 
 def numbers(x):
@@ -137,9 +157,51 @@ def compiled(layer, *inputs, **options):
     return call(*inputs)
 
 
+def jitted(layer, *inputs, **options):
+    import jax
+
+    images = inputs[0]["images"] if isinstance(inputs[0], dict) else inputs[0]
+    if not layer.built:
+        layer.build(images.shape)
+        layer.built = True
+
+    def step(state, *inputs):
+        return layer.stateless_call([], state, *inputs, **options)
+
+    state = [variable.value for variable in layer.non_trainable_variables]
+    outputs, state = jax.jit(step)(state, *inputs)
+    for variable, value in zip(layer.non_trainable_variables, state, strict=True):
+        variable.assign(value)
+    return outputs
+
+
+def dynamo(layer, *inputs, **options):
+    import torch
+
+    inputs = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    layer(*inputs, **options | {"training": False})  # Builds it.
+    # Traced as for any compiler; what that makes of it is another test's.
+    call = torch.compile(lambda *args: layer(*args, **options), backend="aot_eager")
+    return call(*inputs)
+
+
 def mapped(layer, *inputs, **options):
     dataset = tf.data.Dataset.from_tensors(inputs)
     return next(iter(dataset.map(lambda *args: layer(*args, **options))))
 
 
-WORLDS = {"eager": eager, "graph": graph, "compiled": compiled, "mapped": mapped}
+WORLDS = {
+    "tensorflow": {
+        "eager": eager,
+        "graph": graph,
+        "compiled": compiled,
+        "mapped": mapped,
+    },
+    "jax": {"eager": eager, "compiled": jitted, "mapped": mapped},
+    "torch": {"eager": eager, "compiled": dynamo, "mapped": mapped},
+}[BACKEND]
+
+
+def worlds(*names):
+    """Returns the named worlds, those that Keras's backend has."""
+    return [name for name in names if name in WORLDS]
