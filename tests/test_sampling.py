@@ -129,7 +129,7 @@ def test_reformulated_mean_is_that_of_both_labels(a, b, function):
 
 
 def test_uniforms_are_multiples_of_the_float32_spacing():
-    values = sampling.sample_uniform([DRAWS], seed=seed_of(3, 4)).numpy()
+    values = cases.array(sampling.sample_uniform([DRAWS], seed=seed_of(3, 4)))
     assert_array_equal(values * 2**23, np.rint(values * 2**23))
     assert 0 <= values.min()
     assert values.max() < 1
@@ -138,7 +138,7 @@ def test_uniforms_are_multiples_of_the_float32_spacing():
 
 
 def test_normals_have_the_moments_of_normals():
-    values = sampling.sample_normal([DRAWS // 2, 2], seed=seed_of(5, 6)).numpy()
+    values = cases.array(sampling.sample_normal([DRAWS // 2, 2], seed=seed_of(5, 6)))
     flat = values.ravel().astype(np.float64)
     # Means of x, x^2, x^3, x^4 with variances 1, 2, 15, 96; z = 4.
     expected = [(1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)]
@@ -149,7 +149,7 @@ def test_normals_have_the_moments_of_normals():
 
 
 def test_normals_of_a_pair_are_independent():
-    x, y = sampling.sample_normal([DRAWS // 2, 2], seed=seed_of(5, 6)).numpy().T
+    x, y = cases.array(sampling.sample_normal([DRAWS // 2, 2], seed=seed_of(5, 6))).T
     error = 4 / math.sqrt(DRAWS / 2)
     assert_allclose(np.mean(x * y), 0, atol=error)
     # E[(x^2 - 1)(y^2 - 1)] has variance 4.
@@ -157,7 +157,7 @@ def test_normals_of_a_pair_are_independent():
 
 
 def test_normals_have_far_tails_and_no_infinities():
-    values = sampling.sample_normal([10 * DRAWS, 2], seed=seed_of(7, 8)).numpy()
+    values = cases.array(sampling.sample_normal([10 * DRAWS, 2], seed=seed_of(7, 8)))
     assert_equal(np.isfinite(values).all(), True)
     # P(|x| > 4) = 6.3e-5: 127 of 2 million, within z = 4.
     assert_allclose((np.abs(values) > 4).sum(), 126.7, rtol=0, atol=4 * 11.3)
@@ -166,7 +166,7 @@ def test_normals_have_far_tails_and_no_infinities():
 @pytest.mark.parametrize("bits", [1, 16, 23, 31])
 def test_integers_fill_their_bits(bits):
     ops = _backend.of(seed_of(1, 1))
-    values = ops.random_integers([DRAWS], bits, seed_of(1, 1)).numpy()
+    values = cases.array(ops.random_integers([DRAWS], bits, seed_of(1, 1)))
     assert_equal(values.dtype, np.int32)
     assert values.min() >= 0
     high = np.bincount(values >> max(bits - 4, 0), minlength=2 ** min(bits, 4))
@@ -250,14 +250,14 @@ def test_normals_agree_to_some_ulps_in_every_world():
 def test_seeds_of_one_seed_are_unrelated():
     library = _backend.of(seed_of(0, 0))
     pairs = {
-        tuple(s.numpy()) for n in range(300) for s in library.seeds(seed_of(0, n), 3)
+        tuple(cases.array(s)) for n in range(300) for s in library.seeds(seed_of(0, n), 3)
     }
     assert_equal(len(pairs), 900)
 
 
 def test_folding_gives_each_replica_its_own_seed():
     library = _backend.of(seed_of(0, 0))
-    pairs = {tuple(library.fold_in(seed_of(3, 1), n).numpy()) for n in range(300)}
+    pairs = {tuple(cases.array(library.fold_in(seed_of(3, 1), n))) for n in range(300)}
     assert_equal(len(pairs), 300)
 
 
@@ -374,7 +374,7 @@ def parts(batch, groups):
 @pytest.mark.parametrize("batch", [0, 1, 2, 7, 8, 16])
 def test_partners_stay_inside_their_group(batch, groups, pairing, per):
     drawn = partners(batch, (batch, groups), pairing=pairing, per=per, groups=groups)
-    partner = drawn.partner.numpy()
+    partner = cases.array(drawn.partner)
     assert_equal(partner.shape, (batch,))
     for part in parts(batch, groups):
         assert_array_equal(np.sort(partner[list(part)]), list(part))
@@ -384,9 +384,11 @@ def test_partners_stay_inside_their_group(batch, groups, pairing, per):
 @pytest.mark.parametrize("batch", [2, 7, 8, 16])
 def test_roll_and_reverse_of_groups_are_those_of_each(batch, groups):
     for pairing in ("roll", "reverse"):
-        drawn = partners(batch, (1, 2), pairing=pairing, groups=groups).partner.numpy()
+        drawn = cases.array(
+            partners(batch, (1, 2), pairing=pairing, groups=groups).partner
+        )
         for part in parts(batch, groups):
-            alone = partners(len(part), (1, 2), pairing=pairing).partner.numpy()
+            alone = cases.array(partners(len(part), (1, 2), pairing=pairing).partner)
             assert_array_equal(drawn[list(part)], alone + part.start)
 
 
@@ -394,7 +396,7 @@ def test_roll_and_reverse_of_groups_are_those_of_each(batch, groups):
 @pytest.mark.parametrize("batch", [1, 2, 7, 16])
 def test_derangements_are_one_cycle_in_each_group(batch, groups):
     arguments = {"pairing": "derangement", "groups": groups}
-    partner = partners(batch, (3, batch), **arguments).partner.numpy()
+    partner = cases.array(partners(batch, (3, batch), **arguments).partner)
     for part in parts(batch, groups):
         seen, place = [], part.start
         for _ in part:
@@ -409,7 +411,7 @@ def test_derangements_are_one_cycle_in_each_group(batch, groups):
 def test_pairs_share_a_draw_that_no_other_takes(batch, groups, pairing):
     arguments = {"pairing": pairing, "groups": groups}
     partner, unit, units = partners(batch, (1, batch), per="pair", **arguments)
-    partner, unit = partner.numpy(), unit.numpy()
+    partner, unit = cases.array(partner), cases.array(unit)
     assert_array_equal(partner[partner], np.arange(batch))
     assert_array_equal(unit[partner], unit)
     assert_equal(len(set(unit)), len({frozenset(p) for p in enumerate(partner)}))
@@ -429,7 +431,7 @@ def test_samples_take_their_own_draw_and_batches_one():
 
 def next_seeds(layer, calls):
     library = _backend.of_backend()
-    return [tuple(library.next_seed(layer._seed_state).numpy()) for _ in range(calls)]
+    return [tuple(cases.array(library.next_seed(layer._seed_state))) for _ in range(calls)]
 
 
 def test_calls_and_layers_have_seeds_of_their_own():
