@@ -14,6 +14,7 @@ from keras_msda.layers import (
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
 from keras_msda.models import strip
+from keras_msda.pipeline import mixing
 from keras_msda.plans import MixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
 from keras_msda.segmentation import mix_segmentation_masks
@@ -38,5 +39,6 @@ __all__ = [
     "mix_keypoints",
     "mix_labels",
     "mix_segmentation_masks",
+    "mixing",
     "strip",
 ]

@@ -754,6 +754,40 @@ def check_seed(owner: str, seed: Any) -> int:
     return number - 2**64 if number >= 2**63 else number
 
 
+def check_mixer(owner: str, layer: Any) -> None:
+    """Checks that something mixes batches by a seed."""
+    if not hasattr(layer, "mix"):
+        fail(
+            owner,
+            "`layer` must be a mixing layer.",
+            f"{type(layer).__name__}",
+            "Give for example `keras_msda.CutMixLayer(num_classes=10)`.",
+        )
+
+
+def check_index(owner: str, index: Any) -> None:
+    """Checks the function that numbers batches."""
+    if not (index is None or callable(index)):
+        fail(
+            owner,
+            "`index` must be a function of a batch or None.",
+            f"index={index!r}",
+            'Give for example `index=lambda batch: batch["number"]`.',
+        )
+
+
+def check_epoch(owner: str, epoch: Any) -> None:
+    """Checks the number of an epoch, where it is one and no variable."""
+    whole = isinstance(epoch, numbers.Integral) and not isinstance(epoch, bool)
+    if not (epoch is None or hasattr(epoch, "dtype") or (whole and epoch >= 0)):
+        fail(
+            owner,
+            "`epoch` must be an integer of 0 or more, a `tf.Variable` or None.",
+            f"epoch={epoch!r}",
+            "Leave it out to make each iteration another epoch.",
+        )
+
+
 def check_lam(owner: str, lam: Any) -> None:
     """Checks a lambda, or some, that can be looked at without tracing."""
     known = isinstance(lam, (numbers.Real, list, tuple, np.ndarray, np.generic))

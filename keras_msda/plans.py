@@ -65,9 +65,28 @@ def checked(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
     return plan, Layout(batch, tuple(size), data_format)
 
 
+def in_groups(plan: MixPlan, groups: int) -> MixPlan:
+    """Returns a plan with partners as places `(groups, length)` in groups of a batch.
+
+    So that a compiler sees that none lies in another group, and gathers on each device
+    of a sharded batch from its own shard. A plan stays as it is where nobody would look
+    or groups differ in length.
+    """
+    ops = _backend.of(plan.partner)
+    batch = ops.shape(plan.partner)[0]
+    if not ops.functional or groups == 1 or batch % groups:
+        return plan
+    length = batch // groups
+    start = ops.arange(groups)[:, None] * length
+    return plan._replace(partner=ops.reshape(plan.partner, [groups, length]) - start)
+
+
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:
-    """Returns what belongs to each sample's partner."""
-    return _backend.of(x).take(x, partner)
+    """Returns what belongs to each sample's partner, in groups where it is so given."""
+    ops = _backend.of(x)
+    if len(partner.shape) == 1:
+        return ops.take(x, partner)
+    return ops.take_in_groups(x, partner)
 
 
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
@@ -166,7 +185,7 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
     ops = _backend.of(labels, plan.partner)
     labels = ops.convert(labels)
     _checks.check_soft(owner, labels.dtype)
-    _checks.check_batch(owner, "labels", labels.shape, plan.partner.shape)
+    _checks.check_batch(owner, "labels", labels.shape, plan.weight.shape)
     given = keras.backend.standardize_dtype(labels.dtype)
     dtype = "float64" if given == "float64" else "float32"
     weight = _factored.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)

@@ -250,7 +250,9 @@ def test_normals_agree_to_some_ulps_in_every_world():
 def test_seeds_of_one_seed_are_unrelated():
     library = _backend.of(seed_of(0, 0))
     pairs = {
-        tuple(cases.array(s)) for n in range(300) for s in library.seeds(seed_of(0, n), 3)
+        tuple(cases.array(s))
+        for n in range(300)
+        for s in library.seeds(seed_of(0, n), 3)
     }
     assert_equal(len(pairs), 900)
 
@@ -431,7 +433,9 @@ def test_samples_take_their_own_draw_and_batches_one():
 
 def next_seeds(layer, calls):
     library = _backend.of_backend()
-    return [tuple(cases.array(library.next_seed(layer._seed_state))) for _ in range(calls)]
+    return [
+        tuple(cases.array(library.next_seed(layer._seed_state))) for _ in range(calls)
+    ]
 
 
 def test_calls_and_layers_have_seeds_of_their_own():

@@ -30,6 +30,11 @@ class JaxOps(KerasOps):
         """Gathers along the first axis."""
         return jnp.take(x, index, axis=0, mode="clip")
 
+    def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers along the first axis, by places `(groups, length)` in its parts."""
+        parts = x.reshape(*index.shape, *x.shape[1:])
+        return jax.vmap(self.take)(parts, index).reshape(x.shape)
+
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes, in float32 on a TPU too."""
         return jnp.matmul(x, y, precision="highest")
@@ -77,6 +82,14 @@ class JaxOps(KerasOps):
                 return weight.value
             except TypeError:
                 return None
+
+    def devices(self) -> int:
+        """Returns how many parts of a batch are on devices of their own."""
+        distribution = keras.distribution.distribution()
+        mesh = getattr(distribution, "device_mesh", None)
+        if mesh is None or distribution.batch_dim_name not in mesh.axis_names:
+            return 1
+        return int(mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)])
 
     def given(self, values: Any) -> Any:
         """Returns a context in which weights have given values."""

@@ -117,6 +117,10 @@ class KerasOps(abc.ABC):
         """Gathers along the first axis."""
         return x[index]
 
+    def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers along the first axis, by places `(groups, length)` in its parts."""
+        raise NotImplementedError("only functional libraries are given groups")
+
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
         return ops.take_along_axis(x, index, axis=1)
@@ -286,6 +290,10 @@ class KerasOps(abc.ABC):
         """Returns the state that a file holds."""
         count, _, seed = (int(number) for number in stored)
         return np.array([_words(count // 256)[0], *_words(seed)], "int32")
+
+    def devices(self) -> int:
+        """Returns how many parts of a batch are on devices of their own."""
+        return 1
 
     def given(self, values: Any) -> Any:
         """Returns a context in which weights have given values, as JAX needs it."""

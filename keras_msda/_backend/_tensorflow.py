@@ -109,6 +109,10 @@ class TensorFlowOps:
         """Gathers along the first axis."""
         return self._tf.gather(x, index, axis=0)
 
+    def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers along the first axis, by places `(groups, length)` in its parts."""
+        raise NotImplementedError("only functional libraries are given groups")
+
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
         return self._tf.gather(x, index, batch_dims=1)
@@ -247,6 +251,41 @@ class TensorFlowOps:
         with self._tf.init_scope():
             return self._tf.Variable(value, trainable=False)
 
+    def numbered(self, dataset: Any, seed: int) -> Any:
+        """Returns a dataset of `((index, moment), *element)`.
+
+        The moment is an int64 that is another for each element of each iteration, and
+        the same in the same iteration of another run.
+        """
+        data = self._tf.data.Dataset
+        moments = data.random(seed=seed, rerandomize_each_iteration=True)
+        numbers = data.zip(data.counter(), moments)
+        zipped = data.zip(numbers, dataset)
+
+        def flat(number: Any, element: Any) -> Any:
+            return number, *(element if isinstance(element, tuple) else (element,))
+
+        return zipped.map(flat)
+
+    def restorable(self, dataset: Any) -> Any:
+        """Returns a dataset that reads variables and whose iterators can be saved.
+
+        The variables are not saved with it, of which TensorFlow warns.
+        """
+        options = self._tf.data.Options()
+        policy = self._tf.data.experimental.ExternalStatePolicy.WARN
+        options.experimental_external_state_policy = policy
+        return dataset.with_options(options)
+
+    def nested_seed(self, seed: int, epoch: Any, index: Tensor) -> Tensor:
+        """Returns the seed pair of an element of an epoch."""
+        epoch = self._tf.cast(self._tf.convert_to_tensor(epoch), self._tf.int64)
+        bits = self.random_bits([2], self._tf.stack([seed, epoch]))
+        key = self._tf.bitcast(bits, self._tf.int64)
+        number = self._tf.cast(index, self._tf.int64)
+        bits = self.random_bits([2], self._tf.stack([key, number]))
+        return self._tf.bitcast(bits, self._tf.int32)
+
     # Control flow.
 
     def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
@@ -339,6 +378,10 @@ class TensorFlowOps:
             return value
         strategy = self._tf.distribute.get_strategy()
         return strategy.experimental_local_results(value)[0]
+
+    def devices(self) -> int:
+        """Returns how many parts of a batch are on devices of their own."""
+        return 1
 
     def given(self, values: Any) -> Any:
         """Returns a context in which weights have given values, as JAX needs it."""

@@ -112,6 +112,39 @@ class MixLayer(DrawingLayer):
             batch["sample_weight"] = sample_weight
         return tuple(self._call_batch(batch, training is not False).values())
 
+    def mix(self, inputs: Any, *, seed: Any) -> Any:
+        """Mixes a batch by the draws of a seed, and leaves the own sequence alone.
+
+        Args:
+            inputs: Images; or a tuple or dictionary as in `call`.
+            seed: Pair of integers, or a tensor of two; what is drawn is a function of
+                it.
+
+        Returns:
+            What `call` returns in training.
+
+        Raises:
+            ValueError: If shapes, dtypes or arguments do not hold together.
+
+        Example:
+            >>> import numpy as np, keras_msda as msda
+            >>> layer = msda.MixUpLayer(pairing="roll")
+            >>> batch = np.zeros((2, 4, 4, 1)), np.eye(2)
+            >>> (_, labels), (_, again) = (layer.mix(batch, seed=(1, 2)) for _ in "ab")
+            >>> print(bool(np.all(labels == again)))
+            True
+        """
+        if isinstance(inputs, Mapping):
+            return self._call_batch(inputs, True, seed)
+        if not isinstance(inputs, (tuple, list)):
+            images = _backend.of(inputs).convert(inputs)
+            batch, size = self._measure(images)
+            return self._mix(images, self._call_plan(batch, size, seed))
+        _checks.check_parts(type(self).__name__, inputs)
+        names = ("images", "labels", "sample_weight")
+        batch = dict(zip(names, inputs, strict=False))
+        return tuple(self._call_batch(batch, True, seed).values())
+
     def _call_images(self, images: Tensor, training: bool) -> Tensor:
         batch, size = self._measure(images)
         _checks.check_same_rank(type(self).__name__, images.shape, self.spatial)
@@ -120,20 +153,31 @@ class MixLayer(DrawingLayer):
         self._remember(training, seed, batch, size)
         if not training:
             return ops.cast(images, self.compute_dtype)
-        return self._mix(images, self._plan(batch, size, seed=seed))
+        return self._mix(images, self._call_plan(batch, size, seed))
 
-    def _call_batch(self, inputs: Mapping[str, Any], mix: bool) -> dict[str, Any]:
-        """Mixes what belongs to images, all by one plan."""
+    def _call_plan(self, batch: Any, size: Any, seed: Tensor) -> plans.MixPlan:
+        """Returns the plan of a call, its partners in groups where that helps."""
+        plan = self._plan(batch, size, seed=seed)
+        return plans.in_groups(plan, self._parts(batch, seed))
+
+    def _call_batch(
+        self, inputs: Mapping[str, Any], mix: bool, seed: Any = None
+    ) -> dict[str, Any]:
+        """Mixes what belongs to images, all by one plan, that of the next seed."""
         owner = type(self).__name__
         _checks.check_keys(
             owner, list(inputs), self.batch_keys, self.bounding_box_format
         )
-        images = inputs["images"]
+        images = _backend.of(inputs["images"]).convert(inputs["images"])
         batch, size = self._measure(images)
         layout = plans.Layout(images.shape[0], size, self.data_format)
         parts = self._check_parts(inputs, layout)
         if mix:
-            plan = self._plan(batch, size, seed=self._next_seed(images))
+            if seed is None:
+                seed = self._next_seed(images)
+            elif _backend.in_pipeline(images):
+                seed = _backend.of(images).convert(seed, "int64")
+            plan = self._call_plan(batch, size, seed)
             parts["images"] = self._mix(images, plan)
         else:
             plan = plans.unmixed(batch, images)

@@ -285,7 +285,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             batch,
             pairing=self.pairing,
             per=self.per,
-            groups=self.groups or 1,
+            groups=self._parts(batch, seed),
             seed=partner_seed,
         )
         if lam is None:
@@ -311,6 +311,14 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             mask = _factored.spread(mask, pairing.unit, shared=self.per == "batch")
             mask = _factored.keep_own(mask, mixed)
         return plans.MixPlan(partner, mask, ops.where(mixed, weight, 1.0))
+
+    def _parts(self, batch: Any, like: Tensor) -> int:
+        """Returns how many parts of the batch partners stay in."""
+        if self.groups is not None:
+            return self.groups
+        devices = _backend.of(like).devices()
+        # A part of one sample would mix nobody.
+        return devices if devices > 1 and batch >= 2 * devices else 1
 
     def _next_seed(self, like: Tensor) -> Tensor:
         """Returns the next seed pair, another one in each replica."""
@@ -386,6 +394,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
                 batch, size or lengths, seed=seed, masked=size is not None
             )
         mixed = state == _MIXED
+        plan = plans.in_groups(plan, self._parts(batch, memory))
+        itself = ops.arange(ops.shape(plan.partner)[-1])
         known = (state != _NEVER) & (called == batch)
         weight = ops.where(mixed, plan.weight, 1.0)
         mask = None
@@ -394,7 +404,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             same = ops.all(ops.stack(lengths) == ops.stack(size))
             mask = ops.where(known & same, mask, float("nan"))
         return plans.MixPlan(
-            ops.where(mixed, plan.partner, ops.arange(batch)),
+            ops.where(mixed, plan.partner, itself),
             mask,
             ops.where(known, weight, float("nan")),
         )

@@ -1,0 +1,82 @@
+"""Mixing in `tf.data` pipelines that must be the same in every run."""
+
+from collections.abc import Callable
+from typing import Any
+
+from keras_msda import _backend, _checks
+
+#: What TensorFlow calls `tf.data.AUTOTUNE`.
+AUTOTUNE = -1
+
+
+def mixing(
+    layer: Any,
+    *,
+    seed: Any = None,
+    epoch: Any = None,
+    index: Callable[..., Any] | None = None,
+    num_parallel_calls: int | None = AUTOTUNE,
+) -> Callable[[Any], Any]:
+    """Returns a function for `Dataset.apply` that mixes the batches of a dataset.
+
+    What a batch draws depends on the seed, the epoch and the batch's number alone. So
+    it is the same however many calls run in parallel, after an iterator was restored,
+    and on whichever worker of a tf.data service; `Dataset.map(layer)` gives each call
+    the next draws, in the order of time.
+
+    Args:
+        layer: The mixing layer. Its own sequence of draws is left alone.
+        seed: Integer of at most 64 bits; None for the layer's.
+        epoch: Number of the epoch, an integer, or a `tf.Variable` that is read when an
+            iteration begins. None makes each iteration over the dataset another epoch,
+            in one process: a tf.data service would repeat the first, and a program that
+            is started again begins with the first.
+        index: Function of a batch, called as by `Dataset.map`, that returns its number,
+            a scalar integer. None counts the batches. Under dynamic sharding by a
+            tf.data service batches must bring their number: workers that count would
+            count in the order of time.
+        num_parallel_calls: As in `Dataset.map`.
+
+    Returns:
+        A function from a dataset of batches, which are tuples or dictionaries as the
+        layer takes them or images alone, to the dataset of mixed batches.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+        ValueError: If the layer is none, or the seed, epoch or index is not one of
+            those.
+
+    Example:
+        >>> import numpy as np, tensorflow as tf, keras_msda as msda
+        >>> images, labels = np.random.rand(8, 4, 4, 1), np.arange(8) % 2
+        >>> dataset = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
+        >>> layer = msda.MixUpLayer(num_classes=2)
+        >>> first, again = (
+        ...     dataset.apply(msda.mixing(layer, seed=7, epoch=3)) for _ in range(2)
+        ... )
+        >>> print([bool(np.all(x[1] == y[1])) for x, y in zip(first, again)])
+        [True, True]
+    """
+    owner = "mixing"
+    _checks.check_mixer(owner, layer)
+    seed = layer.seed if seed is None else _checks.check_seed(owner, seed)
+    _checks.check_epoch(owner, epoch)
+    _checks.check_index(owner, index)
+    ops = _backend.of_pipelines()
+
+    counted = epoch is None or index is None
+
+    def mix(*element: Any) -> Any:
+        (count, moment), *batch = element if counted else ((None, None), *element)
+        number = count if index is None else index(*batch)
+        pair = ops.nested_seed(seed, moment if epoch is None else epoch, number)
+        return layer.mix(batch[0] if len(batch) == 1 else tuple(batch), seed=pair)
+
+    def apply(dataset: Any) -> Any:
+        if counted:
+            dataset = ops.numbered(dataset, seed)
+        # What it reads are the layer's settings, which draws of a saved iterator follow.
+        mixed = dataset.map(mix, num_parallel_calls=num_parallel_calls)
+        return ops.restorable(mixed)
+
+    return apply

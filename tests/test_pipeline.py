@@ -1,0 +1,289 @@
+"""Pipelines whose draws depend on seed, epoch and number of the batch alone."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_array_equal, assert_equal
+
+import keras_msda as msda
+from tests.layers import cases
+from tests.test_checks import check_error
+
+BATCHES, BATCH, SIZE = 12, 4, (5, 6)
+service = tf.data.experimental.service
+
+
+def batches(number=BATCHES):
+    """Returns signatures of batches and the ids of their samples."""
+    images = np.tile(cases.signatures(BATCH, SIZE), (number, 1, 1, 1))
+    ids = np.arange(number * BATCH)
+    return tf.data.Dataset.from_tensor_slices((images, ids)).batch(BATCH)
+
+
+def mixer(name="hmix", **arguments):
+    return cases.make(name, targets="pair", **arguments)
+
+
+def drawn(dataset):
+    """Returns what each batch drew, by the id of its first sample."""
+    found = {}
+    for images, packed in dataset:
+        rows = np.concatenate([np.ravel(images), np.ravel(packed)])
+        found[int(packed[0, 0])] = rows.tobytes()
+    return found
+
+
+def test_the_same_seed_and_epoch_draw_the_same():
+    first, again = (
+        drawn(batches().apply(msda.mixing(mixer(), seed=7, epoch=3))) for _ in "ab"
+    )
+    assert_equal(len(first), BATCHES)
+    assert_equal(again, first)
+
+
+@pytest.mark.parametrize("change", [{"seed": 8}, {"epoch": 4}])
+def test_another_seed_or_epoch_draws_differently_for_each_batch(change):
+    settings = {"seed": 7, "epoch": 3}
+    first = drawn(batches().apply(msda.mixing(mixer(), **settings)))
+    other = drawn(batches().apply(msda.mixing(mixer(), **settings | change)))
+    assert all(first[key] != other[key] for key in first)
+
+
+def test_each_batch_draws_its_own():
+    dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=3))
+    weights = {np.asarray(packed)[:, 2].tobytes() for _, packed in dataset}
+    assert_equal(len(weights), BATCHES)
+
+
+def test_each_iteration_is_another_epoch_and_a_new_dataset_starts_again():
+    dataset = batches().apply(msda.mixing(mixer(), seed=7))
+    first, second = drawn(dataset), drawn(dataset)
+    assert all(first[key] != second[key] for key in first)
+    again = batches().apply(msda.mixing(mixer(), seed=7))
+    assert_equal([drawn(again), drawn(again)], [first, second])
+
+
+@pytest.mark.parametrize("calls", [None, 1, 4, -1])
+@pytest.mark.parametrize("epoch", [None, 2])
+def test_parallel_calls_change_nothing(calls, epoch):
+    arguments = {"seed": 7, "epoch": epoch}
+    expected = drawn(batches().apply(msda.mixing(mixer(), **arguments)))
+    mixing = msda.mixing(mixer(), num_parallel_calls=calls, **arguments)
+    assert_equal(drawn(batches().apply(mixing)), expected)
+
+
+@pytest.mark.parametrize("epoch", [None, 2])
+def test_an_iterator_restored_in_mid_epoch_goes_on_with_the_same_mixes(tmp_path, epoch):
+    dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
+    expected = [np.asarray(packed) for _, packed in dataset]
+    dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
+    iterator = iter(dataset)
+    for _ in range(5):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "iterator"))
+    # A new process would begin here.
+    dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
+    iterator = iter(dataset)
+    tf.train.Checkpoint(iterator=iterator).restore(path)
+    rest = [np.asarray(packed) for _, packed in iterator]
+    assert_array_equal(rest, expected[5:])
+
+
+def test_an_epoch_may_be_a_variable():
+    epoch = tf.Variable(3, dtype=tf.int64)
+    dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
+    expected = [
+        drawn(batches().apply(msda.mixing(mixer(), seed=7, epoch=number)))
+        for number in (3, 4)
+    ]
+    assert_equal(drawn(dataset), expected[0])
+    epoch.assign(4)
+    assert_equal(drawn(dataset), expected[1])
+
+
+def test_batches_may_bring_their_number():
+    mixing = msda.mixing(mixer(), seed=7, epoch=3, index=lambda _, ids: ids[0] // BATCH)
+    expected = drawn(batches().apply(msda.mixing(mixer(), seed=7, epoch=3)))
+    shuffled = batches().shuffle(BATCHES, seed=1)
+    assert_equal(drawn(shuffled.apply(mixing)), expected)
+    counted = drawn(shuffled.apply(msda.mixing(mixer(), seed=7, epoch=3)))
+    assert counted != expected
+
+
+def test_the_layer_s_seed_is_the_default_and_its_sequence_stays():
+    layer = mixer(seed=7)
+    before = cases.array(layer._seed_state.value).copy()
+    found = drawn(batches().apply(msda.mixing(layer, epoch=3)))
+    assert_equal(found, drawn(batches().apply(msda.mixing(mixer(), seed=7, epoch=3))))
+    assert_array_equal(cases.array(layer._seed_state.value), before)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63 - 1, 2**64 - 1, np.int64(5)])
+def test_seeds_of_64_bits_and_either_sign_are_taken(seed):
+    found = drawn(batches().apply(msda.mixing(mixer(), seed=seed, epoch=0)))
+    other = drawn(batches().apply(msda.mixing(mixer(), seed=12345, epoch=0)))
+    assert all(found[key] != other[key] for key in found)
+
+
+def test_two_pipelines_of_one_layer_do_not_disturb_each_other():
+    layer = mixer()
+    mixing = msda.mixing(layer, seed=7, epoch=1)
+    expected = drawn(batches().apply(mixing))
+    pair = tf.data.Dataset.zip(batches().apply(mixing), batches().apply(mixing))
+    first, second = zip(*pair, strict=True)
+    assert_equal([drawn(first), drawn(second)], [expected] * 2)
+
+
+def test_elements_may_be_dictionaries_weighted_or_images_alone():
+    layer = cases.make("cutmix", num_classes=3)
+    images, ids = cases.images(8, SIZE), np.arange(8) % 3
+    mixing = msda.mixing(layer, seed=7, epoch=1)
+    slices = tf.data.Dataset.from_tensor_slices
+    names = np.array([f"sample {n}" for n in range(8)])
+    keyed = slices({"images": images, "labels": ids, "id": names}).batch(4)
+    batch = next(iter(keyed.apply(mixing)))
+    weighted = slices((images, ids, np.ones(8, np.float32))).batch(4).apply(mixing)
+    alone = slices(images).batch(4).apply(mixing)
+    first = next(iter(weighted))
+    assert_equal(len(first), 3)
+    for mixed in (batch["images"], first[0], next(iter(alone))):
+        assert_array_equal(mixed, batch["images"])
+        assert (np.asarray(mixed) != images[:4]).any()
+    assert_array_equal(batch["labels"], first[1])
+    assert_array_equal(batch["id"], names[:4].astype(bytes))
+
+
+def test_a_schedule_reaches_a_pipeline():
+    layer = mixer()
+    dataset = batches().apply(msda.mixing(layer, seed=7, epoch=1))
+    layer.probability = 0.0
+    for images, packed in dataset:
+        assert_array_equal(images, cases.signatures(BATCH, SIZE))
+        assert_array_equal(packed[:, 2], np.ones(BATCH))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "received"),
+    [
+        (("layer",), "`layer` must be a mixing layer.", "str"),
+        (({"seed": 1.5},), "`seed` must be an integer of at most 64 bits", "seed=1.5"),
+        (({"seed": 2**64},), "`seed` must be an integer of at most 64 bits", "seed="),
+        (({"epoch": -1},), "`epoch` must be an integer of 0 or more", "epoch=-1"),
+        (({"index": 3},), "`index` must be a function of a batch", "index=3"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_any_work(arguments, rule, received):
+    (argument,) = arguments
+    layer, settings = (
+        (argument, {}) if isinstance(argument, str) else (mixer(), argument)
+    )
+    check_error(
+        lambda: msda.mixing(layer, **settings), "mixing", ValueError, rule, received
+    )
+
+
+# The tf.data service, its workers in processes of their own.
+
+WORKER = """
+import sys
+import tensorflow as tf
+service = tf.data.experimental.service
+worker = service.WorkerServer(
+    service.WorkerConfig(
+        dispatcher_address=sys.argv[1],
+        worker_address=f"localhost:{sys.argv[2]}",
+        port=int(sys.argv[2]),
+        heartbeat_interval_ms=200,
+    )
+)
+print("ready", flush=True)
+worker.join()
+"""
+
+
+@pytest.fixture
+def workers():
+    """Starts a dispatcher and, when called, workers; ends them after the test."""
+    processes = []
+    dispatcher = service.DispatchServer(
+        service.DispatcherConfig(port=0)
+    )
+
+    def start(ports):
+        address = dispatcher.target.split("://")[1]
+        command = [sys.executable, "-c", textwrap.dedent(WORKER), address]
+        started = [
+            subprocess.Popen([*command, str(port)], stdout=subprocess.PIPE)
+            for port in ports
+        ]
+        processes.extend(started)
+        for process in started:
+            assert process.stdout.readline() == b"ready\n"
+        return dispatcher.target, started
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def free_ports(count):
+    """Returns ports that nobody listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("localhost", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def numbered_batches(number=60):
+    """Returns a dataset that makes each batch from its number."""
+    images = tf.constant(cases.signatures(BATCH, SIZE))
+
+    def load(index):
+        ids = index * BATCH + tf.range(BATCH, dtype=tf.int64)
+        return images, ids
+
+    return tf.data.Dataset.range(number).map(load)
+
+
+def served(target, epoch, seed=7):
+    mixing = msda.mixing(
+        mixer(), seed=seed, epoch=epoch, index=lambda _, ids: ids[0] // BATCH
+    )
+    policy = service.ShardingPolicy.DYNAMIC
+    sharded = service.distribute(processing_mode=policy, service=target)
+    return numbered_batches().apply(mixing).apply(sharded)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_workers_of_a_service_draw_what_one_process_draws(workers, count):
+    target, _ = workers(free_ports(count))
+    local = msda.mixing(mixer(), seed=7, epoch=2)
+    expected = drawn(numbered_batches().apply(local))
+    assert_equal(drawn(served(target, epoch=2)), expected)
+    other = drawn(served(target, epoch=3))
+    assert all(other[key] != expected[key] for key in expected)
+
+
+def test_an_epoch_goes_on_the_same_after_a_worker_was_killed_and_restarted(workers):
+    ports = free_ports(2)
+    target, started = workers(ports)
+    expected = drawn(numbered_batches().apply(msda.mixing(mixer(), seed=7, epoch=2)))
+    found = {}
+    for step, element in enumerate(served(target, epoch=2)):
+        found |= drawn([element])
+        if step == 3:
+            started[0].kill()
+            started[0].wait()
+            workers(ports[:1])
+    # Batches that the worker held are lost, as dynamic sharding has it; those that come
+    # are the same.
+    assert len(found) > BATCHES
+    assert all(expected[key] == value for key, value in found.items())
