@@ -17,7 +17,7 @@ DEV_READY := $(VENV)/.stamp-dev
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla check format build clean
+.PHONY: help demo test test-xla test-jax test-torch check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -30,6 +30,13 @@ test: $(DEV_READY) ## runs the tests, but for those that wait for compilers
 
 test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 	@$(RUN) -m pytest -n 2 --dist worksteal -m xla $(TEST_ARGS)
+
+# What is run where Keras computes with another library; one that is not there fails.
+BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
+  tests/test_pipeline.py tests/test_backend.py
+test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
+	@KERAS_BACKEND=$* $(RUN) -m pytest -n 2 --dist worksteal $(BACKEND_TESTS) \
+	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)

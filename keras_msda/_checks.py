@@ -69,10 +69,12 @@ def check_backend(name: str) -> None:
 
 def fail_no_tensorflow() -> NoReturn:
     """Says that a pipeline needs TensorFlow."""
-    raise ImportError(
-        "keras_msda: a tf.data pipeline computes with TensorFlow under every Keras "
-        "backend. Received: a Python without TensorFlow. Install it, for example by "
-        "`pip install keras_msda[tensorflow]`."
+    fail(
+        "keras_msda",
+        "a tf.data pipeline computes with TensorFlow under every Keras backend.",
+        "a Python without TensorFlow",
+        "Install it by `pip install tensorflow`.",
+        ImportError,
     )
 
 

@@ -91,7 +91,14 @@ class MixSchedule(keras.callbacks.Callback):
         """
         for name, value in self.values(position).items():
             if getattr(self.layer, name) != value:
+                self._synchronize()
                 setattr(self.layer, name, value)
+
+    def _synchronize(self) -> None:
+        """Has the trainer of JAX, which keeps the state of an epoch, give it back."""
+        synchronize = getattr(self.model, "jax_state_sync", None)
+        if synchronize is not None:
+            synchronize()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the values of an epoch."""

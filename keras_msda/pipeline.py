@@ -75,7 +75,7 @@ def mixing(
     def apply(dataset: Any) -> Any:
         if counted:
             dataset = ops.numbered(dataset, seed)
-        # What it reads are the layer's settings, which draws of a saved iterator follow.
+        # It reads the layer's settings, which stay the layer's when it is restored.
         mixed = dataset.map(mix, num_parallel_calls=num_parallel_calls)
         return ops.restorable(mixed)
 

@@ -211,9 +211,7 @@ worker.join()
 def workers():
     """Starts a dispatcher and, when called, workers; ends them after the test."""
     processes = []
-    dispatcher = service.DispatchServer(
-        service.DispatcherConfig(port=0)
-    )
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
 
     def start(ports):
         address = dispatcher.target.split("://")[1]

@@ -7,8 +7,7 @@ mask is.
 """
 
 import functools
-import importlib.util
-from typing import Any
+from typing import Any, cast
 
 import keras
 
@@ -29,9 +28,12 @@ def of(*values: Any) -> TensorFlowOps:
 
 def of_pipelines() -> TensorFlowOps:
     """Returns TensorFlow's operations, or says that it is missing."""
-    if importlib.util.find_spec("tensorflow") is None:
-        _checks.fail_no_tensorflow()
-    return _load("tensorflow")
+    try:
+        return _load("tensorflow")
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+    _checks.fail_no_tensorflow()
 
 
 def of_backend() -> TensorFlowOps:
@@ -51,15 +53,15 @@ def _is_tensorflow(value: Any) -> bool:
 
 
 @functools.cache
-def _load(name: str) -> Any:
+def _load(name: str) -> TensorFlowOps:
     """Returns the operations of a library, which importing keras_msda must not load."""
     _checks.check_backend(name)
     if name == "jax":
         from keras_msda._backend._jax import JaxOps
 
-        return JaxOps()
+        return cast(TensorFlowOps, JaxOps())
     if name == "torch":
         from keras_msda._backend._torch import TorchOps
 
-        return TorchOps()
+        return cast(TensorFlowOps, TorchOps())
     return TensorFlowOps()

@@ -16,8 +16,11 @@ _LOW = 0xFFFFFFFF
 
 def _words(value: int) -> tuple[int, int]:
     """Returns the low and the high 32 bits of an integer, as int32."""
-    low, high = value & _LOW, (value >> 32) & _LOW
-    return tuple(word - (1 << 32) if word >> 31 else word for word in (low, high))
+
+    def signed(word: int) -> int:
+        return word - (1 << 32) if word >> 31 else word
+
+    return signed(value & _LOW), signed((value >> 32) & _LOW)
 
 
 class KerasOps(abc.ABC):
@@ -48,7 +51,7 @@ class KerasOps(abc.ABC):
 
     def _dtype(self, dtype: str) -> str:
         """Returns the dtype that the library has for one."""
-        return keras.backend.standardize_dtype(dtype)
+        return str(keras.backend.standardize_dtype(dtype))
 
     def integers(self, x: Tensor) -> list[int]:
         """Reads integers, all at once."""

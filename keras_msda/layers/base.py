@@ -59,10 +59,12 @@ class MixLayer(DrawingLayer):
         which Keras's own way of calling cannot serve. And of a dictionary Keras gets
         what is mixed alone: it would convert the rest.
         """
-        values = keras.tree.flatten((args, kwargs))
-        if _backend.in_pipeline(*values):
+        keyed = bool(args) and isinstance(args[0], Mapping)
+        if keyed:
+            self._check_keys(args[0])
+        if _backend.in_pipeline(*keras.tree.flatten((args, kwargs))):
             return self.call(*args, **kwargs)
-        if not (args and isinstance(args[0], Mapping)):
+        if not keyed:
             return super().__call__(*args, **kwargs)
         inputs, *rest = args
         known = {*_checks.KEYS, *self.batch_keys}
@@ -135,6 +137,7 @@ class MixLayer(DrawingLayer):
             True
         """
         if isinstance(inputs, Mapping):
+            self._check_keys(inputs)
             return self._call_batch(inputs, True, seed)
         if not isinstance(inputs, (tuple, list)):
             images = _backend.of(inputs).convert(inputs)
@@ -155,6 +158,10 @@ class MixLayer(DrawingLayer):
             return ops.cast(images, self.compute_dtype)
         return self._mix(images, self._call_plan(batch, size, seed))
 
+    def _check_keys(self, inputs: Mapping[str, Any]) -> None:
+        owner, keys = type(self).__name__, list(inputs)
+        _checks.check_keys(owner, keys, self.batch_keys, self.bounding_box_format)
+
     def _call_plan(self, batch: Any, size: Any, seed: Tensor) -> plans.MixPlan:
         """Returns the plan of a call, its partners in groups where that helps."""
         plan = self._plan(batch, size, seed=seed)
@@ -164,10 +171,6 @@ class MixLayer(DrawingLayer):
         self, inputs: Mapping[str, Any], mix: bool, seed: Any = None
     ) -> dict[str, Any]:
         """Mixes what belongs to images, all by one plan, that of the next seed."""
-        owner = type(self).__name__
-        _checks.check_keys(
-            owner, list(inputs), self.batch_keys, self.bounding_box_format
-        )
         images = _backend.of(inputs["images"]).convert(inputs["images"])
         batch, size = self._measure(images)
         layout = plans.Layout(images.shape[0], size, self.data_format)
