@@ -7,17 +7,20 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 DEMO_FLOOR := 0.94
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TPU_VENV ?= .venv-tpu
+TPU_ARGS ?=
 
 RUN := $(VENV)/bin/python
-SOURCES := keras_msda tests
+SOURCES := keras_msda tests benchmarks
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
+TPU_READY := $(TPU_VENV)/.stamp-tpu
 # The development set holds all that the demo needs.
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla test-jax test-torch check format build clean
+.PHONY: help demo test test-xla test-jax test-torch tpu-check check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -32,11 +35,14 @@ test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 	@$(RUN) -m pytest -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
 # What is run where Keras computes with another library; one that is not there fails.
-BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
-  tests/test_pipeline.py tests/test_backend.py
+BACKEND_TESTS := tests/layers/test_contract.py tests/masks tests/test_sampling.py \
+  tests/test_handoff.py tests/test_pipeline.py tests/test_backend.py
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
 	@KERAS_BACKEND=$* $(RUN) -m pytest -n 2 --dist worksteal $(BACKEND_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
+
+tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick for less
+	@PYTHONPATH=. $(TPU_VENV)/bin/python benchmarks/tpu_check.py $(TPU_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)
@@ -53,7 +59,7 @@ build: $(DEV_READY) ## makes wheel and sdist in dist/
 	@$(RUN) -m build
 
 clean: ## removes all that make has made, the environment too
-	rm -rf $(VENV) build dist msda-demo *.egg-info .coverage* .hypothesis \
+	rm -rf $(VENV) $(TPU_VENV) build dist msda-demo *.egg-info .coverage* .hypothesis \
 	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -71,4 +77,9 @@ $(DEMO_READY): setup.cfg pyproject.toml $(VENV_READY)
 
 $(DEV_READY): setup.cfg pyproject.toml $(VENV_READY)
 	$(RUN) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(TPU_READY): benchmarks/tpu-requirements.txt
+	$(PYTHON) -m venv --clear $(TPU_VENV)
+	$(TPU_VENV)/bin/python -m pip install --quiet -r benchmarks/tpu-requirements.txt
 	@touch $@

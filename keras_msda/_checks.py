@@ -767,6 +767,22 @@ def check_mixer(owner: str, layer: Any) -> None:
         )
 
 
+def check_integers(owner: str, values: Sequence[Any]) -> None:
+    """Checks that a library without 64-bit integers would not cut any."""
+    for value in values:
+        if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
+            continue
+        if value.dtype.itemsize == 8 and value.size:
+            largest = max(int(value.max()), -int(value.min()) - 1)
+            if largest >= 2**31:
+                fail(
+                    owner,
+                    "JAX has integers of 32 bits unless it is told otherwise.",
+                    f"the number {largest}",
+                    "Set `jax.config.update('jax_enable_x64', True)`, or renumber.",
+                )
+
+
 def check_index(owner: str, index: Any) -> None:
     """Checks the function that numbers batches."""
     if not (index is None or callable(index)):

@@ -30,6 +30,12 @@ def pytest_collection_modifyitems(items):
     items[:] = [x for x in items if not x.get_closest_marker(absent)]
 
 
+# What imports another backend's library belongs to a process of that backend.
+collect_ignore = [
+    f"test_{name}.py" for name in ("jax", "torch") if name != keras.config.backend()
+]
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """The one MirroredStrategy of the process.

@@ -107,7 +107,7 @@ SETTINGS = [
             "`seed` must be an integer of at most 64 bits or None.",
             f"{seed!r}",
         )
-        for seed in [-1, 2**63, 1.5, "7", (1, 2), True]
+        for seed in [-(2**63) - 1, 2**64, 1.5, "7", (1, 2), True]
     ),
     *(
         (

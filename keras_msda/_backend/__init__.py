@@ -6,7 +6,6 @@ classes have too, so that the mathematics is written once. No method here knows 
 mask is.
 """
 
-import functools
 from typing import Any, cast
 
 import keras
@@ -21,9 +20,11 @@ def of(*values: Any) -> TensorFlowOps:
     A `tf.data` pipeline is TensorFlow under every Keras backend, so the values decide;
     where none is a tensor of TensorFlow, Keras's backend does.
     """
-    if any(_is_tensorflow(value) for value in values):
+    ops = of_backend()
+    # `torch.compile` cannot follow how a tensor of TensorFlow is told.
+    if not ops.is_compiling() and any(map(_is_tensorflow, values)):
         return _load("tensorflow")
-    return _load(keras.config.backend())
+    return ops
 
 
 def of_pipelines() -> TensorFlowOps:
@@ -43,19 +44,28 @@ def of_backend() -> TensorFlowOps:
 
 def in_pipeline(*values: Any) -> bool:
     """Tells whether values are traced by TensorFlow while Keras computes otherwise."""
-    return keras.config.backend() != "tensorflow" and any(
-        _is_tensorflow(value) and not hasattr(value, "numpy") for value in values
-    )
+    if keras.config.backend() == "tensorflow" or of_backend().is_compiling():
+        return False
+    return any(_is_tensorflow(x) and not hasattr(x, "numpy") for x in values)
 
 
 def _is_tensorflow(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "tensorflow"
 
 
-@functools.cache
+# No `functools.cache`: `torch.compile` warns of it.
+_LOADED: dict[str, TensorFlowOps] = {}
+
+
 def _load(name: str) -> TensorFlowOps:
     """Returns the operations of a library, which importing keras_msda must not load."""
-    _checks.check_backend(name)
+    if name not in _LOADED:
+        _checks.check_backend(name)
+        _LOADED[name] = _made(name)
+    return _LOADED[name]
+
+
+def _made(name: str) -> TensorFlowOps:
     if name == "jax":
         from keras_msda._backend._jax import JaxOps
 

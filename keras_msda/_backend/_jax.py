@@ -18,6 +18,11 @@ class JaxOps(KerasOps):
 
     functional = True
 
+    @property
+    def narrow(self) -> bool:  # type: ignore[override]
+        """Whether integers have 32 bits at most."""
+        return bool(jax.dtypes.canonicalize_dtype("int64") != "int64")
+
     def _dtype(self, dtype: str) -> str:
         """Returns int32 for int64 unless JAX is told to have it."""
         return str(jax.dtypes.canonicalize_dtype(super()._dtype(dtype)))

@@ -29,6 +29,12 @@ class KerasOps(abc.ABC):
     immediate = False
     #: Whether a step is a function of its state, which it is passed and returns.
     functional = False
+    #: Whether integers have 32 bits at most.
+    narrow = False
+
+    def is_compiling(self) -> bool:
+        """Tells whether `torch.compile` reads this."""
+        return False
 
     # Making and reading tensors.
 

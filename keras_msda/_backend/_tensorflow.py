@@ -17,12 +17,18 @@ class TensorFlowOps:
     immediate = False
     #: Whether a step is a function of its state, which it is passed and returns.
     functional = False
+    #: Whether integers have 32 bits at most.
+    narrow = False
 
     def __init__(self) -> None:
         """Imports TensorFlow, which importing keras_msda alone must not do."""
         import tensorflow
 
         self._tf = tensorflow
+
+    def is_compiling(self) -> bool:
+        """Tells whether `torch.compile` reads this."""
+        return False
 
     # Making and reading tensors.
 

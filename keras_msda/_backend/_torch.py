@@ -20,9 +20,17 @@ class TorchOps(KerasOps):
 
     immediate = True
 
+    def is_compiling(self) -> bool:
+        """Tells whether `torch.compile` reads this."""
+        return torch.compiler.is_compiling()
+
     def is_eager(self, x: Tensor) -> bool:
         """Tells whether the values can be looked at now."""
-        return not (torch.compiler.is_compiling() or x.is_meta)
+        return not (self.is_compiling() or x.is_meta)
+
+    def max(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Returns the largest; Keras's breaks a compiled graph."""
+        return x.max() if axis is None else torch.amax(x, axis)
 
     def _float_bits(self, x: Tensor) -> Tensor:
         return x.contiguous().view(torch.int32)

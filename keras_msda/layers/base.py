@@ -24,7 +24,8 @@ class MixLayer(DrawingLayer):
         pairing: How partners are chosen: "shuffle" (a uniform permutation; with
             `per="pair"` a uniform perfect matching), "derangement" (a uniform cycle, so
             nobody is alone), "reverse" (i and B - 1 - i) or "roll" (i and i - 1).
-        groups: Partners stay inside this many contiguous parts of the batch; None: 1.
+        groups: Partners stay inside this many contiguous parts of the batch; None:
+            as many as `keras.distribution` has devices for it in a model, else 1.
         num_classes: Number of classes; makes soft labels of integer ones. For several
             outputs a dictionary or tuple, without or with None for those that have
             none.
@@ -65,10 +66,12 @@ class MixLayer(DrawingLayer):
         if _backend.in_pipeline(*keras.tree.flatten((args, kwargs))):
             return self.call(*args, **kwargs)
         if not keyed:
+            self._check_integers(args, kwargs)
             return super().__call__(*args, **kwargs)
         inputs, *rest = args
         known = {*_checks.KEYS, *self.batch_keys}
         named = {key: value for key, value in inputs.items() if key in known}
+        self._check_integers(named)
         mixed = super().__call__(named, *rest, **kwargs)
         return {key: mixed.get(key, value) for key, value in inputs.items()}
 
@@ -157,6 +160,10 @@ class MixLayer(DrawingLayer):
         if not training:
             return ops.cast(images, self.compute_dtype)
         return self._mix(images, self._call_plan(batch, size, seed))
+
+    def _check_integers(self, *inputs: Any) -> None:
+        if _backend.of_backend().narrow:
+            _checks.check_integers(type(self).__name__, keras.tree.flatten(inputs))
 
     def _check_keys(self, inputs: Mapping[str, Any]) -> None:
         owner, keys = type(self).__name__, list(inputs)

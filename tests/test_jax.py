@@ -1,0 +1,189 @@
+"""JAX alone: functions of a state, shards of a batch."""
+
+import re
+
+import jax
+import keras
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+from keras import distribution
+
+import keras_msda as msda
+from tests.layers import cases
+from tests.test_checks import check_error
+from tests.test_handoff import (
+    EXACT,
+    LAYERS,
+    answering,
+    assert_handed_off,
+    compiled,
+    every_layer,
+    residual,
+    revealing,
+)
+
+SIZE = (8, 8)
+
+
+def built(layer, size=SIZE, channels=2):
+    layer.build((None, *size, channels))
+    layer.built = True
+    return layer
+
+
+def values(variables):
+    return [variable.value for variable in variables]
+
+
+def step(layer, loss, state, batch):
+    """Returns losses and the new state, as a step written by hand computes them."""
+    images, labels, weights = batch
+    mixed, state = layer.stateless_call([], state, images, training=True)
+    outputs = mixed.mean((1, 2))
+    passed = zip(layer.non_trainable_variables, state, strict=True)
+    with keras.StatelessScope(state_mapping=list(passed)):
+        return loss(labels, outputs, weights), state
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@every_layer
+def test_a_step_written_by_hand_hands_off_exactly(method, jit):
+    layer = built(LAYERS[method](pairing="derangement"))
+    loss = layer.loss(residual, reduction="none")
+
+    def run(state, *batch):
+        return step(layer, loss, state, batch)
+
+    state = values(layer.non_trainable_variables)
+    run = jax.jit(run) if jit else run
+    first = state
+    for seed in range(3):
+        found, state = run(state, *answering(8, seed=seed))
+        np.testing.assert_allclose(found, np.zeros(8), rtol=0, atol=EXACT)
+    assert np.any(first[0] != state[0])
+
+
+def test_no_tracer_leaks():
+    layer = built(msda.GMixLayer(seed=1))
+    loss = layer.loss(residual, reduction="none")
+    state = values(layer.non_trainable_variables)
+    with jax.checking_leaks():
+        jax.jit(lambda *batch: step(layer, loss, state, batch)[0])(*answering(8))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_step_that_drops_the_state_loses_nan(jit):
+    images, labels, weights = answering(8)
+    layer = built(msda.HMixLayer(seed=1))
+    loss = layer.loss(residual, reduction="none")
+    # As after `evaluate`: the layer itself remembers a call that did not mix.
+    layer(images, training=False)
+
+    def dropping(state, images, labels, weights):
+        mixed, _ = layer.stateless_call([], state, images, training=True)
+        return loss(labels, mixed.mean((1, 2)), weights)
+
+    state = values(layer.non_trainable_variables)
+    found = (jax.jit(dropping) if jit else dropping)(state, images, labels, weights)
+    assert np.all(np.isnan(found))
+
+
+def test_a_call_without_its_state_inside_jit_is_an_error():
+    layer = built(msda.HMixLayer(seed=1))
+    images = answering(8)[0]
+    check_error(
+        lambda: jax.jit(lambda x: layer(x, training=True))(images),
+        ".*seed_state",
+        ValueError,
+        "inside `jax.jit` a mixing layer must be given its state",
+        "a call of the layer itself",
+    )
+    layer(images, training=True)  # And nothing is lost.
+
+
+def test_integers_beyond_32_bits_are_refused():
+    layer = msda.MixUpLayer(targets="own")
+    check_error(
+        lambda: layer(np.zeros((2, 4, 4, 1), "float32"), np.array([0, 2**40])),
+        "MixUpLayer",
+        ValueError,
+        "JAX has integers of 32 bits",
+        "1099511627776",
+    )
+
+
+@pytest.fixture(params=["data", "model"])
+def four_devices(request):
+    """Spreads what is made over 4 of the devices."""
+    devices = distribution.list_devices("cpu")[:4]
+    if request.param == "data":
+        spread = distribution.DataParallel(devices=devices)
+    else:
+        mesh = distribution.DeviceMesh((4, 1), ["batch", "model"], devices)
+        spread = distribution.ModelParallel(
+            layout_map=distribution.LayoutMap(mesh), batch_dim_name="batch"
+        )
+    distribution.set_distribution(spread)
+    yield spread
+    distribution.set_distribution(None)
+
+
+@pytest.mark.usefixtures("four_devices")
+@every_layer
+def test_devices_hand_off_exactly(method):
+    images, labels, weights = answering(64)
+    layer = LAYERS[method]()
+    model = compiled(revealing(layer), layer, "xla")
+    fit = model.fit(images, labels, 16, verbose=0, sample_weight=weights)
+    assert_handed_off(fit.history)
+
+
+def collectives(layer, spread, batch=16):
+    """Returns what the compiled call of a layer exchanges between devices."""
+    mesh = spread.device_mesh.backend_mesh
+    sharded = NamedSharding(mesh, PartitionSpec("batch"))
+    images = jax.device_put(answering(batch)[0], sharded)
+    built(layer)
+
+    def call(state, images):
+        return layer.stateless_call([], state, images, training=True)
+
+    jitted = jax.jit(call, out_shardings=(sharded, None))
+    state = values(layer.non_trainable_variables)
+    text = jitted.lower(state, images).compile().as_text()
+    kinds = "all-gather|all-to-all|all-reduce|collective-permute|reduce-scatter"
+    return re.findall(rf"= (\w+\[[\d,]*\])\S* (?:{kinds})(?:-start)?\(", text)
+
+
+def of_images(found):
+    """Returns the exchanged arrays of the images' rank."""
+    return [shape for shape in found if shape.count(",") == 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "pairing"),
+    [
+        *((name, "shuffle") for name in cases.METHODS),
+        *(("cutmix", pairing) for pairing in ("derangement", "reverse", "roll")),
+    ],
+)
+def test_groups_of_the_devices_exchange_no_images(four_devices, name, pairing):
+    # By default there are as many groups as devices.
+    layer = cases.make(name, pairing=pairing)
+    assert of_images(collectives(layer, four_devices)) == []
+
+
+def test_one_group_exchanges_the_whole_batch(four_devices):
+    layer = cases.make("cutmix", groups=1)
+    assert of_images(collectives(layer, four_devices)) == ["f32[16,8,8,2]"]
+
+
+@pytest.mark.usefixtures("four_devices")
+def test_shards_draw_different_numbers():
+    images = cases.images(16, SIZE)
+    layer = cases.make("mixup", targets="pair")
+    _, packed = layer(images, np.arange(16))
+    packed = np.asarray(packed)
+    assert np.array_equal(packed[:, 0] // 4, packed[:, 1] // 4)  # In their own shard.
+    assert len({part.tobytes() for part in np.split(packed[:, 2], 4)}) == 4
