@@ -34,6 +34,8 @@ def pytest_collection_modifyitems(items):
 collect_ignore = [
     f"test_{name}.py" for name in ("jax", "torch") if name != keras.config.backend()
 ]
+# A program.
+collect_ignore += ["replica_worker.py"]
 
 
 @pytest.fixture(scope="session")
