@@ -234,7 +234,7 @@ def test_compiled_dictionaries_keep_large_ids():
     batch = {"images": cases.images(5, SIZE), "labels": IDS, "id": LARGE_IDS}
     layer = cases.make("mixup", num_classes=CLASSES)
     plan = cases.next_plan(layer, 5, SIZE)
-    outputs = cases.compiled(layer, batch)
+    outputs = cases.WORLDS["compiled"](layer, batch)
     assert_array_equal(outputs["id"], LARGE_IDS)
     assert_equal(outputs["id"].dtype, tf.int64)
     expected = encoded(plan, smoothing=0.0)
@@ -347,7 +347,7 @@ def test_layers_compile_in_half_precision_on_any_rank(name, policy, size):
     layer = cases.make(name, dtype=policy)
     plan = cases.next_plan(layer, 5, size)
     images = typed_images(dtype, size)
-    mixed = cases.compiled(layer, images, training=True)
+    mixed = cases.WORLDS["compiled"](layer, images, training=True)
     check_rounded(mixed, images, plan, dtype)
 
 
@@ -431,7 +431,7 @@ def test_any_batch_is_mixed(name, batch, per):
 @pytest.mark.parametrize(("name", "batch"), [("hmix", 0), ("hmix", 1), ("fmix", 0)])
 def test_batches_that_cannot_be_mixed_compile(name, batch):
     images = cases.images(batch, SIZE)
-    mixed = cases.compiled(cases.make(name), images, training=True)
+    mixed = cases.WORLDS["compiled"](cases.make(name), images, training=True)
     assert_array_equal(mixed, images)
 
 
