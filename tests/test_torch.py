@@ -62,8 +62,6 @@ def test_the_bits_are_those_of_threefry():
     assert int(bits[0]) & 0xFFFFFFFF == 0x6B200159 ^ 0x99BA4EFE
 
 
-# Of a cache inside Keras, which is one of dtypes.
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call:UserWarning")
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
 def test_the_mixing_itself_compiles_without_a_graph_break(name):
     layer = cases.make(name)
