@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from keras_msda import masks
+from keras_msda import _backend, masks
 from keras_msda._backend._keras import KerasOps
 from keras_msda._backend._tensorflow import TensorFlowOps
 from keras_msda.masks import spectrum
@@ -51,6 +51,14 @@ def test_keras_s_backend_computes_and_pipelines_are_tensorflow():
     assert type(mixed).__module__.startswith(cases.BACKEND.replace("jax", "jaxlib"))
     mixed, _ = cases.mapped(layer, cases.images(5, SIZE), np.arange(5))
     assert type(mixed).__module__.startswith("tensorflow")
+
+
+def test_places_in_groups_are_gathered_from_their_own_group():
+    library = _backend.of_backend()
+    x = library.convert(np.arange(12, dtype=np.float32).reshape(6, 2))
+    places = library.convert(np.array([[1, 0, 0], [2, 2, 1]], np.int32))
+    found = cases.array(library.take_in_groups(x, places))
+    assert_array_equal(found[:, 0] / 2, [1, 0, 0, 5, 5, 4])
 
 
 # The same numbers from the same noise, in TensorFlow and in Keras's backend.

@@ -1,13 +1,14 @@
 """What JAX and PyTorch share: the operations of Keras, where it has one."""
 
 import abc
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_msda._backend._common import CommonOps
 
 Tensor = Any
 
@@ -23,18 +24,8 @@ def _words(value: int) -> tuple[int, int]:
     return signed(value & _LOW), signed((value >> 32) & _LOW)
 
 
-class KerasOps(abc.ABC):
+class KerasOps(CommonOps, abc.ABC):
     """The methods of `TensorFlowOps` by Keras's operations."""
-
-    immediate = False
-    #: Whether a step is a function of its state, which it is passed and returns.
-    functional = False
-    #: Whether integers have 32 bits at most.
-    narrow = False
-
-    def is_compiling(self) -> bool:
-        """Tells whether `torch.compile` reads this."""
-        return False
 
     # Making and reading tensors.
 
@@ -128,7 +119,9 @@ class KerasOps(abc.ABC):
 
     def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers along the first axis, by places `(groups, length)` in its parts."""
-        raise NotImplementedError("only functional libraries are given groups")
+        groups, length = index.shape
+        places = index + self.arange(groups)[:, None] * length
+        return self.take(x, self.reshape(places, [-1]))
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
@@ -299,18 +292,6 @@ class KerasOps(abc.ABC):
         """Returns the state that a file holds."""
         count, _, seed = (int(number) for number in stored)
         return np.array([_words(count // 256)[0], *_words(seed)], "int32")
-
-    def devices(self) -> int:
-        """Returns how many parts of a batch are on devices of their own."""
-        return 1
-
-    def given(self, values: Any) -> Any:
-        """Returns a context in which weights have given values, as JAX needs it."""
-        return contextlib.nullcontext()
-
-    def is_passed(self, weight: keras.Variable) -> bool:
-        """Tells whether a weight's value was passed to a stateless call of JAX."""
-        return False
 
     def next_seed(self, state: Any) -> Tensor:
         """Returns the next seed pair of a layer.

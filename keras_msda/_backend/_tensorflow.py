@@ -1,34 +1,23 @@
 """TensorFlow: every pipeline, and whatever Keras computes with it."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 import numpy as np
+
+from keras_msda._backend._common import CommonOps
 
 Tensor = Any
 
 
-class TensorFlowOps:
+class TensorFlowOps(CommonOps):
     """The operations of TensorFlow, under NumPy's names where NumPy has one."""
-
-    #: Whether Python numbers in a function are those of its last run.
-    immediate = False
-    #: Whether a step is a function of its state, which it is passed and returns.
-    functional = False
-    #: Whether integers have 32 bits at most.
-    narrow = False
 
     def __init__(self) -> None:
         """Imports TensorFlow, which importing keras_msda alone must not do."""
         import tensorflow
 
         self._tf = tensorflow
-
-    def is_compiling(self) -> bool:
-        """Tells whether `torch.compile` reads this."""
-        return False
 
     # Making and reading tensors.
 
@@ -117,7 +106,10 @@ class TensorFlowOps:
 
     def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers along the first axis, by places `(groups, length)` in its parts."""
-        raise NotImplementedError("only functional libraries are given groups")
+        lengths = self._tf.shape(x)
+        split = self._tf.concat([self._tf.shape(index), lengths[1:]], 0)
+        parts = self._tf.reshape(x, split)
+        return self._tf.reshape(self._tf.gather(parts, index, batch_dims=1), lengths)
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
@@ -384,18 +376,6 @@ class TensorFlowOps:
             return value
         strategy = self._tf.distribute.get_strategy()
         return strategy.experimental_local_results(value)[0]
-
-    def devices(self) -> int:
-        """Returns how many parts of a batch are on devices of their own."""
-        return 1
-
-    def given(self, values: Any) -> Any:
-        """Returns a context in which weights have given values, as JAX needs it."""
-        return contextlib.nullcontext()
-
-    def is_passed(self, weight: keras.Variable) -> bool:
-        """Tells whether a weight's value was passed to a stateless call of JAX."""
-        return False
 
     def replica(self) -> Any:
         """Returns the number of this replica under `tf.distribute`, 0 elsewhere."""

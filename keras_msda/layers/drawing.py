@@ -337,7 +337,9 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         lengths = [*size, *[1] * (3 - len(size))]
         values = (_MIXED if mixed else _UNMIXED, seed[0], seed[1], batch, *lengths)
         self._memory.assign(ops.stack([ops.cast(value, "int64") for value in values]))
-        self._lengths, self._passed = tuple(size), ops.is_passed(self._memory)
+        self._passed = ops.is_passed(self._memory)
+        if ops.immediate:  # Elsewhere they may belong to a trace.
+            self._lengths = tuple(size)
 
     def _settings(self) -> list[_Setting]:
         """Returns what draws depend on."""

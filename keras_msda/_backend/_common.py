@@ -1,0 +1,35 @@
+"""What one library does otherwise and all others alike."""
+
+import contextlib
+from typing import Any
+
+import keras
+
+Tensor = Any
+
+
+class CommonOps:
+    """The answers of a library that traces nothing and has one device."""
+
+    #: Whether Python numbers in a function are those of its last run.
+    immediate = False
+    #: Whether a step is a function of its state, which it is passed and returns.
+    functional = False
+    #: Whether integers have 32 bits at most.
+    narrow = False
+
+    def is_compiling(self) -> bool:
+        """Tells whether `torch.compile` reads this."""
+        return False
+
+    def devices(self) -> int:
+        """Returns how many parts of a batch are on devices of their own."""
+        return 1
+
+    def given(self, values: Any) -> Any:
+        """Returns a context in which weights have given values, as JAX needs it."""
+        return contextlib.nullcontext()
+
+    def is_passed(self, weight: keras.Variable) -> bool:
+        """Tells whether a weight's value was passed to a stateless call of JAX."""
+        return False
