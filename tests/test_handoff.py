@@ -9,7 +9,9 @@ partner j, weight m and the sample weights are those of the images. Anything els
 off. Absolute values are taken of each sample, after the mix: nothing cancels.
 """
 
+import concurrent.futures
 import itertools
+import threading
 
 import keras
 import numpy as np
@@ -452,6 +454,68 @@ def test_the_last_of_two_calls_counts():
     outputs = ops.mean(layer(images, training=True), [1, 2])
     values = layer.loss(residual, reduction="none")(labels, outputs, weights)
     np.testing.assert_allclose(values, np.zeros(8), rtol=0, atol=EXACT)
+
+
+def in_two_threads(work):
+    """Returns the results of work(0) and work(1), each in a thread of its own."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, range(2)))
+
+
+def waiting(barrier, values):
+    """Returns the values when both threads have come so far."""
+    if cases.BACKEND != "tensorflow":
+        barrier.wait(60)
+        return values
+
+    def wait():
+        barrier.wait(60)
+        return np.int64(0)
+
+    with tf.control_dependencies([values]):
+        both = tf.numpy_function(wait, [], tf.int64)
+    with tf.control_dependencies([both]):
+        return tf.identity(values)
+
+
+@graphs
+def test_two_threads_train_by_one_layer(graph):
+    layer = msda.HMixLayer(seed=23, pairing="derangement")
+    layer.build((None, 8, 8, 2))
+    layer.built = True
+    loss = layer.loss(residual, reduction="none")
+    barrier = threading.Barrier(2)
+
+    def train(number):
+        def step(images, labels, weights):
+            outputs = ops.mean(layer(images, training=True), [1, 2])
+            # From here on the layer has been called by the other thread, too.
+            outputs = waiting(barrier, outputs)
+            with tf.control_dependencies([outputs] if graph else []):
+                return outputs, loss(labels, outputs, weights)
+
+        step = tf.function(step) if graph else step
+        batches = [answering(8, seed=10 * number + n) for n in range(3)]
+        return [[cases.array(x) for x in step(*batch)] for batch in batches]
+
+    first, second = in_two_threads(train)
+    for outputs, values in first + second:
+        np.testing.assert_allclose(values, np.zeros(8), rtol=0, atol=EXACT)
+        assert np.all(np.isfinite(outputs))
+    # And neither has drawn what the other has.
+    drawn = [outputs.tobytes() for outputs, _ in first + second]
+    assert len(set(drawn)) == 6
+
+
+@pytest.mark.parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
+def test_two_models_train_by_one_layer_in_turn(mode):
+    layer = msda.GMixLayer(seed=24)
+    models = [compiled(revealing(layer), layer, mode) for _ in range(2)]
+    for epoch in range(2):
+        for number, model in enumerate(models):
+            images, labels, weights = answering(32, seed=10 * epoch + number)
+            fit = model.fit(images, labels, 8, verbose=0, sample_weight=weights)
+            assert_handed_off(fit.history)
 
 
 def test_calls_with_labels_leave_the_loss_of_the_model_alone():

@@ -33,3 +33,10 @@ class CommonOps:
     def is_passed(self, weight: keras.Variable) -> bool:
         """Tells whether a weight's value was passed to a stateless call of JAX."""
         return False
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Keeps a traced tensor for what the same trace computes later."""
+
+    def noted(self, name: str) -> Tensor | None:
+        """Returns the last tensor that this very trace kept under a name, or None."""
+        return None

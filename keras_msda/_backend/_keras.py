@@ -1,6 +1,8 @@
 """What JAX and PyTorch share: the operations of Keras, where it has one."""
 
 import abc
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ from keras_msda._backend._common import CommonOps
 Tensor = Any
 
 _LOW = 0xFFFFFFFF
+# Two threads that read a state before either has moved it on would draw the same.
+_MOVING_ON = threading.Lock()
 
 
 def _words(value: int) -> tuple[int, int]:
@@ -187,6 +191,10 @@ class KerasOps(CommonOps, abc.ABC):
         """Multiplies matrices on the last two axes."""
         return ops.matmul(x, y)
 
+    def synthesise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiplies matrices as accurately as is quick on the device."""
+        return ops.matmul(x, y)
+
     def prod(self, x: Tensor, axis: Any = None) -> Tensor:
         """Multiplies along axes."""
         return ops.prod(x, axis)
@@ -300,7 +308,8 @@ class KerasOps(CommonOps, abc.ABC):
             state: Non-trainable int32 weight of the values of `first_seed`; it moves on
                 by one.
         """
-        # A copy: PyTorch's variables are changed where they are.
-        value = ops.convert_to_tensor(state.value) + 0
-        state.assign(value + ops.convert_to_tensor([1, 0, 0], "int32"))
+        with contextlib.nullcontext() if self.is_compiling() else _MOVING_ON:
+            # A copy: PyTorch's variables are changed where they are.
+            value = ops.convert_to_tensor(state.value) + 0
+            state.assign(value + ops.convert_to_tensor([1, 0, 0], "int32"))
         return self.fold_in(value[1:], value[0])

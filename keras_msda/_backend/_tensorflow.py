@@ -175,6 +175,10 @@ class TensorFlowOps(CommonOps):
         """Multiplies matrices on the last two axes."""
         return self._tf.matmul(x, y)
 
+    def synthesise(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiplies matrices as accurately as is quick on the device."""
+        return self._tf.matmul(x, y)
+
     def prod(self, x: Tensor, axis: Any = None) -> Tensor:
         """Multiplies along axes."""
         return self._tf.reduce_prod(x, axis)
@@ -381,3 +385,26 @@ class TensorFlowOps(CommonOps):
         """Returns the number of this replica under `tf.distribute`, 0 elsewhere."""
         context = self._tf.distribute.get_replica_context()
         return 0 if context is None else context.replica_id_in_sync_group
+
+    # Traces. A collection belongs to one graph: nothing is kept once that is gone.
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Keeps a traced tensor for what the same graph and replica compute later."""
+        if not self._tf.executing_eagerly():
+            self._notes(name)[:] = [value]
+
+    def noted(self, name: str) -> Tensor | None:
+        """Returns the last tensor that this very graph kept under a name, or None."""
+        if self._tf.executing_eagerly():
+            return None
+        # A graph inside another starts with the notes of that.
+        graph = self._tf.compat.v1.get_default_graph()
+        own = [value for value in self._notes(name) if value.graph is graph]
+        return own[0] if own else None
+
+    def _notes(self, name: str) -> list[Tensor]:
+        replica = self.replica()
+        # A strategy of TPUs has a tensor there, and one trace for all replicas.
+        number = replica if isinstance(replica, int) else 0
+        collection = self._tf.compat.v1.get_collection_ref
+        return collection(f"keras_msda/{name}/{number}")  # type: ignore[no-any-return]

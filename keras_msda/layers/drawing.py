@@ -2,6 +2,7 @@
 
 import abc
 import random
+import threading
 import uuid
 from collections.abc import Mapping
 from typing import Any, Self
@@ -147,6 +148,9 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         self._memory = self._add_state("memory", never)
         # The state of draws in pipelines, where Keras's backend is not TensorFlow.
         self._pipeline_state: Any = None
+        # What the last eager call of each thread did, and the threads there were.
+        self._latest = threading.local()
+        self._threads: set[int] = set()
         # Lengths that the last call saw, and whether its state was passed to it.
         self._lengths: tuple[Any, ...] = ()
         self._passed = False
@@ -336,7 +340,12 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         ops = _backend.of(seed)
         lengths = [*size, *[1] * (3 - len(size))]
         values = (_MIXED if mixed else _UNMIXED, seed[0], seed[1], batch, *lengths)
-        self._memory.assign(ops.stack([ops.cast(value, "int64") for value in values]))
+        memory = ops.stack([ops.cast(value, "int64") for value in values])
+        self._memory.assign(memory)
+        if ops.is_eager(memory):
+            self._latest.memory = memory
+            self._threads.add(threading.get_ident())
+        ops.note(f"{id(self)}", memory)
         self._passed = ops.is_passed(self._memory)
         if ops.immediate:  # Elsewhere they may belong to a trace.
             self._lengths = tuple(size)
@@ -352,11 +361,20 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
     def recall(self) -> list[Tensor]:
         """Returns the values of `remembered`.
 
+        Other threads may train by this layer meanwhile. A traced step takes what it
+        has traced itself, and where several threads have called the layer eagerly each
+        takes its own last call.
+
         What a call of JAX writes goes to whoever passed it the state: a step that
         computes its loss without that has nothing to go by.
         """
         ops = _backend.of_backend()
         values = [variable.value for variable in self.remembered()]
+        traced = ops.noted(f"{id(self)}")
+        if traced is not None:
+            values[0] = traced
+        elif len(self._threads) > 1 and ops.is_eager(values[0]):
+            values[0] = getattr(self._latest, "memory", values[0])
         if self._passed and not ops.is_passed(self._memory):
             values[0] = ops.zeros(self._memory.shape, "int32")
         return values
