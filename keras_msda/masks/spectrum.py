@@ -13,6 +13,8 @@ Spectrum = str | Callable[[Any], Any]
 
 #: Part of the field's variance that frequencies which are not drawn may carry.
 _LOST_VARIANCE = 1e-4
+# Columns of frequencies for which matrix products beat the fast transform.
+_FEW = 64
 # 2 pi^(n/2) / Gamma(n/2): the surface of the unit sphere in n dimensions.
 _SPHERE = {1: 2.0, 2: 2 * math.pi, 3: 4 * math.pi}
 
@@ -163,7 +165,7 @@ def fourier_field(
     pixels = ops.prod(ops.cast(ops.stack(size), "float32"))
     scale = amplitude * ops.sqrt(pixels * ops.where(mirrored, 1.0, 0.5))
     parts = _hermitian(noise[..., 0] * scale, noise[..., 1] * scale, length=size[-1])
-    return ops.irfftn(tuple(_placed(part, size) for part in parts), size)
+    return _transformed(parts, size)
 
 
 def _amplitude(
@@ -177,6 +179,59 @@ def _amplitude(
         axes.append(np.arange(size[-1] // 2 + 1) / size[-1])
         radius = np.sqrt(sum(axis**2 for axis in np.ix_(*axes))).astype("float32")
     return _backend.of(radius).convert(spectrum(radius), "float32")
+
+
+def _transformed(parts: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
+    """Returns the inverse transform of a block of low frequencies, in FFT order.
+
+    Args:
+        parts: Real and imaginary part, float32 `(draws, *rows, columns)`.
+        size: Spatial lengths of the result.
+    """
+    ops = _backend.of(*parts)
+    columns = parts[0].shape[-1]
+    known = all(isinstance(length, int) for length in size)
+    if known and columns <= min(_FEW, (size[-1] // 2 + 1) // 2):
+        return _synthesised(parts, size)
+    real, imaginary = (_placed(part, size) for part in parts)
+    return ops.irfftn((real, imaginary), size)
+
+
+def _synthesised(parts: tuple[Tensor, Tensor], size: Sequence[int]) -> Tensor:
+    """Returns what `_transformed` does, by the product of a matrix for each axis.
+
+    Where the fast transform would mostly move zeros: six times as fast at 224x224, and
+    TPU compilers take seconds for it and not 15.
+    """
+    ops = _backend.of(*parts)
+    columns = parts[0].shape[-1]
+    waves = ops.concat(parts, -1)
+    for axis, length in enumerate(size[:-1], start=1):
+        # Times i, so that cosines of the one and sines of the other make the product.
+        turned = ops.concat([-waves[..., columns:], waves[..., :columns]], -1)
+        rest = ops.shape(waves)[1:]
+        before, count, after = rest[: axis - 1], rest[axis - 1], rest[axis:]
+        matrix = np.concatenate(_turns(count, length), 0).T
+        stacked = ops.concat([waves, turned], axis)
+        stacked = ops.reshape(stacked, [-1, 2 * count, math.prod(after)])
+        waves = ops.synthesise(ops.convert(matrix, "float32"), stacked)
+        waves = ops.reshape(waves, [-1, *before, length, *after])
+    # A column stands for its mirror image too, but where it is that itself.
+    column = np.arange(columns)
+    share = np.where((column == 0) | (2 * column == size[-1]), 1, 2) / math.prod(size)
+    cosines, sines = _turns(2 * columns, size[-1])[:, :columns] * share[:, None]
+    matrix = ops.convert(np.concatenate([cosines, -sines]), "float32")
+    field = ops.synthesise(ops.reshape(waves, [-1, 2 * columns]), matrix)
+    return ops.reshape(field, [-1, *size])
+
+
+def _turns(count: int, length: int) -> np.ndarray:
+    """Returns cosines and sines of some frequencies, in FFT order, at each pixel."""
+    index = np.arange(count)
+    signed = np.where(index < (count + 1) // 2, index, index - count)
+    # In whole numbers as far as they go: the angle of the last pixel is as exact.
+    angle = 2 * np.pi / length * (np.outer(signed, np.arange(length)) % length)
+    return np.stack([np.cos(angle), np.sin(angle)])
 
 
 def _placed(block: Tensor, size: Sequence[Any]) -> Tensor:
@@ -210,8 +265,10 @@ def _official_field(noise: Tensor, size: Sequence[Any], decay_power: float) -> T
     if len(size) > 1:
         axes.append(_cycles(size[1], size[1], noise)[: _official_half(size[1])])
     scaled = noise * _decayed(_radius(axes), size, decay_power)[..., None]
-    parts = [_fitted(scaled[:, part], size) for part in (0, 1)]
-    return ops.irfftn(_hermitian(*parts, length=size[-1]), size)
+    # Of all rows, which mirror each other, and of the one or two columns there are.
+    rows = (*size[:-1], _smaller(size[-1] // 2 + 1, scaled.shape[-1]))
+    parts = [_fitted(scaled[:, part], rows) for part in (0, 1)]
+    return _transformed(_hermitian(*parts, length=size[-1]), size)
 
 
 def _official_half(width: Any) -> Any:
@@ -219,11 +276,10 @@ def _official_half(width: Any) -> Any:
     return _smaller(width // 2 + 1 + width % 2, width)
 
 
-def _fitted(block: Tensor, size: Sequence[Any]) -> Tensor:
-    """Crops or pads a block, at the end of each axis, to the half spectrum's shape."""
+def _fitted(block: Tensor, lengths: Sequence[Any]) -> Tensor:
+    """Crops or pads a block, at the end of each axis, to some lengths."""
     ops = _backend.of(block)
-    whole = (*size[:-1], size[-1] // 2 + 1)
-    for axis, length in enumerate(whole, start=1):
+    for axis, length in enumerate(lengths, start=1):
         block = block[(*(slice(None),) * axis, slice(0, length))]
         shape = list(ops.shape(block))
         shape[axis] = length - shape[axis]

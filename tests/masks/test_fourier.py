@@ -232,6 +232,41 @@ def test_field_of_low_frequencies_is_the_sum_of_waves(size, kept):
     assert_fields_agree(found, oracles.fourier_field(noise, size, 3.0))
 
 
+def whole_spectrum(block, size):
+    """Puts a block of frequencies, in FFT order, into zeros."""
+    rows = [np.arange(n) for n in block.shape[1:-1]]
+    heads = [(n + 1) // 2 for n in block.shape[1:-1]]
+    triples = zip(rows, heads, size[:-1], strict=True)
+    places = [np.where(row < head, row, row - len(row) + n) for row, head, n in triples]
+    whole = np.zeros((len(block), *size[:-1], size[-1] // 2 + 1), complex)
+    whole[np.ix_(np.arange(len(block)), *places, np.arange(block.shape[-1]))] = block
+    return whole
+
+
+# Few frequencies of many, for which matrices are multiplied, and many, for which not.
+@pytest.mark.parametrize("kept", [3, 11, 40])
+@pytest.mark.parametrize(
+    "size", [(5000,), (224, 224), (61, 96), (97, 50), (21, 48, 83)], ids=str
+)
+def test_field_is_the_inverse_transform_of_its_frequencies(size, kept):
+    shape = block_shape(size, 2, [kept] * len(size))
+    noise = np.random.default_rng(13).normal(size=shape).astype(np.float32)
+    flat = np.asarray(masks.fourier_field(noise, size, decay_power=0.0))
+    # The transform of a real field, of which half of the first column is each other's
+    # mirror image; what noise does to amplitudes is the other tests'.
+    axes = tuple(range(1, len(size) + 1))
+    found = np.fft.rfftn(flat.astype(np.float64), axes=axes)
+    block = (noise[..., 0] + 1j * noise[..., 1]) * math.sqrt(math.prod(size) / 2)
+    expected = whole_spectrum(block, size)
+    clear = slice(1, min(kept + 1, (size[-1] + 1) // 2))
+    scale = np.abs(expected).max()
+    # float32 sums over up to 81 rows and 41 columns.
+    difference = (found - expected)[..., clear] / scale
+    assert_allclose(np.abs(difference), 0, rtol=0, atol=1e-5)
+    beyond = found[..., min(kept, size[-1] // 2) + 1 :] / scale
+    assert_allclose(np.abs(beyond), 0, rtol=0, atol=1e-5)
+
+
 @sizes
 def test_every_pixel_of_a_field_has_the_same_variance(size):
     shape = block_shape(size, 1)[1:]
