@@ -78,7 +78,7 @@ class CutMixLayer(MixLayer):
 
     def _weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
         lam, extent = shape
-        return 1.0 - box.covered_share(extent, size) if self.exact_weight else lam
+        return box.uncovered_share(extent, size) if self.exact_weight else lam
 
     def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         lam, extent = shape

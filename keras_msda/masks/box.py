@@ -132,20 +132,26 @@ def box_extent(
     return Extent(start, side)
 
 
-def covered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
-    """Returns the share of the pixels that boxes cover, float32 `(draws,)`."""
+def uncovered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
+    """Returns the share of the pixels outside of boxes, float32 `(draws,)`.
+
+    Exactly 0 and 1 where it is that: pixels are counted in integers, and of no quotient
+    it is taken for granted that n / n is 1. XLA multiplies by the reciprocal.
+    """
     ops = _backend.of(extent.length)
-    lengths = ops.cast(ops.stack(size), "float32")
-    return ops.prod(ops.cast(extent.length, "float32"), 1) / ops.prod(lengths)
+    pixels = ops.prod(ops.stack(size))
+    rest = pixels - ops.prod(extent.length, 1)
+    share = ops.cast(rest, "float32") / ops.cast(pixels, "float32")
+    return ops.where(rest == pixels, 1.0, share)
 
 
 def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
     """Returns the level outside the box at which the mask's mean is lambda.
 
-    It is `lam / (1 - covered share)`, in [0, 1], and 0 where the box covers all.
+    It is `lam / uncovered share`, in [0, 1], and 0 where the box covers all.
     """
     ops = _backend.of(lam)
-    rest = 1.0 - covered_share(extent, size)
+    rest = uncovered_share(extent, size)
     level = lam / ops.where(rest > 0, rest, 1.0)
     return ops.where(rest > 0, ops.minimum(level, 1.0), 0.0)
 
@@ -210,7 +216,7 @@ def box_mask(
     side = box_sides(1.0 - lam, size, ops.convert(rounding, "float32"))
     extent = box_extent(side, ops.convert(center, "int32"), size, border)
     level = ops.ones(ops.shape(lam), "float32")
-    weight = 1.0 - covered_share(extent, size)
+    weight = uncovered_share(extent, size)
     return _factored.full(box(level, extent, size), size), weight
 
 
@@ -224,7 +230,7 @@ def floor_box_mask(
     """Returns the mask of HMix: 0 in a box, one level elsewhere, with mean lambda.
 
     The box has the share `box_ratio * (1 - lam)`, sides rounded down; the level is
-    `lam / (1 - covered share)`, so that the mean is lambda also where the box is cut.
+    `lam / uncovered share`, so that the mean is lambda also where the box is cut.
     A ratio of 0 is MixUp.
 
     Args:
@@ -266,4 +272,4 @@ def floor_box_mask(
 def floor_box_weight(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
     """Returns the mean of the mask of HMix, `(draws,)`: lambda but for rounding."""
     level = floor_level(lam, extent, size)
-    return level * (1.0 - covered_share(extent, size))
+    return level * uncovered_share(extent, size)

@@ -132,9 +132,11 @@ def _softened(keys: Tensor, count: Tensor, soft: Tensor) -> Tensor:
     ops = _backend.of(keys)
     count, soft = count[:, None], soft[:, None]
     rank = ops.argsort(ops.argsort(-1 - keys))
-    place = ops.cast(rank - count + soft, "float32")
-    last = ops.cast(ops.maximum(2 * soft - 1, 1), "float32")
-    ramp = ops.minimum(ops.maximum(1.0 - place / last, 0.0), 1.0)
+    last = ops.maximum(2 * soft - 1, 1)
+    left = ops.minimum(ops.maximum(last - (rank - count + soft), 0), last)
+    ramp = ops.cast(left, "float32") / ops.cast(last, "float32")
+    # XLA multiplies by the reciprocal, and n / n need not be 1.
+    ramp = ops.where(left == last, 1.0, ramp)
     hard = ops.cast(rank < count, "float32")
     return ops.where(soft > 0, ramp, hard)
 
@@ -143,8 +145,10 @@ def fourier_weight(lam: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     """Returns the mean of the masks of FMix: their count of ones over the pixels."""
     ops = _backend.of(lam)
     pixels = _pixels(size)
-    count = ops.cast(top_count(lam, pixels, rounding), "float32")
-    return count / ops.cast(pixels, "float32")
+    count = top_count(lam, pixels, rounding)
+    share = ops.cast(count, "float32") / ops.cast(pixels, "float32")
+    # XLA multiplies by the reciprocal, and n / n need not be 1.
+    return ops.where(count == pixels, 1.0, share)
 
 
 def fourier_mask(

@@ -1,5 +1,6 @@
 """The layers, the worlds they are called in and the plan that a call draws."""
 
+import functools
 import math
 
 import keras
@@ -79,6 +80,32 @@ def next_plans(layer, batches, size, world="eager"):
     seeds = [ops.next_seed(state) for _ in batches]
     pairs = zip(batches, seeds, strict=True)
     return [arrays(copy.sample(batch, size, seed=seed)) for batch, seed in pairs]
+
+
+def sample(layer, batch, size, seed, lam=None):
+    """Returns a plan of `layer.sample`, drawn in the fastest way there is.
+
+    JAX outside of a trace compiles each operation anew for each shape.
+    """
+    if BACKEND == "jax":
+        lam = None if lam is None else np.asarray(lam, np.float32)
+        return _jitted_sample()(layer, batch, size, np.asarray(seed, np.int32), lam)
+    return layer.sample(batch, size, seed=seed, lam=lam)
+
+
+@functools.cache
+def _jitted_sample():
+    import jax
+
+    def sample(layer, batch, size, seed, lam):
+        return layer.sample(batch, size, seed=seed, lam=lam)
+
+    # Compiling takes all the time: less of it without LLVM's optimiser, in one piece.
+    options = {
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    }
+    return jax.jit(sample, static_argnums=(0, 1, 2), compiler_options=options)
 
 
 def arrays(plan):
