@@ -2,11 +2,16 @@
 
 Run as `python -m tests.replica_worker KIND`, where KIND is "mirrored" (four logical
 devices) or "worker" (one of the processes that TF_CONFIG names). Prints JSON.
+
+A worker may be given a folder to keep its state in after each step, from which it goes
+on where it finds one, and the number of a step that it is killed in.
 """
 
 import json
 import os
+import signal
 import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,6 +19,7 @@ import tensorflow as tf
 
 # Before anything else computes, which importing Keras does.
 KIND = sys.argv[1]
+STEPS = 4
 if KIND == "mirrored":
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
@@ -42,7 +48,7 @@ def mirrored():
 
 
 def worker():
-    """Returns what this worker drew in three steps of a loop, and its losses."""
+    """Returns number, loss and draws of this worker's steps in a loop."""
     with strategy.scope():
         layer = msda.HMixLayer(seed=3, pairing="derangement")
         layer.build((None, 8, 8, 2))
@@ -66,12 +72,25 @@ def worker():
 
         return strategy.run(run, (images, labels, weights))
 
-    losses, drawn = [], []
-    for seed in range(3):
-        values, weight = step(*(tf.constant(x) for x in answering(8, seed=seed)))
-        losses.append(float(np.abs(values.numpy()).max()))
-        drawn.append(weight.numpy().tolist())
-    return {"losses": losses, "weights": drawn}
+    folder, killed = Path(sys.argv[2]), int(sys.argv[3])
+    # Each worker its own: all must read and write, and the chief's alone would be kept.
+    state = folder / f"state-{strategy.cluster_resolver.task_id}"
+    done = tf.Variable(0, dtype=tf.int64)
+    checkpoint = tf.train.Checkpoint(layer=layer, done=done)
+    if Path(f"{state}.index").exists():
+        checkpoint.read(str(state)).assert_consumed()
+    steps = []
+    for number in range(int(done.numpy()), STEPS):
+        batch = [tf.constant(x) for x in answering(8, seed=number)]
+        if number == killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        values, weight = step(*batch)
+        loss = float(np.abs(values.numpy()).max())
+        steps.append((number, loss, weight.numpy().tolist()))
+        print(json.dumps(steps), flush=True)
+        done.assign_add(1)
+        checkpoint.write(str(state))
+    return steps
 
 
 if __name__ == "__main__":

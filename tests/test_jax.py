@@ -1,5 +1,6 @@
 """JAX alone: functions of a state, shards of a batch."""
 
+import itertools
 import re
 
 import jax
@@ -113,29 +114,37 @@ def test_integers_beyond_32_bits_are_refused():
     )
 
 
-@pytest.fixture(params=["data", "model"])
-def four_devices(request):
-    """Spreads what is made over 4 of the devices."""
-    devices = distribution.list_devices("cpu")[:4]
-    if request.param == "data":
-        spread = distribution.DataParallel(devices=devices)
+@pytest.fixture
+def spread(request):
+    """Spreads what is made over some of the devices, as (kind, number) names them."""
+    kind, count = request.param
+    devices = distribution.list_devices("cpu")[:count]
+    if kind == "data":
+        chosen = distribution.DataParallel(devices=devices)
     else:
-        mesh = distribution.DeviceMesh((4, 1), ["batch", "model"], devices)
-        spread = distribution.ModelParallel(
-            layout_map=distribution.LayoutMap(mesh), batch_dim_name="batch"
-        )
-    distribution.set_distribution(spread)
-    yield spread
+        mesh = distribution.DeviceMesh((count // 2, 2), ["batch", "model"], devices)
+        layout = distribution.LayoutMap(mesh)
+        layout["dense.*kernel"] = (None, "model")
+        chosen = distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+    distribution.set_distribution(chosen)
+    yield chosen
     distribution.set_distribution(None)
 
 
-@pytest.mark.usefixtures("four_devices")
+def spreads(*counts):
+    """Gives a test both kinds of `keras.distribution` over some numbers of devices."""
+    pairs = list(itertools.product(("data", "model"), counts))
+    return pytest.mark.parametrize("spread", pairs, indirect=True, ids=str)
+
+
+@pytest.mark.usefixtures("spread")
+@spreads(4, 8)
 @every_layer
 def test_devices_hand_off_exactly(method):
     images, labels, weights = answering(64)
     layer = LAYERS[method]()
     model = compiled(revealing(layer), layer, "xla")
-    fit = model.fit(images, labels, 16, verbose=0, sample_weight=weights)
+    fit = model.fit(images, labels, 32, verbose=0, sample_weight=weights)
     assert_handed_off(fit.history)
 
 
@@ -168,22 +177,27 @@ def of_images(found):
         *(("cutmix", pairing) for pairing in ("derangement", "reverse", "roll")),
     ],
 )
-def test_groups_of_the_devices_exchange_no_images(four_devices, name, pairing):
+@spreads(4, 8)
+def test_groups_of_the_devices_exchange_no_images(spread, name, pairing):
     # By default there are as many groups as devices.
     layer = cases.make(name, pairing=pairing)
-    assert of_images(collectives(layer, four_devices)) == []
+    assert of_images(collectives(layer, spread)) == []
 
 
-def test_one_group_exchanges_the_whole_batch(four_devices):
+@spreads(4, 8)
+def test_one_group_exchanges_the_whole_batch(spread):
     layer = cases.make("cutmix", groups=1)
-    assert of_images(collectives(layer, four_devices)) == ["f32[16,8,8,2]"]
+    assert of_images(collectives(layer, spread)) == ["f32[16,8,8,2]"]
 
 
-@pytest.mark.usefixtures("four_devices")
-def test_shards_draw_different_numbers():
+@spreads(4, 8)
+def test_shards_draw_different_numbers(spread):
     images = cases.images(16, SIZE)
     layer = cases.make("mixup", targets="pair")
     _, packed = layer(images, np.arange(16))
     packed = np.asarray(packed)
-    assert np.array_equal(packed[:, 0] // 4, packed[:, 1] // 4)  # In their own shard.
-    assert len({part.tobytes() for part in np.split(packed[:, 2], 4)}) == 4
+    parts = spread.device_mesh.shape[0]
+    place = packed[:, :2] // (16 // parts)
+    assert np.array_equal(place[:, 0], place[:, 1])  # In their own shard.
+    drawn = np.split(packed[:, 2], parts)
+    assert len({part.tobytes() for part in drawn}) == parts
