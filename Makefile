@@ -11,7 +11,7 @@ TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
 
 RUN := $(VENV)/bin/python
-SOURCES := keras_msda tests benchmarks
+SOURCES := keras_msda tests benchmarks notebooks
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
@@ -20,7 +20,7 @@ TPU_READY := $(TPU_VENV)/.stamp-tpu
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla test-jax test-torch tpu-check check format build clean
+.PHONY: help demo test test-xla test-jax test-torch test-notebooks tpu-check check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -29,17 +29,21 @@ demo: $(SOME_READY) ## trains without mixing and with each method, draws a pictu
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
 test: $(DEV_READY) ## runs the tests, but for those that wait for compilers
-	@$(RUN) -m pytest -n 2 --dist worksteal -m "not xla" --cov $(TEST_ARGS)
+	@$(RUN) -m pytest -n 2 --dist worksteal -m "not xla and not notebook" --cov $(TEST_ARGS)
 
 test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 	@$(RUN) -m pytest -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
 # What is run where Keras computes with another library; one that is not there fails.
-BACKEND_TESTS := tests/layers/test_contract.py tests/masks tests/test_sampling.py \
-  tests/test_handoff.py tests/test_pipeline.py tests/test_backend.py
+BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
+  tests/test_pipeline.py tests/test_backend.py
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
 	@KERAS_BACKEND=$* $(RUN) -m pytest -n 2 --dist worksteal $(BACKEND_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
+
+# One at a time: each has threads enough for both cores.
+test-notebooks: $(DEV_READY) ## runs the notebooks at small size
+	@$(RUN) -m pytest -m notebook tests/test_notebooks.py $(TEST_ARGS)
 
 tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick for less
 	@PYTHONPATH=. $(TPU_VENV)/bin/python benchmarks/tpu_check.py $(TPU_ARGS)
