@@ -9,6 +9,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
+ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
 SOURCES := keras_msda tests benchmarks notebooks
@@ -20,7 +21,8 @@ TPU_READY := $(TPU_VENV)/.stamp-tpu
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla test-jax test-torch test-notebooks tpu-check check format build clean
+.PHONY: help demo test test-xla test-jax test-torch test-notebooks accelerator-check \
+  tpu-check check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -36,7 +38,7 @@ test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 
 # What is run where Keras computes with another library; one that is not there fails.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
-  tests/test_pipeline.py tests/test_backend.py
+  tests/test_pipeline.py tests/test_grain.py tests/test_backend.py
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
 	@KERAS_BACKEND=$* $(RUN) -m pytest -n 2 --dist worksteal $(BACKEND_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
@@ -44,6 +46,9 @@ test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has a
 # One at a time: each has threads enough for both cores.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
 	@$(RUN) -m pytest -m notebook tests/test_notebooks.py $(TEST_ARGS)
+
+accelerator-check: $(DEV_READY) ## runs the contract on a GPU or TPU, if there is one
+	@$(RUN) benchmarks/accelerator_check.py $(ACCELERATOR_ARGS) $(BACKEND_TESTS)
 
 tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick for less
 	@PYTHONPATH=. $(TPU_VENV)/bin/python benchmarks/tpu_check.py $(TPU_ARGS)

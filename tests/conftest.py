@@ -17,6 +17,9 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+# Beside another backend TensorFlow runs pipelines, and must not take a GPU's memory.
+if keras.config.backend() != "tensorflow":
+    tf.config.set_visible_devices([], "GPU")
 
 
 def pytest_collection_modifyitems(items):
