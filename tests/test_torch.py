@@ -7,7 +7,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.layers import cases
-from tests.test_handoff import EXACT, LAYERS, answering, every_layer, residual
+from tests.test_handoff import (
+    EXACT,
+    LAYERS,
+    answering,
+    every_layer,
+    residual,
+    revealing,
+)
 
 
 class Waits(TorchDispatchMode):
@@ -68,4 +75,19 @@ def test_the_mixing_itself_compiles_without_a_graph_break(name):
     images = keras.ops.convert_to_tensor(cases.images(4, (6, 7)))
     seed = torch.tensor([1, 2], dtype=torch.int32)
     explained = torch._dynamo.explain(lambda x: layer.mix(x, seed=seed))(images)
+    assert explained.graph_break_count == 0, explained.break_reasons
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
+def test_a_model_and_its_loss_compile_without_a_graph_break(name):
+    images, labels, _ = map(keras.ops.convert_to_tensor, answering(8))
+    layer = cases.make(name)
+    model = revealing(layer)
+    loss = layer.loss("sparse_categorical_crossentropy")
+    model(images, training=True)  # Builds it.
+
+    def step(images, labels):
+        return loss(labels % 2, keras.ops.softmax(model(images, training=True)))
+
+    explained = torch._dynamo.explain(step)(images, labels)
     assert explained.graph_break_count == 0, explained.break_reasons

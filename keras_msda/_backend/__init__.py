@@ -43,10 +43,15 @@ def of_backend() -> TensorFlowOps:
 
 
 def in_pipeline(*values: Any) -> bool:
-    """Tells whether values are traced by TensorFlow while Keras computes otherwise."""
+    """Tells whether values are traced by TensorFlow while Keras computes otherwise.
+
+    They may be nested. What `torch.compile` reads is no pipeline, and it cannot read how
+    Keras looks into nests.
+    """
     if keras.config.backend() == "tensorflow" or of_backend().is_compiling():
         return False
-    return any(_is_tensorflow(x) and not hasattr(x, "numpy") for x in values)
+    leaves = keras.tree.flatten(values)
+    return any(_is_tensorflow(x) and not hasattr(x, "numpy") for x in leaves)
 
 
 def _is_tensorflow(value: Any) -> bool:

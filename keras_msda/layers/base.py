@@ -63,7 +63,7 @@ class MixLayer(DrawingLayer):
         keyed = bool(args) and isinstance(args[0], Mapping)
         if keyed:
             self._check_keys(args[0])
-        if _backend.in_pipeline(*keras.tree.flatten((args, kwargs))):
+        if _backend.in_pipeline(args, kwargs):
             return self.call(*args, **kwargs)
         if not keyed:
             self._check_integers(args, kwargs)
