@@ -45,7 +45,7 @@ def of_backend() -> TensorFlowOps:
 def in_pipeline(*values: Any) -> bool:
     """Tells whether values are traced by TensorFlow while Keras computes otherwise.
 
-    They may be nested. What `torch.compile` reads is no pipeline, and it cannot read how
+    They may be nested. What `torch.compile` reads is no pipeline; nor can it read how
     Keras looks into nests.
     """
     if keras.config.backend() == "tensorflow" or of_backend().is_compiling():

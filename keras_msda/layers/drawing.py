@@ -87,6 +87,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
     #: Whether a mask is the same at every pixel.
     _even = False
     _default_per = "sample"
+    #: Whether its state was passed to the last call.
+    _passed = False
 
     def __init__(
         self,
@@ -148,12 +150,9 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         self._memory = self._add_state("memory", never)
         # The state of draws in pipelines, where Keras's backend is not TensorFlow.
         self._pipeline_state: Any = None
-        # What the last eager call of each thread did, and the threads there were.
-        self._latest = threading.local()
-        self._threads: set[int] = set()
-        # Lengths that the last call saw, and whether its state was passed to it.
+        # What the last eager call of each thread did, and the lengths that it saw.
+        self._latest: dict[int, Tensor] = {}
         self._lengths: tuple[Any, ...] = ()
-        self._passed = False
         self._chance = _Setting("probability", self._check_probability(probability))
         self.probability = probability
         self._alpha = _checks.check_alpha(owner, alpha)
@@ -343,8 +342,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         memory = ops.stack([ops.cast(value, "int64") for value in values])
         self._memory.assign(memory)
         if ops.is_eager(memory):
-            self._latest.memory = memory
-            self._threads.add(threading.get_ident())
+            self._latest[threading.get_ident()] = memory
         ops.note(f"{id(self)}", memory)
         self._passed = ops.is_passed(self._memory)
         if ops.immediate:  # Elsewhere they may belong to a trace.
@@ -373,8 +371,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         traced = ops.noted(f"{id(self)}")
         if traced is not None:
             values[0] = traced
-        elif len(self._threads) > 1 and ops.is_eager(values[0]):
-            values[0] = getattr(self._latest, "memory", values[0])
+        elif len(self._latest) > 1 and ops.is_eager(values[0]):
+            values[0] = self._latest.get(threading.get_ident(), values[0])
         if self._passed and not ops.is_passed(self._memory):
             values[0] = ops.zeros(self._memory.shape, "int32")
         return values

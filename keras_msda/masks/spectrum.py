@@ -200,8 +200,8 @@ def _transformed(parts: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
 def _synthesised(parts: tuple[Tensor, Tensor], size: Sequence[int]) -> Tensor:
     """Returns what `_transformed` does, by the product of a matrix for each axis.
 
-    Where the fast transform would mostly move zeros: six times as fast at 224x224, and
-    TPU compilers take seconds for it and not 15.
+    Where the fast transform would mostly move zeros. TPU compilers take a second for it
+    and not 15.
     """
     ops = _backend.of(*parts)
     columns = parts[0].shape[-1]
