@@ -30,8 +30,8 @@ BATCH, SIZE = 128, (224, 224, 3)
 PER_CHIP, SMALL = 16, (64, 64, 3)
 # Seconds of this process, which the compiler is in: others may be busy meanwhile.
 LIMIT = 10.0
-# A soft edge ranks its pixels, by sorting; and one holds two methods.
-LIMITS = {"FMix max_soft": 20.0, "RandomMix per sample": 20.0}
+# A soft edge ranks its pixels, by sorting; the others hold two methods each.
+TWICE = {"FMix max_soft", "RandomMix", "RandomMix per sample"}
 RESULTS = Path(__file__).parent / "results" / "tpu_collectives.json"
 
 # The last four keep libtpu from asking a machine that it is not on who it is. No chip
@@ -375,6 +375,10 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
     """Checks layers and train steps of the TensorFlow backend on one chip."""
     import tensorflow as tf
 
+    from keras_msda._backend._tensorflow import TensorFlowOps
+
+    # This TensorFlow sees CPUs alone, and would lower what is best for them.
+    TensorFlowOps._for_cpus = lambda _: False  # type: ignore[method-assign]
     images = tf.TensorSpec((BATCH, *SIZE), "float32")
     labels = tf.TensorSpec((BATCH,), "int32")
     lowered: dict[str, Callable[[], bytes]] = {}
@@ -522,12 +526,17 @@ def judged(name: str, compiled: Callable[..., Program], *arguments: Any) -> bool
         seconds, temp, text = program
         faults = host_needs(text)
         _, is_layer, method = name.partition(" layer ")
-        limit = LIMITS.get(method, LIMIT)
+        limit = LIMIT * (2 if method in TWICE else 1) * slack()
         if is_layer and seconds > limit:
             faults.append(f"more than {limit:g} s to compile")
     verdict = f"FAILED: {'; '.join(faults)}" if faults else "ok"
     print(f"{name:44}{seconds:6.1f} s {temp / 2**20:8.1f} MiB  {verdict}", flush=True)
     return not faults
+
+
+def slack() -> float:
+    """Returns how many times as long as here a compilation may take."""
+    return float(os.environ.get("TPU_CHECK_SLACK", "1"))
 
 
 def run_part(part: str, quick: bool) -> bool:
@@ -547,6 +556,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases, no results")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part")
+    parser.add_argument(
+        "--slack", type=float, default=1.0, help="factor on the limits of time"
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     parts = options.part or list(PARTS)
@@ -557,6 +569,7 @@ def main() -> int:
         command = [sys.executable, __file__, "--child", "--part", part]
         command += ["--quick"] * options.quick
         settings = ENVIRONMENT | {"KERAS_BACKEND": PARTS[part]}
+        settings["TPU_CHECK_SLACK"] = str(options.slack)
         if subprocess.run(command, env=os.environ | settings, check=False).returncode:
             failed.append(part)
     print(f"FAILED: {', '.join(failed)}" if failed else "all ok; nothing ran on a TPU")

@@ -1,6 +1,7 @@
 """What one library does otherwise and all others alike."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -33,6 +34,12 @@ class CommonOps:
     def is_passed(self, weight: keras.Variable) -> bool:
         """Tells whether a weight's value was passed to a stateless call of JAX."""
         return False
+
+    def shortcut(
+        self, clear: Tensor, short: Callable[[], Any], whole: Callable[[], Any]
+    ) -> Any:
+        """Returns whole(), or short() where that is the same and cheap to know."""
+        return whole()
 
     def note(self, name: str, value: Tensor) -> None:
         """Keeps a traced tensor for what the same trace computes later."""

@@ -243,7 +243,13 @@ class KerasOps(CommonOps, abc.ABC):
     def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state)))."""
 
-    def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
+    def fused(
+        self,
+        function: Callable[..., Any],
+        x: Tensor,
+        *rest: Any,
+        by_draw: bool = False,
+    ) -> Any:
         """Returns function(x, *rest): whoever compiles a step compiles this with it."""
         return function(x, *rest)
 

@@ -299,21 +299,76 @@ class TensorFlowOps(CommonOps):
         )
         return state
 
-    def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
+    def fused(
+        self,
+        function: Callable[..., Any],
+        x: Tensor,
+        *rest: Any,
+        by_draw: bool = False,
+    ) -> Any:
         """Returns function(x, *rest), compiled by XLA where that is worth it.
 
         In a graph the kernels for choosing with broadcasting are ten times slower than
         a compiled pass. Every new shape compiles anew, so this asks for known lengths;
         an unknown batch, as `Dataset.batch` leaves it, has two values as a rule.
+
+        Args:
+            function: Of tensors; whatever it returns.
+            x: First argument, by whose lengths this is decided.
+            *rest: Further arguments.
+            by_draw: Whether a function that passes over its arguments many times, and
+                returns truth values of their shape, may get one draw after another: a
+                CPU then keeps it in its cache.
         """
         if self._tf.executing_eagerly() or None in x.shape.as_list()[1:]:
             return function(x, *rest)
+        if by_draw and self._for_cpus():
+            function = self._one_by_one(function)
         compiled = self._tf.function(function, jit_compile=True, autograph=False)
         return compiled(x, *rest)
+
+    def _one_by_one(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function that takes one draw after another."""
+
+        def one(draw: tuple[Tensor, ...]) -> Tensor:
+            # In a row: loops of one axis are the faster ones.
+            rows = [
+                self._tf.reshape(part, [1, -1][: part.shape.rank + 1]) for part in draw
+            ]
+            return self._tf.reshape(function(*rows), draw[0].shape)
+
+        def mapped(*values: Tensor) -> Any:
+            if values[0].shape[0] == 0:
+                return function(*values)
+            return self._tf.map_fn(one, values, fn_output_signature=self._tf.bool)
+
+        return mapped
+
+    def _for_cpus(self) -> bool:
+        """Tells whether what is traced now will run on a CPU, as far as can be told."""
+        others = {x.device_type for x in self._tf.config.list_logical_devices()}
+        if others <= {"CPU"}:
+            return True
+        graph = self._tf.compat.v1.get_default_graph()
+        while graph is not None:
+            # What `tf.data` traces has such names.
+            if str(getattr(graph, "name", "")).startswith("Dataset_"):
+                return True
+            graph = getattr(graph, "outer_graph", None)
+        return False
 
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Returns the result of the branch with the given number; one is run."""
         return self._tf.switch_case(index, list(branches))
+
+    def shortcut(
+        self, clear: Tensor, short: Callable[[], Any], whole: Callable[[], Any]
+    ) -> Any:
+        """Returns short() where it is clear that this is whole(), else that.
+
+        On a CPU alone: compilers for TPUs take twice as long for the choice.
+        """
+        return self._tf.cond(clear, short, whole) if self._for_cpus() else whole()
 
     # Randomness: integer Philox bits are the same in eager, graph and XLA; TensorFlow's
     # own uniform floats are not (2.21).
@@ -403,8 +458,7 @@ class TensorFlowOps(CommonOps):
         return own[0] if own else None
 
     def _notes(self, name: str) -> list[Tensor]:
-        replica = self.replica()
-        # A strategy of TPUs has a tensor there, and one trace for all replicas.
-        number = replica if isinstance(replica, int) else 0
+        # A constant where each replica is traced. TPUs have one trace for all: None.
+        number = self._tf.get_static_value(self.replica())
         collection = self._tf.compat.v1.get_collection_ref
         return collection(f"keras_msda/{name}/{number}")  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.testing import (
     assert_allclose,
     assert_array_equal,
@@ -93,6 +94,23 @@ def test_top_pixels_are_those_of_the_loop(size, kind):
     lam, field, rounding = fields(size, kind)
     expected, _ = oracles.fourier_mask(lam, field, 0.0, rounding)
     assert_array_equal(fourier(lam, field, 0.0, rounding)[0], expected)
+
+
+@sizes
+@kinds
+@pytest.mark.tensorflow
+def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
+    # There a CPU takes one draw after another.
+    lam, field, rounding = fields(size, kind)
+    expected, _ = oracles.fourier_mask(lam, field, 0.0, rounding)
+    mask = tf.function(lambda *given: masks.fourier_mask(*given, 0.0, rounding)[0])
+    assert_array_equal(mask(tf.constant(lam), tf.constant(field)), expected)
+
+
+@pytest.mark.tensorflow
+def test_no_draws_have_no_masks_in_a_graph():
+    mask = tf.function(lambda *given: masks.fourier_mask(*given)[0])
+    assert_equal(mask(tf.zeros([0]), tf.zeros([0, 5, 6])).shape, (0, 5, 6))
 
 
 @sizes

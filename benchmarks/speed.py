@@ -1,0 +1,362 @@
+"""Times every method beside a plain copy and what a user would pick instead.
+
+All contenders of a table take turns, round by round, so that what else the machine does
+falls on all of them alike. A run gives each the median of its rounds; printed are the
+medians of the runs' ratios with their least and largest. Times alone say little and are
+not printed: `benchmarks/results/speed.json` has them.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Threads of PyTorch that wait would take the cores from TensorFlow's.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import numpy as np
+import peers as _peers
+import tensorflow as tf
+
+import keras_msda as msda
+
+RESULTS = Path(__file__).parent / "results"
+METHODS = {
+    "MixUp": msda.MixUpLayer,
+    "CutMix": msda.CutMixLayer,
+    "HMix": msda.HMixLayer,
+    "GMix": msda.GMixLayer,
+    "FMix": msda.FMixLayer,
+}
+LARGE, SMALL = (128, 224, 224, 3), (512, 32, 32, 3)
+PACKAGES = ("keras_msda", "keras", "tensorflow", "numpy", "torch", "timm", "kornia")
+#: Largest error of a label that counts as right.
+RIGHT = 1e-3
+
+
+class Row(NamedTuple):
+    """A ratio that a table shows.
+
+    Attributes:
+        name: What is over what.
+        over: Contender above the line.
+        under: Contenders below it, of which the fastest counts.
+        least: Whether the limit is the least ratio and not the largest.
+        limit: What the ratio must keep, or None.
+        spare: Seconds that are taken from what is above the line.
+    """
+
+    name: str
+    over: str
+    under: tuple[str, ...]
+    limit: float | None = None
+    least: bool = False
+    spare: float = 0.0
+
+
+Times = dict[str, float]
+
+
+# What takes turns.
+
+
+def batch_of(shape: tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random images of full range and class ids."""
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, shape, "uint8")
+    if dtype != "uint8":
+        images = (images / np.float32(255)).astype(dtype)
+    return images, rng.integers(0, _peers.CLASSES, shape[0]).astype("int32")
+
+
+def mapped(function: Callable[..., Any], *tensors: Any) -> Callable[[], Any]:
+    """Returns what takes one batch out of a `Dataset.map`, with nothing ahead of it."""
+    dataset = tf.data.Dataset.from_tensors(tensors).repeat().map(function)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.inject_prefetch = False
+    batches = iter(dataset.with_options(options))
+    return lambda: next(batches)
+
+
+def copy(images: Any, ids: Any) -> tuple[Any, Any]:
+    """Copies the same bytes, and nothing else."""
+    return tf.raw_ops.DeepCopy(x=images), ids
+
+
+def ours(method: str, dtype: str, **settings: Any) -> Any:
+    """Returns a layer that makes soft labels."""
+    settings = {"num_classes": _peers.CLASSES, "dtype": dtype, "seed": 1} | settings
+    return METHODS[method](**settings)
+
+
+def contenders(
+    shape: tuple[int, ...], dtype: str, others: list[_peers.Peer]
+) -> dict[str, Callable[[], Any]]:
+    """Returns what takes turns on batches of a shape and dtype."""
+    images, ids = batch_of(shape, dtype)
+    tensors = tf.constant(images), tf.constant(ids)
+    found = {"copy": mapped(copy, *tensors)}
+    for method in METHODS:
+        for per in ("sample", "batch"):
+            layer = ours(method, dtype, per=per)
+            found[f"{method} map {per}"] = mapped(layer, *tensors)
+        layer = ours(method, dtype)
+        call = tf.function(layer)
+        found[f"{method} function sample"] = lambda call=call: call(*tensors)
+    for peer in others:
+        prepared = peer.prepare(images, ids)
+        if peer.inside:
+            found[peer.name] = mapped(peer.mix, *prepared)
+        else:
+            found[peer.name] = lambda peer=peer, given=prepared: peer.mix(*given)
+    return found
+
+
+def stepping(
+    network: Callable[[], Any], shape: tuple[int, ...]
+) -> dict[str, Callable[[], Any]]:
+    """Returns train steps without mixing and with each method inside the model."""
+    images, ids = batch_of(shape, "float32")
+    images, ids = tf.constant(images), tf.constant(ids)
+    found = {}
+    for method in (None, *METHODS):
+        layer = None if method is None else METHODS[method](seed=1)
+        loss: Any = "sparse_categorical_crossentropy"
+        model = keras.Sequential([keras.Input(shape[1:])])
+        if layer is not None:
+            model.add(layer)
+            loss = layer.loss(loss)
+        model.add(network())
+        model.compile("sgd", loss, jit_compile=False)
+        name = "no mixing" if method is None else method
+        found[name] = lambda model=model: model.train_on_batch(images, ids)
+    return found
+
+
+def small_network() -> Any:
+    """Returns a network of three convolutions."""
+    layers = [
+        keras.layers.Conv2D(width, 3, 2, "same", activation="relu")
+        for width in (32, 64, 128)
+    ]
+    head = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10, "softmax")]
+    return keras.Sequential([*layers, *head])
+
+
+def resnet50() -> Any:
+    """Returns Keras's ResNet-50 for ten classes."""
+    return keras.applications.ResNet50(weights=None, classes=10)
+
+
+# Turns.
+
+
+def run(turns: dict[str, Callable[[], Any]], rounds: int) -> Times:
+    """Returns the median seconds of each, after two rounds that do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    names = list(turns)
+    for number in range(rounds + 2):
+        # Another neighbour each round: some leave the caches colder than others.
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            start = time.perf_counter()
+            turns[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken[2:]) for name, taken in seconds.items()}
+
+
+def ratio(row: Row, times: Times) -> float:
+    """Returns the ratio of a row in one run."""
+    below = min(times[name] for name in row.under)
+    return (times[row.over] - row.spare) / below
+
+
+def judged(rows: list[Row], runs: list[Times]) -> Iterator[dict[str, Any]]:
+    """Prints rows, and yields them as they are written down."""
+    for row in rows:
+        ratios = sorted(ratio(row, times) for times in runs)
+        middle = statistics.median(ratios)
+        verdict = ""
+        if row.limit is not None:
+            kept = middle >= row.limit if row.least else middle <= row.limit
+            sign = ">=" if row.least else "<="
+            verdict = f"{'PASS' if kept else 'FAIL'}  {sign} {row.limit:g}"
+        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+        print(f"{row.name:44}{middle:7.2f}   {spread:16}{verdict}", flush=True)
+        yield row._asdict() | {"ratio": middle, "ratios": ratios, "verdict": verdict}
+
+
+# Tables.
+
+
+def against_copy(limits: dict[str, float]) -> list[Row]:
+    """Returns each method over the copy, as calls of each kind."""
+    rows = []
+    for method in METHODS:
+        for kind in ("map sample", "map batch", "function sample"):
+            limit = limits.get(method) if kind == "map sample" else None
+            rows.append(
+                Row(f"{method}, {kind} / copy", f"{method} {kind}", ("copy",), limit)
+            )
+    return rows
+
+
+def against_peers(others: list[_peers.Peer], wrong: set[str]) -> list[Row]:
+    """Returns peers over ours: how many times as fast ours is."""
+    rows = [
+        Row(f"{peer.name} / {peer.method}", peer.name, (f"{peer.method} map sample",))
+        for peer in others
+    ]
+    rows += [
+        Row("keras MixUp / MixUp", "keras MixUp", ("MixUp map sample",), 2.5, True),
+        Row("keras CutMix / CutMix", "keras CutMix", ("CutMix map sample",), 8, True),
+    ]
+    for method in METHODS:
+        right = [x for x in others if (x.method, x.per) == (method, "sample")]
+        names = tuple(x.name for x in right if x.name not in wrong)
+        if names:
+            # Over the fastest of them, hence the other way round.
+            own = f"{method} map sample"
+            rows.append(Row(f"{method} / fastest right peer", own, names, 1 / 3))
+    return rows
+
+
+def of_batches() -> list[Row]:
+    """Returns draws of a batch over draws of each sample."""
+    return [
+        Row(f"{x}, batch / sample", f"{x} map batch", (f"{x} map sample",), 1.0)
+        for x in METHODS
+    ]
+
+
+def small_rows() -> list[Row]:
+    """Returns rows of small images: 1.3 times the copy, and a millisecond."""
+    return [
+        Row(f"({x} - 1 ms) / copy", f"{x} map sample", ("copy",), 1.3, spare=1e-3)
+        for x in METHODS
+    ]
+
+
+def bytes_rows() -> list[Row]:
+    """Returns bytes over floats, both of the same shape."""
+    return [
+        Row(f"{x}, uint8 / float32", f"{x} uint8", (f"{x} float32",), 0.5)
+        for x in METHODS
+    ]
+
+
+def step_rows() -> list[Row]:
+    """Returns train steps over the one without mixing."""
+    return [Row(f"{x} / no mixing", x, ("no mixing",)) for x in METHODS]
+
+
+def table(
+    title: str,
+    turns: Callable[[], dict[str, Callable[[], Any]]],
+    rows: list[Row],
+    options: Any,
+) -> dict[str, Any]:
+    """Runs and prints a table, and returns what is written down of it."""
+    print(f"\n{title}: {options.runs} runs of {options.rounds} rounds", flush=True)
+    made = turns()
+    runs = [run(made, options.rounds) for _ in range(options.runs)]
+    del made
+    gc.collect()
+    return {"title": title, "runs": runs, "rows": list(judged(rows, runs))}
+
+
+def both_types() -> dict[str, Callable[[], Any]]:
+    """Returns what takes turns to compare bytes with floats."""
+    turns = {}
+    for dtype in ("float32", "uint8"):
+        tensors = [tf.constant(x) for x in batch_of(LARGE, dtype)]
+        for method in METHODS:
+            turns[f"{method} {dtype}"] = mapped(ours(method, dtype), *tensors)
+    return turns
+
+
+def tables(options: Any) -> Iterator[dict[str, Any]]:
+    """Runs all tables that are asked for."""
+    others = _peers.peers()
+    errors = {peer.name: _peers.label_error(peer) for peer in others}
+    wrong = {name for name, error in errors.items() if error > RIGHT}
+    for name in wrong:
+        print(f"{name}: labels are off by up to {errors[name]:.3f}; not a right peer")
+    limits = {"MixUp": 1.75, "CutMix": 2.0, "HMix": 2.0, "GMix": 2.0, "FMix": 12.0}
+    rows = [*against_copy(limits), *of_batches(), *against_peers(others, wrong)]
+    plans = {
+        "large": (
+            "float32, 128 of 224x224x3",
+            lambda: contenders(LARGE, "float32", others),
+            rows,
+        ),
+        "bytes": ("uint8 and float32, 128 of 224x224x3", both_types, bytes_rows()),
+        "small": (
+            "float32, 512 of 32x32x3",
+            lambda: contenders(SMALL, "float32", []),
+            [*small_rows(), *against_copy({})],
+        ),
+        "small-bytes": (
+            "uint8, 512 of 32x32x3",
+            lambda: contenders(SMALL, "uint8", []),
+            [*small_rows(), *against_copy({})],
+        ),
+        "small-step": (
+            "a train step of three convolutions, 64 of 64x64x3",
+            lambda: stepping(small_network, (64, 64, 64, 3)),
+            step_rows(),
+        ),
+        "large-step": (
+            "a train step of ResNet-50, 4 of 224x224x3",
+            lambda: stepping(resnet50, (4, 224, 224, 3)),
+            step_rows(),
+        ),
+    }
+    for key in options.table or plans:
+        yield table(*plans[key], options) | {"errors": errors}
+
+
+def document(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns what is written down."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    return {"machine": machine, "versions": versions, "tables": found}
+
+
+def main() -> int:
+    """Returns 1 if a row misses its target."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=20)
+    names = ["large", "bytes", "small", "small-bytes", "small-step", "large-step"]
+    parser.add_argument("--table", choices=names, action="append")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    found = list(tables(options))
+    if options.out:
+        options.out.write_text(json.dumps(document(found), indent=1) + "\n")
+        print(f"\nwrote {options.out}")
+    verdicts = [row["verdict"] for part in found for row in part["rows"]]
+    missed = sum(x.startswith("FAIL") for x in verdicts)
+    print(f"{sum(x.startswith('PASS') for x in verdicts)} PASS, {missed} FAIL")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
