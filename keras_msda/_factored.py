@@ -80,3 +80,23 @@ def keep_own(mask: Mask, mixed: Tensor) -> Mask:
         ops.where(mixed, mask.scale, 0.0),
         mask.factors,
     )
+
+
+def is_small(mask: Mask) -> bool:
+    """Tells whether each factor changes along one of several axes alone."""
+    shapes = [tuple(factor.shape)[1:] for factor in mask.factors]
+    return all(len(x) > 1 and sum(n != 1 for n in x) < 2 for x in shapes)
+
+
+def repeated(mask: Mask, times: int) -> Mask:
+    """Returns masks of which each value of the last axis stands so many times."""
+    ops = _backend.of(mask.offset)
+
+    def repeat(factor: Tensor) -> Tensor:
+        if factor.shape[-1] == 1:
+            return factor
+        shape = ops.shape(factor)
+        wide = ops.broadcast_to(factor[..., None], [*shape, times])
+        return ops.reshape(wide, [*shape[:-1], shape[-1] * times])
+
+    return mask._replace(factors=tuple(repeat(factor) for factor in mask.factors))

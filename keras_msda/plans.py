@@ -92,8 +92,7 @@ def take_partner(x: Tensor, partner: Tensor) -> Tensor:
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     """Returns `share * own + (1 - share) * other`, exact where the share is 0 or 1.
 
-    There it selects, so that a NaN in the image that is not shown does not come
-    through.
+    What is not shown is taken for 0, so that a NaN in it does not come through.
 
     Args:
         own: First values.
@@ -105,9 +104,8 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     ops = _backend.of(own)
     wide = "float64" if dtype == "float64" else "float32"
     own, other, share = (ops.cast(x, wide) for x in (own, other, share))
-    mixed = share * own + (1.0 - share) * other
-    mixed = ops.where(share == 1.0, own, ops.where(share == 0.0, other, mixed))
-    return ops.cast(mixed, dtype)
+    own, other = ops.where(share > 0.0, own, 0.0), ops.where(share < 1.0, other, 0.0)
+    return ops.cast(share * own + (1.0 - share) * other, dtype)
 
 
 def mix_images(
@@ -149,15 +147,32 @@ def mix_images(
         plan = plan._replace(mask=ops.convert(plan.mask, "float32"))
         _checks.check_plan("mix_images", images.shape, plan.mask.shape, data_format)
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)
+    shape, mask = tuple(images.shape), plan.mask
+    joined = data_format == "channels_last" and _can_join(mask, shape[1:], ops)
+    if joined:
+        images = ops.reshape(images, [-1, *shape[1:-2], shape[-2] * shape[-1]])
+        mask = _factored.repeated(mask, shape[-1])
 
     def mix(images: Tensor, partner: Tensor, mask: Any) -> Tensor:
         if isinstance(mask, _factored.Mask):
             mask = _factored.dense(mask, rank)
-        mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
+        if not joined:
+            mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
         return blend(images, take_partner(images, partner), mask, dtype)
 
     # Together, so that a compiled graph makes one pass over the images.
-    return ops.fused(mix, images, ops.convert(plan.partner), plan.mask)
+    mixed = ops.fused(mix, images, ops.convert(plan.partner), mask)
+    return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
+
+
+def _can_join(mask: Any, shape: tuple[int | None, ...], ops: Any) -> bool:
+    """Tells whether to take the last spatial axis and the channels as one.
+
+    A CPU then has loops that are long and divide nothing. Compilers for other devices
+    choose the order of axes themselves.
+    """
+    known = None not in shape and isinstance(mask, _factored.Mask)
+    return known and ops.for_cpus() and _factored.is_small(mask)
 
 
 def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tensor:

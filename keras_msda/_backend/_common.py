@@ -35,6 +35,10 @@ class CommonOps:
         """Tells whether a weight's value was passed to a stateless call of JAX."""
         return False
 
+    def for_cpus(self) -> bool:
+        """Tells whether what is traced now will surely run on a CPU."""
+        return False
+
     def shortcut(
         self, clear: Tensor, short: Callable[[], Any], whole: Callable[[], Any]
     ) -> Any:

@@ -322,7 +322,7 @@ class TensorFlowOps(CommonOps):
         """
         if self._tf.executing_eagerly() or None in x.shape.as_list()[1:]:
             return function(x, *rest)
-        if by_draw and self._for_cpus():
+        if by_draw and self.for_cpus():
             function = self._one_by_one(function)
         compiled = self._tf.function(function, jit_compile=True, autograph=False)
         return compiled(x, *rest)
@@ -344,19 +344,6 @@ class TensorFlowOps(CommonOps):
 
         return mapped
 
-    def _for_cpus(self) -> bool:
-        """Tells whether what is traced now will run on a CPU, as far as can be told."""
-        others = {x.device_type for x in self._tf.config.list_logical_devices()}
-        if others <= {"CPU"}:
-            return True
-        graph = self._tf.compat.v1.get_default_graph()
-        while graph is not None:
-            # What `tf.data` traces has such names.
-            if str(getattr(graph, "name", "")).startswith("Dataset_"):
-                return True
-            graph = getattr(graph, "outer_graph", None)
-        return False
-
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Returns the result of the branch with the given number; one is run."""
         return self._tf.switch_case(index, list(branches))
@@ -368,7 +355,22 @@ class TensorFlowOps(CommonOps):
 
         On a CPU alone: compilers for TPUs take twice as long for the choice.
         """
-        return self._tf.cond(clear, short, whole) if self._for_cpus() else whole()
+        return self._tf.cond(clear, short, whole) if self.for_cpus() else whole()
+
+    def for_cpus(self) -> bool:
+        """Tells whether what is traced now will run on a CPU, as far as can be told."""
+        if self._tf.executing_eagerly():
+            return False
+        others = {x.device_type for x in self._tf.config.list_logical_devices()}
+        if others <= {"CPU"}:
+            return True
+        graph = self._tf.compat.v1.get_default_graph()
+        while graph is not None:
+            # What `tf.data` traces has such names.
+            if str(getattr(graph, "name", "")).startswith("Dataset_"):
+                return True
+            graph = getattr(graph, "outer_graph", None)
+        return False
 
     # Randomness: integer Philox bits are the same in eager, graph and XLA; TensorFlow's
     # own uniform floats are not (2.21).
