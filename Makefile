@@ -9,6 +9,8 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
+BENCH_VENV ?= .venv-bench
+BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
@@ -17,12 +19,13 @@ VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
 TPU_READY := $(TPU_VENV)/.stamp-tpu
+BENCH_READY := $(BENCH_VENV)/.stamp-bench
 # The development set holds all that the demo needs.
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-xla test-jax test-torch test-notebooks accelerator-check \
-  tpu-check check format build clean
+  tpu-check bench check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -53,6 +56,9 @@ accelerator-check: $(DEV_READY) ## runs the contract on a GPU or TPU, if there i
 tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick for less
 	@PYTHONPATH=. $(TPU_VENV)/bin/python benchmarks/tpu_check.py $(TPU_ARGS)
 
+bench: $(BENCH_READY) ## times all methods beside their peers; BENCH_ARGS="--table large"
+	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH_ARGS)
+
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)
 	@echo "lint"; $(RUN) -m ruff check $(SOURCES)
@@ -68,7 +74,7 @@ build: $(DEV_READY) ## makes wheel and sdist in dist/
 	@$(RUN) -m build
 
 clean: ## removes all that make has made, the environment too
-	rm -rf $(VENV) $(TPU_VENV) build dist msda-demo *.egg-info .coverage* .hypothesis \
+	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) build dist msda-demo *.egg-info .coverage* .hypothesis \
 	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -91,4 +97,10 @@ $(DEV_READY): setup.cfg pyproject.toml $(VENV_READY)
 $(TPU_READY): benchmarks/tpu-requirements.txt
 	$(PYTHON) -m venv --clear $(TPU_VENV)
 	$(TPU_VENV)/bin/python -m pip install --quiet -r benchmarks/tpu-requirements.txt
+	@touch $@
+
+$(BENCH_READY): setup.cfg pyproject.toml benchmarks/bench-requirements.txt
+	$(PYTHON) -m venv --clear $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet -r benchmarks/bench-requirements.txt \
+	  --editable '.[demo]'
 	@touch $@

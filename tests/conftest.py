@@ -1,6 +1,7 @@
 """Two threads and two logical devices, before TensorFlow makes any."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Eight devices of JAX, where it computes, stand for accelerators.
@@ -39,6 +40,21 @@ collect_ignore = [
 ]
 # A program.
 collect_ignore += ["replica_worker.py"]
+
+
+if keras.config.backend() == "jax":
+    import jax
+
+    # Linux gives a process 65,530 memory maps, of which each compiled function takes
+    # some; without any left LLVM crashes.
+    MAPS, MOST_MAPS = Path("/proc/self/maps"), 40_000
+
+    @pytest.fixture(autouse=True)
+    def spare_maps():
+        """Forgets compiled functions before there are too many."""
+        yield
+        if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+            jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
