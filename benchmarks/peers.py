@@ -101,12 +101,14 @@ def _keras() -> list[Peer]:
 
         return mix
 
+    mixup, cutmix = keras.layers.MixUp, keras.layers.CutMix
+    made_of = {
+        "MixUp": made(mixup(alpha=1.0, seed=1)),
+        "CutMix": made(cutmix(factor=(1.0, 1.0), seed=1)),
+    }
     return [
-        Peer("keras MixUp", "MixUp", "sample", "keras", prepare, made(x), inside=True)
-        for x in [keras.layers.MixUp(alpha=1.0, seed=1)]
-    ] + [
-        Peer("keras CutMix", "CutMix", "sample", "keras", prepare, made(x), inside=True)
-        for x in [keras.layers.CutMix(factor=(1.0, 1.0), seed=1)]
+        Peer(f"keras {name}", name, "sample", "keras", prepare, mix, inside=True)
+        for name, mix in made_of.items()
     ]
 
 

@@ -214,14 +214,11 @@ def against_copy(limits: dict[str, float]) -> list[Row]:
 
 def against_peers(others: list[_peers.Peer], wrong: set[str]) -> list[Row]:
     """Returns peers over ours: how many times as fast ours is."""
-    rows = [
-        Row(f"{peer.name} / {peer.method}", peer.name, (f"{peer.method} map sample",))
-        for peer in others
-    ]
-    rows += [
-        Row("keras MixUp / MixUp", "keras MixUp", ("MixUp map sample",), 2.5, True),
-        Row("keras CutMix / CutMix", "keras CutMix", ("CutMix map sample",), 8, True),
-    ]
+    least = {"keras MixUp": 2.5, "keras CutMix": 8.0}
+    rows = []
+    for name, method in ((peer.name, peer.method) for peer in others):
+        under = (f"{method} map sample",)
+        rows.append(Row(f"{name} / {method}", name, under, least.get(name), least=True))
     for method in METHODS:
         right = [x for x in others if (x.method, x.per) == (method, "sample")]
         names = tuple(x.name for x in right if x.name not in wrong)

@@ -28,6 +28,16 @@ class Mask(NamedTuple):
     factors: tuple[Tensor, ...]
 
 
+def share(part: Tensor, whole: Any) -> Tensor:
+    """Returns the share that integers are of others, float32, exactly 1 where equal.
+
+    XLA divides by multiplying by the reciprocal, and n * (1 / n) need not be 1.
+    """
+    ops = _backend.of(part)
+    quotient = ops.cast(part, "float32") / ops.cast(whole, "float32")
+    return ops.where(part == whole, 1.0, quotient)
+
+
 def along(profile: Tensor, axis: int, rank: int) -> Tensor:
     """Returns values `(draws, length)` of one spatial axis as a factor."""
     ops = _backend.of(profile)

@@ -83,6 +83,8 @@ def test_a_notebook_runs_at_small_size(path, replaced, tmp_path):
     notebook = read(path)
     switch(notebook, replaced)
     execute(notebook, tmp_path)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
 
 
 @every_notebook

@@ -39,10 +39,17 @@ class CommonOps:
         """Tells whether what is traced now will surely run on a CPU."""
         return False
 
+    def by_draw(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function, or one that gives it one draw after another."""
+        return function
+
     def shortcut(
-        self, clear: Tensor, short: Callable[[], Any], whole: Callable[[], Any]
+        self,
+        clear: Callable[[], Tensor],
+        short: Callable[[], Any],
+        whole: Callable[[], Any],
     ) -> Any:
-        """Returns whole(), or short() where that is the same and cheap to know."""
+        """Returns whole(), or short() where clear() tells that it is the same."""
         return whole()
 
     def note(self, name: str, value: Tensor) -> None:

@@ -243,13 +243,7 @@ class KerasOps(CommonOps, abc.ABC):
     def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state)))."""
 
-    def fused(
-        self,
-        function: Callable[..., Any],
-        x: Tensor,
-        *rest: Any,
-        by_draw: bool = False,
-    ) -> Any:
+    def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Returns function(x, *rest): whoever compiles a step compiles this with it."""
         return function(x, *rest)
 

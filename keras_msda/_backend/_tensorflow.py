@@ -299,36 +299,28 @@ class TensorFlowOps(CommonOps):
         )
         return state
 
-    def fused(
-        self,
-        function: Callable[..., Any],
-        x: Tensor,
-        *rest: Any,
-        by_draw: bool = False,
-    ) -> Any:
+    def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Returns function(x, *rest), compiled by XLA where that is worth it.
 
         In a graph the kernels for choosing with broadcasting are ten times slower than
         a compiled pass. Every new shape compiles anew, so this asks for known lengths;
         an unknown batch, as `Dataset.batch` leaves it, has two values as a rule.
-
-        Args:
-            function: Of tensors; whatever it returns.
-            x: First argument, by whose lengths this is decided.
-            *rest: Further arguments.
-            by_draw: Whether a function that passes over its arguments many times, and
-                returns truth values of their shape, may get one draw after another: a
-                CPU then keeps it in its cache.
         """
         if self._tf.executing_eagerly() or None in x.shape.as_list()[1:]:
             return function(x, *rest)
-        if by_draw and self.for_cpus():
-            function = self._one_by_one(function)
         compiled = self._tf.function(function, jit_compile=True, autograph=False)
         return compiled(x, *rest)
 
-    def _one_by_one(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns a function that takes one draw after another."""
+    def by_draw(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function, for CPUs one that gives it one draw after another.
+
+        What passes over its arguments many times then has them in the cache.
+
+        Args:
+            function: Of `(draws, ...)`; returns truth values of the first's shape.
+        """
+        if not self.for_cpus():
+            return function
 
         def one(draw: tuple[Tensor, ...]) -> Tensor:
             # In a row: loops of one axis are the faster ones.
@@ -338,7 +330,8 @@ class TensorFlowOps(CommonOps):
             return self._tf.reshape(function(*rows), draw[0].shape)
 
         def mapped(*values: Tensor) -> Any:
-            if values[0].shape[0] == 0:
+            draws, *lengths = values[0].shape
+            if draws == 0 or None in lengths:
                 return function(*values)
             return self._tf.map_fn(one, values, fn_output_signature=self._tf.bool)
 
@@ -349,13 +342,16 @@ class TensorFlowOps(CommonOps):
         return self._tf.switch_case(index, list(branches))
 
     def shortcut(
-        self, clear: Tensor, short: Callable[[], Any], whole: Callable[[], Any]
+        self,
+        clear: Callable[[], Tensor],
+        short: Callable[[], Any],
+        whole: Callable[[], Any],
     ) -> Any:
-        """Returns short() where it is clear that this is whole(), else that.
+        """Returns whole(), or short() where clear() tells that it is the same.
 
         On a CPU alone: compilers for TPUs take twice as long for the choice.
         """
-        return self._tf.cond(clear, short, whole) if self.for_cpus() else whole()
+        return self._tf.cond(clear(), short, whole) if self.for_cpus() else whole()
 
     def for_cpus(self) -> bool:
         """Tells whether what is traced now will run on a CPU, as far as can be told."""

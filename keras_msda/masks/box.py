@@ -135,14 +135,11 @@ def box_extent(
 def uncovered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
     """Returns the share of the pixels outside of boxes, float32 `(draws,)`.
 
-    Exactly 0 and 1 where it is that: pixels are counted in integers, and of no quotient
-    it is taken for granted that n / n is 1. XLA multiplies by the reciprocal.
+    Exactly 0 and 1 where it is that, since pixels are counted in integers.
     """
     ops = _backend.of(extent.length)
     pixels = ops.prod(ops.stack(size))
-    rest = pixels - ops.prod(extent.length, 1)
-    share = ops.cast(rest, "float32") / ops.cast(pixels, "float32")
-    return ops.where(rest == pixels, 1.0, share)
+    return _factored.share(pixels - ops.prod(extent.length, 1), pixels)
 
 
 def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:

@@ -66,7 +66,7 @@ def fourier(
     keys = ops.float_order(field)
     count = top_count(lam, pixels, rounding)
     if max_soft == 0:
-        highest = ops.fused(_highest, keys, count, by_draw=True)
+        highest = ops.fused(ops.by_draw(_highest), keys, count)
         values = ops.cast(highest, "float32")
     else:
         soft = _soft_width(lam, pixels, max_soft, count)
@@ -108,8 +108,9 @@ def _highest(keys: Tensor, count: Tensor) -> Tensor:
         return above | (equal & (_place(ops.cast(equal, "int32")) <= spread(missing)))
 
     # Ties that must be told apart are rare, and that takes as long as 20 passes.
-    clear = ops.all(total(equal) == missing)
-    return ops.shortcut(clear, lambda: above | equal, first_ones)
+    return ops.shortcut(
+        lambda: ops.all(total(equal) == missing), lambda: above | equal, first_ones
+    )
 
 
 def _place(equal: Tensor) -> Tensor:
@@ -141,21 +142,15 @@ def _softened(keys: Tensor, count: Tensor, soft: Tensor) -> Tensor:
     rank = ops.argsort(ops.argsort(-1 - keys))
     last = ops.maximum(2 * soft - 1, 1)
     left = ops.minimum(ops.maximum(last - (rank - count + soft), 0), last)
-    ramp = ops.cast(left, "float32") / ops.cast(last, "float32")
-    # XLA multiplies by the reciprocal, and n / n need not be 1.
-    ramp = ops.where(left == last, 1.0, ramp)
+    ramp = _factored.share(left, last)
     hard = ops.cast(rank < count, "float32")
     return ops.where(soft > 0, ramp, hard)
 
 
 def fourier_weight(lam: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     """Returns the mean of the masks of FMix: their count of ones over the pixels."""
-    ops = _backend.of(lam)
     pixels = _pixels(size)
-    count = top_count(lam, pixels, rounding)
-    share = ops.cast(count, "float32") / ops.cast(pixels, "float32")
-    # XLA multiplies by the reciprocal, and n / n need not be 1.
-    return ops.where(count == pixels, 1.0, share)
+    return _factored.share(top_count(lam, pixels, rounding), pixels)
 
 
 def fourier_mask(
