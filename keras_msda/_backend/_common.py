@@ -44,12 +44,9 @@ class CommonOps:
         return function
 
     def shortcut(
-        self,
-        clear: Callable[[], Tensor],
-        short: Callable[[], Any],
-        whole: Callable[[], Any],
+        self, short: Callable[[], tuple[Tensor, Any]], whole: Callable[[], Any]
     ) -> Any:
-        """Returns whole(), or short() where clear() tells that it is the same."""
+        """Returns whole(), or what short() gives where that tells that it is right."""
         return whole()
 
     def note(self, name: str, value: Tensor) -> None:

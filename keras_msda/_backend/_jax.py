@@ -67,14 +67,32 @@ class JaxOps(KerasOps):
         axes = tuple(range(-len(size), 0))
         return jnp.fft.irfftn(jax.lax.complex(real, imaginary), tuple(size), axes)
 
-    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
+    def loop(
+        self,
+        steps: Any,
+        body: Callable[..., Any],
+        state: Any,
+        until: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop.
+
+        It ends as soon as `until` holds of the state.
+        """
         if self.is_eager(state) and self.is_eager(steps):
             # JAX would compile a loop anew at each call outside of a trace.
             for step in range(int(steps)):
+                if until is not None and until(state):
+                    break
                 state = body(step, state)
             return state
-        return jax.lax.fori_loop(0, steps, body, state)
+        if until is None:
+            return jax.lax.fori_loop(0, steps, body, state)
+        _, state = jax.lax.while_loop(
+            lambda x: (x[0] < steps) & ~until(x[1]),
+            lambda x: (x[0] + 1, body(*x)),
+            (0, state),
+        )
+        return state
 
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Returns the result of the branch with the given number; one is run."""

@@ -240,8 +240,17 @@ class KerasOps(CommonOps, abc.ABC):
     # Control flow.
 
     @abc.abstractmethod
-    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state)))."""
+    def loop(
+        self,
+        steps: Any,
+        body: Callable[..., Any],
+        state: Any,
+        until: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))).
+
+        It ends as soon as `until` holds of the state.
+        """
 
     def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Returns function(x, *rest): whoever compiles a step compiles this with it."""

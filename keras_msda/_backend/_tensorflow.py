@@ -290,10 +290,24 @@ class TensorFlowOps(CommonOps):
 
     # Control flow.
 
-    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state))), compiled as a loop."""
+    def loop(
+        self,
+        steps: Any,
+        body: Callable[..., Any],
+        state: Any,
+        until: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))), compiled as a loop.
+
+        It ends as soon as `until` holds of the state.
+        """
+
+        def goes_on(step: Tensor, state: Any) -> Tensor:
+            left = step < steps
+            return left if until is None else left & ~until(state)
+
         _, state = self._tf.while_loop(
-            lambda step, _: step < steps,
+            goes_on,
             lambda step, state: (step + 1, body(step, state)),
             (self._tf.constant(0), state),
         )
@@ -342,16 +356,16 @@ class TensorFlowOps(CommonOps):
         return self._tf.switch_case(index, list(branches))
 
     def shortcut(
-        self,
-        clear: Callable[[], Tensor],
-        short: Callable[[], Any],
-        whole: Callable[[], Any],
+        self, short: Callable[[], tuple[Tensor, Any]], whole: Callable[[], Any]
     ) -> Any:
-        """Returns whole(), or short() where clear() tells that it is the same.
+        """Returns whole(), or what short() gives where that tells that it is right.
 
         On a CPU alone: compilers for TPUs take twice as long for the choice.
         """
-        return self._tf.cond(clear(), short, whole) if self.for_cpus() else whole()
+        if not self.for_cpus():
+            return whole()
+        right, result = short()
+        return self._tf.cond(right, lambda: result, whole)
 
     def for_cpus(self) -> bool:
         """Tells whether what is traced now will run on a CPU, as far as can be told."""

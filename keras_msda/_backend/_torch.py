@@ -42,9 +42,17 @@ class TorchOps(KerasOps):
         axes = tuple(range(-len(size), 0))
         return torch.fft.irfftn(torch.complex(*spectrum), tuple(size), axes)
 
-    def loop(self, steps: Any, body: Callable[..., Any], state: Any) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state)))."""
+    def loop(
+        self,
+        steps: Any,
+        body: Callable[..., Any],
+        state: Any,
+        until: Callable[[Any], Any] | None = None,
+    ) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))), or as far as `until`."""
         for step in range(int(steps)):
+            if until is not None and until(state):
+                break
             state = body(step, state)
         return state
 
