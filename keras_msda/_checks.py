@@ -135,6 +135,18 @@ def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> s
     return value
 
 
+def check_jit_compile(owner: str, value: Any) -> bool | str:
+    """Returns whether passes over images are compiled: a truth value or "auto"."""
+    if value != "auto" and not isinstance(value, bool):
+        fail(
+            owner,
+            '`jit_compile` must be "auto", True or False.',
+            f"jit_compile={value!r}",
+            'The default, "auto", compiles where image sizes are known.',
+        )
+    return value  # type: ignore[no-any-return]
+
+
 def check_data_format(owner: str, value: Any) -> str:
     """Returns a data format, Keras's own where none is given."""
     if value is None:

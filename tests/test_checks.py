@@ -126,6 +126,15 @@ SETTINGS = [
     ),
     *(
         (
+            {"jit_compile": value},
+            ValueError,
+            '`jit_compile` must be "auto", True or False.',
+            f"jit_compile={value!r}",
+        )
+        for value in ["always", None, 1]
+    ),
+    *(
+        (
             {"segmentation": value},
             ValueError,
             '`segmentation` must be one of "auto", "select", "blend".',

@@ -426,6 +426,7 @@ SHARED = {
     "min_box_share": 0.125,
     "batch_keys": ["second"],
     "data_format": "channels_first",
+    "jit_compile": False,
     "seed": 2**40 + 1,
     "name": "mine",
     "dtype": "mixed_float16",

@@ -6,11 +6,14 @@ classes have too, so that the mathematics is written once. No method here knows 
 mask is.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, cast
 
 import keras
 
 from keras_msda import _checks
+from keras_msda._backend._common import JIT_COMPILE
 from keras_msda._backend._tensorflow import TensorFlowOps
 
 
@@ -40,6 +43,22 @@ def of_pipelines() -> TensorFlowOps:
 def of_backend() -> TensorFlowOps:
     """Returns the operations of Keras's backend."""
     return _load(keras.config.backend())
+
+
+def compiled(choice: bool | str) -> Any:
+    """Returns a context in which `fused` compiles as a layer's `jit_compile` says."""
+    if choice == "auto" or of_backend().is_compiling():
+        return contextlib.nullcontext()
+    return _compiled(choice)
+
+
+@contextlib.contextmanager
+def _compiled(choice: bool | str) -> Iterator[None]:
+    token = JIT_COMPILE.set(choice)
+    try:
+        yield
+    finally:
+        JIT_COMPILE.reset(token)
 
 
 def in_pipeline(*values: Any) -> bool:

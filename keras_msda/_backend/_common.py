@@ -2,11 +2,18 @@
 
 import contextlib
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 
 Tensor = Any
+
+
+#: What the layer that is called says of compiling passes: True, False or "auto".
+JIT_COMPILE: ContextVar[bool | str] = ContextVar(
+    "keras_msda_jit_compile", default="auto"
+)
 
 
 class CommonOps:

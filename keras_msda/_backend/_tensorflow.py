@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_msda._backend._common import CommonOps
+from keras_msda._backend._common import JIT_COMPILE, CommonOps
 
 Tensor = Any
 
@@ -314,13 +314,17 @@ class TensorFlowOps(CommonOps):
         return state
 
     def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
-        """Returns function(x, *rest), compiled by XLA where that is worth it.
+        """Returns function(x, *rest), in a graph compiled by XLA where it is worth it.
 
         In a graph the kernels for choosing with broadcasting are ten times slower than
-        a compiled pass. Every new shape compiles anew, so this asks for known lengths;
-        an unknown batch, as `Dataset.batch` leaves it, has two values as a rule.
+        a compiled pass. Every new shape compiles anew, so "auto" asks for known
+        lengths; an unknown batch, as `Dataset.batch` leaves it, has two values as a
+        rule.
         """
-        if self._tf.executing_eagerly() or None in x.shape.as_list()[1:]:
+        choice = JIT_COMPILE.get()
+        if choice == "auto":
+            choice = None not in x.shape.as_list()[1:]
+        if not choice or self._tf.executing_eagerly():
             return function(x, *rest)
         compiled = self._tf.function(function, jit_compile=True, autograph=False)
         return compiled(x, *rest)

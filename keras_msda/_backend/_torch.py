@@ -49,7 +49,10 @@ class TorchOps(KerasOps):
         state: Any,
         until: Callable[[Any], Any] | None = None,
     ) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state))), or as far as `until`."""
+        """Returns body(steps - 1, ... body(1, body(0, state))).
+
+        It ends as soon as `until` holds of the state.
+        """
         for step in range(int(steps)):
             if until is not None and until(state):
                 break

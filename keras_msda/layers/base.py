@@ -46,6 +46,10 @@ class MixLayer(DrawingLayer):
             the images' rank as images are, by the mask averaged over their coarser grid
             if they have one; others by the weight of the labels.
         data_format: "channels_last", "channels_first" or None for Keras's setting.
+        jit_compile: Whether TensorFlow's graphs, pipelines too, compile the passes over
+            the images by XLA: "auto" where image sizes are known when a graph is
+            traced, True always, False never. A program is compiled for each shape that
+            comes. Other backends compile a layer with the step that it is in.
         seed: Integer seed of the draws; None for a random one.
         **kwargs: `name` and `dtype` as in Keras. Images come out in the compute dtype;
             "uint8" rounds half to even.
@@ -143,9 +147,7 @@ class MixLayer(DrawingLayer):
             self._check_keys(inputs)
             return self._call_batch(inputs, True, seed)
         if not isinstance(inputs, (tuple, list)):
-            images = _backend.of(inputs).convert(inputs)
-            batch, size = self._measure(images)
-            return self._mix(images, self._call_plan(batch, size, seed))
+            return self._call_batch({"images": inputs}, True, seed)["images"]
         _checks.check_parts(type(self).__name__, inputs)
         names = ("images", "labels", "sample_weight")
         batch = dict(zip(names, inputs, strict=False))
@@ -159,7 +161,7 @@ class MixLayer(DrawingLayer):
         self._remember(training, seed, batch, size)
         if not training:
             return ops.cast(images, self.compute_dtype)
-        return self._mix(images, self._call_plan(batch, size, seed))
+        return self._call_batch({"images": images}, True, seed)["images"]
 
     def _check_integers(self, *inputs: Any) -> None:
         if _backend.of_backend().narrow:
@@ -169,11 +171,6 @@ class MixLayer(DrawingLayer):
         owner, keys = type(self).__name__, list(inputs)
         _checks.check_keys(owner, keys, self.batch_keys, self.bounding_box_format)
 
-    def _call_plan(self, batch: Any, size: Any, seed: Tensor) -> plans.MixPlan:
-        """Returns the plan of a call, its partners in groups where that helps."""
-        plan = self._plan(batch, size, seed=seed)
-        return plans.in_groups(plan, self._parts(batch, seed))
-
     def _call_batch(
         self, inputs: Mapping[str, Any], mix: bool, seed: Any = None
     ) -> dict[str, Any]:
@@ -182,17 +179,21 @@ class MixLayer(DrawingLayer):
         batch, size = self._measure(images)
         layout = plans.Layout(images.shape[0], size, self.data_format)
         parts = self._check_parts(inputs, layout)
-        if mix:
-            if seed is None:
-                seed = self._next_seed(images)
-            elif _backend.in_pipeline(images):
-                seed = _backend.of(images).convert(seed, "int64")
-            plan = self._call_plan(batch, size, seed)
-            parts["images"] = self._mix(images, plan)
-        else:
-            plan = plans.unmixed(batch, images)
-            parts["images"] = _backend.of(images).cast(images, self.compute_dtype)
-        self._mix_parts(parts, plan, layout, self._form(mix))
+        if mix and seed is None:
+            seed = self._next_seed(images)
+        elif mix and _backend.in_pipeline(images):
+            seed = _backend.of(images).convert(seed, "int64")
+        dtype = self.compute_dtype
+        with _backend.compiled(self.jit_compile):
+            if mix:
+                plan = self._plan(batch, size, seed=seed)
+                plan = plans.in_groups(plan, self._parts(batch, seed))
+                mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
+            else:
+                plan = plans.unmixed(batch, images)
+                mixed = _backend.of(images).cast(images, dtype)
+            parts["images"] = mixed
+            self._mix_parts(parts, plan, layout, self._form(mix))
         return {key: parts.get(key, value) for key, value in inputs.items()}
 
     def _form(self, mix: bool = True) -> targets.Form:
@@ -272,11 +273,6 @@ class MixLayer(DrawingLayer):
         batch, *rest = ops.shape(images)
         last = self.data_format == "channels_last"
         return batch, tuple(rest[:-1] if last else rest[1:])
-
-    def _mix(self, images: Tensor, plan: plans.MixPlan) -> Tensor:
-        return plans.mix_images(
-            images, plan, self.data_format, dtype=self.compute_dtype
-        )
 
     # Loss and metric.
 

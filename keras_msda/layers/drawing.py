@@ -33,6 +33,7 @@ SHARED = (
     "min_box_share",
     "batch_keys",
     "data_format",
+    "jit_compile",
 )
 
 
@@ -107,6 +108,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         min_box_share: float = 0.0,
         batch_keys: tuple[str, ...] = (),
         data_format: str | None = None,
+        jit_compile: bool | str = "auto",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -137,6 +139,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         )
         self.batch_keys = _checks.check_batch_keys(owner, batch_keys)
         self.data_format = _checks.check_data_format(owner, data_format)
+        self.jit_compile = _checks.check_jit_compile(owner, jit_compile)
         # Python's generator, which `keras.utils.set_random_seed` seeds.
         if seed is None:
             seed = random.randrange(2**31)

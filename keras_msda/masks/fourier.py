@@ -111,25 +111,26 @@ def _separated(field: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     axes = list(range(1, len(field.shape)))
     wanted = ops.cast(count, "float32")
 
+    def of_draws(*state: Tensor) -> tuple[Tensor, ...]:
+        # Of one shape through the loop, also where the size of images is not known.
+        return tuple(ops.reshape(part, ops.shape(count)) for part in state)
+
     def narrow(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         low, high, more, fewer, last = state
         guess = low + (high - low) * (more / (more - fewer))
+        guess = ops.where(fewer == 0.0, high, guess)  # Settled, others are not.
         surplus = ops.cast(_total(field >= _spread(guess, field)) - count, "float32")
         # An end that stays twice counts half (Illinois), or it might stay for long.
         fewer = ops.where(last == low, fewer / 2.0, fewer)
         more = ops.where(last == high, more / 2.0, more)
         below = surplus > 0.0
-        return (
-            ops.where(below, guess, low),
-            ops.where(below, high, guess),
-            ops.where(below, surplus, more),
-            ops.where(below, fewer, surplus),
-            guess,
-        )
+        low, more = ops.where(below, guess, low), ops.where(below, surplus, more)
+        high, fewer = ops.where(below, high, guess), ops.where(below, fewer, surplus)
+        return of_draws(low, high, more, fewer, guess)
 
     low, high = -ops.max(-field, axes), ops.max(field, axes)
     more = ops.cast(_pixels(ops.shape(field)[1:]), "float32") - wanted
-    start = (low, high, more, 0.5 - wanted, low + high)
+    start = of_draws(low, high, more, 0.5 - wanted, low + high)
     state = ops.loop(24, narrow, start, until=lambda x: ops.all(x[3] == 0.0))
     above = field >= _spread(state[-1], field)
     return ops.all(_total(above) == count), above

@@ -12,7 +12,8 @@ from numpy.testing import (
     assert_equal,
 )
 
-from keras_msda import masks
+from keras_msda import _backend, masks
+from keras_msda.masks import fourier as _fourier
 from tests import oracles
 from tests.masks import cases
 
@@ -45,8 +46,16 @@ def signed_zeros(shape, rng):
     return rng.choice([-1e-30, -0.0, 0.0, 1e-30], shape)
 
 
+def wild(shape, rng):
+    return np.exp(20 * rng.normal(size=shape))
+
+
+def infinite(shape, rng):
+    return rng.choice([-np.inf, -1, 0.5, 2, np.inf], shape)
+
+
 kinds = pytest.mark.parametrize(
-    "kind", [smooth, constant, tied, negative, signed_zeros]
+    "kind", [smooth, constant, tied, negative, signed_zeros, wild, infinite]
 )
 
 
@@ -105,6 +114,29 @@ def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
     expected, _ = oracles.fourier_mask(lam, field, 0.0, rounding)
     mask = tf.function(lambda *given: masks.fourier_mask(*given, 0.0, rounding)[0])
     assert_array_equal(mask(tf.constant(lam), tf.constant(field)), expected)
+
+
+@sizes
+@pytest.mark.parametrize("kind", [smooth, negative])
+def test_thresholds_are_found_between_different_values(size, kind):
+    lam, field, noise = fields(size, kind)
+    count = counts(lam, math.prod(size), noise).astype(np.int32)
+    found = _fourier._separated(*map(_backend.of_backend().convert, (field, count)))
+    right, above = map(np.asarray, found)
+    assert right
+    assert_array_equal(above, fourier(lam, field, rounding=noise)[0])
+
+
+@sizes
+@pytest.mark.parametrize("kind", [constant, tied, infinite])
+def test_no_threshold_is_said_to_part_equal_values(size, kind):
+    lam, field, noise = fields(size, kind)
+    count = counts(lam, math.prod(size), noise).astype(np.int32)
+    found = _fourier._separated(*map(_backend.of_backend().convert, (field, count)))
+    right, above = map(np.asarray, found)
+    agree = sums(above) == count
+    assert bool(right) == agree.all()
+    assert not agree.all()
 
 
 @pytest.mark.tensorflow

@@ -1,0 +1,107 @@
+"""What of a layer TensorFlow's graphs compile, and how often they are traced."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from numpy.testing import assert_allclose, assert_array_equal, assert_equal
+
+import keras_msda as msda
+from tests.layers import cases
+
+CHOICES = ["auto", True, False]
+KNOWN, UNKNOWN = (4, 6, 8, 1), (None, None, None, 1)
+
+
+def batch(shape=KNOWN, masks=False):
+    rng = np.random.default_rng(1)
+    parts = {"images": rng.random(shape, "float32"), "labels": np.eye(shape[0], 5)}
+    if masks:
+        parts["segmentation_masks"] = rng.integers(0, 3, shape).astype("int32")
+    return parts
+
+
+def programs(layer, shape, masks=False):
+    """Returns how many compiled functions the graph of a call holds."""
+    specs = {"images": tf.TensorSpec(shape), "labels": tf.TensorSpec([shape[0], 5])}
+    if masks:
+        specs["segmentation_masks"] = tf.TensorSpec(shape, "int32")
+    graph = tf.function(layer).get_concrete_function(specs).graph.as_graph_def()
+    return sum(
+        function.attr["_XlaMustCompile"].b for function in graph.library.function
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "masks", "passes"),
+    [
+        ("mixup", False, 1),
+        ("fmix", False, 2),
+        ("hmix", True, 2),
+        ("random-sample", False, 2),
+    ],
+)
+@pytest.mark.parametrize("choice", CHOICES)
+def test_passes_become_programs_where_the_choice_says(name, masks, passes, choice):
+    layer = cases.make(name, jit_compile=choice)
+    known, unknown = {"auto": (1, 0), True: (1, 1), False: (0, 0)}[choice]
+    assert_equal(programs(layer, KNOWN, masks), known * passes)
+    assert_equal(programs(layer, UNKNOWN, masks), unknown * passes)
+
+
+def test_the_choice_of_one_layer_is_not_that_of_the_next():
+    cases.make("fmix", jit_compile=False).mix(batch()["images"], seed=(1, 2))
+    assert_equal(programs(cases.make("mixup"), KNOWN), 1)
+    with pytest.raises(ValueError, match="labels"):
+        programs(cases.make("mixup", jit_compile=False, num_classes=3), KNOWN)
+    assert_equal(programs(cases.make("mixup"), KNOWN), 1)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
+@pytest.mark.parametrize("shape", [KNOWN, UNKNOWN], ids=["known", "unknown"])
+def test_every_choice_gives_the_same(name, shape):
+    given = batch(masks=True)
+    specs = {
+        "images": tf.TensorSpec(shape),
+        "labels": tf.TensorSpec([shape[0], 5]),
+        "segmentation_masks": tf.TensorSpec(shape, "int32"),
+    }
+    eager = cases.make(name).mix(given, seed=(1, 2))
+    for choice in CHOICES:
+        layer = cases.make(name, jit_compile=choice)
+        mixed = tf.function(
+            lambda given, layer=layer: layer.mix(given, seed=(1, 2)),
+            input_signature=[specs],
+        )(given)
+        # Compilers contract products and sums: an ulp of values up to 1.
+        assert_allclose(mixed["images"], eager["images"], rtol=0, atol=3e-7)
+        assert_allclose(mixed["labels"], eager["labels"], rtol=0, atol=3e-7)
+        assert_array_equal(mixed["segmentation_masks"], eager["segmentation_masks"])
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_new_lengths_of_batch_and_images_do_not_trace_without_end(choice):
+    layer = cases.make("fmix", jit_compile=choice)
+    mix = tf.function(layer, reduce_retracing=True)
+    for length in range(2, 12):
+        images, _ = mix(np.ones((length, 6, 8, 1), "float32"), np.eye(length, 5))
+        assert_equal(images.shape, (length, 6, 8, 1))
+    # The first length, then any.
+    assert_equal(mix.experimental_get_tracing_count(), 2)
+    for length in range(9, 19):
+        images, _ = mix(np.ones((4, length, 8, 1), "float32"), np.eye(4, 5))
+        assert_equal(images.shape, (4, length, 8, 1))
+    assert_equal(mix.experimental_get_tracing_count(), 3)
+
+
+def test_a_pipeline_with_a_last_batch_of_its_own_is_traced_once():
+    traces = []
+
+    class Counting(msda.CutMixLayer):
+        def _mask(self, *arguments):
+            traces.append(arguments)
+            return super()._mask(*arguments)
+
+    data = tf.data.Dataset.from_tensor_slices((np.ones((10, 6, 8, 1)), np.eye(10, 5)))
+    data = data.batch(4).map(Counting(seed=1)).repeat(2)
+    assert_equal([len(images) for images, _ in data], [4, 4, 2, 4, 4, 2])
+    assert_equal(len(traces), 1)
