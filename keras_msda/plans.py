@@ -104,8 +104,8 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     ops = _backend.of(own)
     wide = "float64" if dtype == "float64" else "float32"
     own, other, share = (ops.cast(x, wide) for x in (own, other, share))
-    own, other = ops.where(share > 0.0, own, 0.0), ops.where(share < 1.0, other, 0.0)
-    return ops.cast(share * own + (1.0 - share) * other, dtype)
+    mixed = ops.weighted(own, share) + ops.weighted(other, 1.0 - share)
+    return ops.cast(mixed, dtype)
 
 
 def mix_images(

@@ -147,6 +147,10 @@ class KerasOps(CommonOps, abc.ABC):
         """Chooses elementwise."""
         return ops.where(condition, x, y)
 
+    def weighted(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Returns x * weight, 0 where the weight is 0, whatever x is."""
+        return ops.where(weight == 0.0, 0.0, x * weight)
+
     def minimum(self, x: Any, y: Any) -> Tensor:
         """Returns the smaller, elementwise."""
         return ops.minimum(x, y)

@@ -131,6 +131,14 @@ class TensorFlowOps(CommonOps):
         """Chooses elementwise."""
         return self._tf.where(condition, x, y)
 
+    def weighted(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Returns x * weight, 0 where the weight is 0, whatever x is.
+
+        Not by choosing: TensorFlow's kernel takes four times as long where it has to
+        broadcast.
+        """
+        return self._tf.math.multiply_no_nan(x, weight)
+
     def minimum(self, x: Any, y: Any) -> Tensor:
         """Returns the smaller, elementwise."""
         return self._tf.minimum(x, y)
