@@ -41,7 +41,12 @@ class Peer(NamedTuple):
 
 def peers() -> list[Peer]:
     """Returns the peers whose packages are installed."""
-    found: list[Peer] = [*_keras(), _numpy_fmix()]
+    return [*_keras(), _numpy_fmix(), *of_torch()]
+
+
+def of_torch() -> list[Peer]:
+    """Returns the peers of PyTorch, which mix where their images are."""
+    found: list[Peer] = []
     _spare_kernels()
     for package, make in (
         ("timm", _timm),

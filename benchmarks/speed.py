@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import platform
+import random
 import statistics
 import sys
 import time
@@ -28,6 +29,7 @@ import keras
 import numpy as np
 import peers as _peers
 import tensorflow as tf
+from judging import judged, summary
 
 import keras_msda as msda
 
@@ -40,7 +42,10 @@ METHODS = {
     "FMix": msda.FMixLayer,
 }
 LARGE, SMALL = (128, 224, 224, 3), (512, 32, 32, 3)
-PACKAGES = ("keras_msda", "keras", "tensorflow", "numpy", "torch", "timm", "kornia")
+PACKAGES = (
+    *("keras_msda", "keras", "tensorflow", "numpy"),
+    *("torch", "timm", "kornia", "torchvision"),
+)
 #: Largest error of a label that counts as right.
 RIGHT = 1e-3
 
@@ -166,10 +171,10 @@ def resnet50() -> Any:
 def run(turns: dict[str, Callable[[], Any]], rounds: int) -> Times:
     """Returns the median seconds of each, after two rounds that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
-    names = list(turns)
-    for number in range(rounds + 2):
+    order = random.Random(1)
+    for _ in range(rounds + 2):
         # Another neighbour each round: some leave the caches colder than others.
-        for name in names[number % len(names) :] + names[: number % len(names)]:
+        for name in order.sample(list(turns), len(turns)):
             start = time.perf_counter()
             turns[name]()
             seconds[name].append(time.perf_counter() - start)
@@ -180,21 +185,6 @@ def ratio(row: Row, times: Times) -> float:
     """Returns the ratio of a row in one run."""
     below = min(times[name] for name in row.under)
     return (times[row.over] - row.spare) / below
-
-
-def judged(rows: list[Row], runs: list[Times]) -> Iterator[dict[str, Any]]:
-    """Prints rows, and yields them as they are written down."""
-    for row in rows:
-        ratios = sorted(ratio(row, times) for times in runs)
-        middle = statistics.median(ratios)
-        verdict = ""
-        if row.limit is not None:
-            kept = middle >= row.limit if row.least else middle <= row.limit
-            sign = ">=" if row.least else "<="
-            verdict = f"{'PASS' if kept else 'FAIL'}  {sign} {row.limit:g}"
-        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-        print(f"{row.name:44}{middle:7.2f}   {spread:16}{verdict}", flush=True)
-        yield row._asdict() | {"ratio": middle, "ratios": ratios, "verdict": verdict}
 
 
 # Tables.
@@ -270,7 +260,11 @@ def table(
     runs = [run(made, options.rounds) for _ in range(options.runs)]
     del made
     gc.collect()
-    return {"title": title, "runs": runs, "rows": list(judged(rows, runs))}
+    shown = []
+    for row in rows:
+        ratios = [ratio(row, times) for times in runs]
+        shown.append(judged(row.name, ratios, row.limit, least=row.least))
+    return {"title": title, "runs": runs, "rows": shown}
 
 
 def both_types() -> dict[str, Callable[[], Any]]:
@@ -377,10 +371,7 @@ def main() -> int:
     if options.chart:
         chart(found[0], options.chart)
         print(f"wrote {options.chart}")
-    verdicts = [row["verdict"] for part in found for row in part["rows"]]
-    missed = sum(x.startswith("FAIL") for x in verdicts)
-    print(f"{sum(x.startswith('PASS') for x in verdicts)} PASS, {missed} FAIL")
-    return int(missed > 0)
+    return summary([row for part in found for row in part["rows"]])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,132 @@
+"""Times what comes before the first mix, and what `jit_compile` costs and gains.
+
+Each number is of a process of its own. First calls take one batch of 128 images of
+224x224x3 out of a `Dataset.map`: they trace, compile and mix. Later batches of the same
+pipeline are compared with a plain copy.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from judging import judged, summary
+
+METHODS = ("MixUp", "CutMix", "HMix", "GMix", "FMix")
+#: `jit_compile`, and whether the size of images is known when the pipeline is traced.
+CHOICES = (("auto", True), (False, True), ("auto", False), (True, False))
+#: Seconds that an import may add to Keras's, and that a first call may take.
+IMPORT_LIMIT, FIRST_LIMIT = 0.3, 2.0
+
+
+def measure(task: str, *given: Any) -> list[float]:
+    """Returns what a worker of this file prints, from a process of its own."""
+    command = [sys.executable, "-W", "ignore", __file__, "--worker", task]
+    done = subprocess.run(
+        [*command, json.dumps(given)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{task}{given} failed:\n{done.stderr}")
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+# What processes of their own do.
+
+
+def importing() -> list[float]:
+    """Returns the seconds that importing keras_msda takes after Keras."""
+    import keras  # noqa: F401
+
+    start = time.perf_counter()
+    import keras_msda  # noqa: F401
+
+    return [time.perf_counter() - start]
+
+
+def beta() -> list[float]:
+    """Returns the seconds of the first layer that needs TensorFlow Probability."""
+    import keras_msda
+
+    start = time.perf_counter()
+    keras_msda.MixUpLayer(alpha=0.2)
+    return [time.perf_counter() - start]
+
+
+def first_call(method: str, choice: bool | str, known: bool) -> list[float]:
+    """Returns the seconds of the first batch, and those of later ones over a copy's."""
+    import speed
+    import tensorflow as tf
+
+    images, ids = (tf.constant(x) for x in speed.batch_of(speed.LARGE, "float32"))
+    copy = speed.mapped(speed.copy, images, ids)
+    copy()  # What TensorFlow does once is not ours.
+    start = time.perf_counter()
+    layer = speed.ours(method, "float32", jit_compile=choice)
+
+    def mix(images: Any, ids: Any) -> Any:
+        if not known:
+            anything = tf.TensorShape([None, None, None, 3])
+            images = tf.raw_ops.PlaceholderWithDefault(input=images, shape=anything)
+        return layer(images, ids)
+
+    mixed = speed.mapped(mix, images, ids)
+    mixed()
+    first = time.perf_counter() - start
+    times = speed.run({"copy": copy, "mixed": mixed}, 10)
+    return [first, times["mixed"] / times["copy"]]
+
+
+WORKERS = {"importing": importing, "beta": beta, "first_call": first_call}
+
+
+# Tables.
+
+
+def tables(runs: int) -> list[dict[str, Any]]:
+    """Measures and prints all."""
+    print(f"Seconds, {runs} processes each")
+    values = [measure("importing")[0] for _ in range(runs)]
+    rows = [judged("import keras_msda, after keras", values, IMPORT_LIMIT)]
+    values = [measure("beta")[0] for _ in range(runs)]
+    rows.append(judged("the first layer of alpha other than 1", values))
+    for choice, known in CHOICES:
+        sizes = "known" if known else "unknown"
+        print(f"\njit_compile={choice!r}, image sizes {sizes} when traced")
+        for method in METHODS:
+            found = [measure("first_call", method, choice, known) for _ in range(runs)]
+            # What is not the default may take what it takes.
+            limit = FIRST_LIMIT if choice == "auto" else None
+            first, later = ([x[part] for x in found] for part in (0, 1))
+            rows += [
+                judged(f"{method}, first batch, seconds", first, limit),
+                judged(f"{method}, later batches / copy", later),
+            ]
+    return rows
+
+
+def main() -> int:
+    """Returns 1 if a row misses its target."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        task, given = options.worker
+        print(json.dumps(WORKERS[task](*json.loads(given))))
+        return 0
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    rows = tables(options.runs)
+    if options.out:
+        options.out.write_text(json.dumps(rows, indent=1) + "\n")
+        print(f"\nwrote {options.out}")
+    return summary(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
