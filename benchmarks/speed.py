@@ -309,8 +309,8 @@ def tables(options: Any) -> Iterator[dict[str, Any]]:
             step_rows(),
         ),
         "large-step": (
-            "a train step of ResNet-50, 4 of 224x224x3",
-            lambda: stepping(resnet50, (4, 224, 224, 3)),
+            "a train step of ResNet-50, 4 of 128x128x3",
+            lambda: stepping(resnet50, (4, 128, 128, 3)),
             step_rows(),
         ),
     }

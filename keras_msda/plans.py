@@ -103,9 +103,13 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     """
     ops = _backend.of(own)
     wide = "float64" if dtype == "float64" else "float32"
+    given = keras.backend.standardize_dtype(own.dtype)
     own, other, share = (ops.cast(x, wide) for x in (own, other, share))
-    mixed = ops.weighted(own, share) + ops.weighted(other, 1.0 - share)
-    return ops.cast(mixed, dtype)
+    if not keras.backend.is_float_dtype(given):  # No NaN among them.
+        mixed = share * own + (1.0 - share) * other
+    else:
+        mixed = ops.weighted(own, share) + ops.weighted(other, 1.0 - share)
+    return ops.to_bytes(mixed) if given == dtype == "uint8" else ops.cast(mixed, dtype)
 
 
 def mix_images(

@@ -78,6 +78,40 @@ def test_every_choice_gives_the_same(name, shape):
         assert_array_equal(mixed["segmentation_masks"], eager["segmentation_masks"])
 
 
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
+@pytest.mark.parametrize("choice", CHOICES)
+def test_gradients_pass_to_what_is_mixed(name, choice):
+    features, upstream = np.random.default_rng(1).random((2, *KNOWN), "float32")
+    layer = cases.make(name, jit_compile=choice)
+
+    def gradient(given):
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            total = tf.reduce_sum(layer.mix(given, seed=(1, 2)) * upstream)
+        return tape.gradient(total, given)
+
+    found = tf.function(gradient)(tf.constant(features))
+    plan = layer.sample(KNOWN[0], KNOWN[1:3], seed=(1, 2))
+    mask, partner = np.asarray(plan.mask)[..., None], np.asarray(plan.partner)
+    expected = mask * upstream
+    np.add.at(expected, partner, (1 - mask) * upstream)
+    assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [KNOWN, UNKNOWN], ids=["known", "unknown"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
+def test_what_is_not_shown_may_be_nan(name, shape):
+    layer = cases.make(name, pairing="roll")
+    images = np.ones(KNOWN, "float32")
+    images[1, 2, 3] = np.nan
+    mix = tf.function(lambda given: layer.mix(given, seed=(1, 2)))
+    mixed = mix.get_concrete_function(tf.TensorSpec(shape))(tf.constant(images))
+    mask = np.asarray(layer.sample(KNOWN[0], KNOWN[1:3], seed=(1, 2)).mask)[:, 2, 3]
+    shown = np.zeros(KNOWN[:3], bool)
+    shown[1, 2, 3], shown[2, 2, 3] = mask[1] > 0, mask[2] < 1
+    assert_array_equal(np.isnan(mixed)[..., 0], shown)
+
+
 @pytest.mark.parametrize("choice", CHOICES)
 def test_new_lengths_of_batch_and_images_do_not_trace_without_end(choice):
     layer = cases.make("fmix", jit_compile=choice)

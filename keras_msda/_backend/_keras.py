@@ -151,6 +151,10 @@ class KerasOps(CommonOps, abc.ABC):
         """Returns x * weight, 0 where the weight is 0, whatever x is."""
         return ops.where(weight == 0.0, 0.0, x * weight)
 
+    def to_bytes(self, x: Tensor) -> Tensor:
+        """Returns uint8 of floats from 0 to 255, rounded half to even."""
+        return self.cast(x, "uint8")
+
     def minimum(self, x: Any, y: Any) -> Tensor:
         """Returns the smaller, elementwise."""
         return ops.minimum(x, y)

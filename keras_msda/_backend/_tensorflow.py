@@ -135,9 +135,28 @@ class TensorFlowOps(CommonOps):
         """Returns x * weight, 0 where the weight is 0, whatever x is.
 
         Not by choosing: TensorFlow's kernel takes four times as long where it has to
-        broadcast.
+        broadcast. And where neighbours share a weight, a compiler for CPUs makes no
+        vectors of a choice: there the weight, rounded up, selects bits.
         """
-        return self._tf.math.multiply_no_nan(x, weight)
+        shared = weight.shape.rank > 2 and weight.shape[-1] == 1 != weight.shape[-2]
+        if not shared or x.dtype != self._tf.float32 or not self.for_cpus():
+            return self._tf.math.multiply_no_nan(x, weight)
+
+        @self._tf.custom_gradient
+        def chosen(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+            shown = -self._tf.cast(self._tf.math.ceil(weight), self._tf.int32)
+            bits = self._tf.bitwise.bitwise_and(self._tf.bitcast(x, shown.dtype), shown)
+            return self._tf.bitcast(bits, x.dtype) * weight, lambda up: up * weight
+
+        return chosen(x)
+
+    def to_bytes(self, x: Tensor) -> Tensor:
+        """Returns uint8 of floats from 0 to 255, rounded half to even.
+
+        By a sum whose last bit is 1, in half the time that rounding and casting take.
+        """
+        bits = self._tf.bitcast(x + 2.0**23, self._tf.int32)
+        return self._tf.cast(bits, self._tf.uint8)
 
     def minimum(self, x: Any, y: Any) -> Tensor:
         """Returns the smaller, elementwise."""
