@@ -11,6 +11,8 @@ TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
 BENCH_VENV ?= .venv-bench
 BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
+STARTUP_ARGS ?= --out benchmarks/results/startup.json
+MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
@@ -25,7 +27,7 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-xla test-jax test-torch test-notebooks accelerator-check \
-  tpu-check bench check format build clean
+  tpu-check bench bench-startup bench-memory check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -58,6 +60,12 @@ tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick for 
 
 bench: $(BENCH_READY) ## times all methods beside their peers; BENCH_ARGS="--table large"
 	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH_ARGS)
+
+bench-startup: $(BENCH_READY) ## times imports, first calls and what compiling gains
+	@$(BENCH_VENV)/bin/python benchmarks/startup.py $(STARTUP_ARGS)
+
+bench-memory: $(BENCH_READY) ## measures what a call takes beside its result
+	@$(BENCH_VENV)/bin/python benchmarks/memory.py $(MEMORY_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)

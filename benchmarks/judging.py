@@ -19,8 +19,8 @@ def judged(
     if limit is not None:
         kept = middle >= limit if least else middle <= limit
         verdict = f"{'PASS' if kept else 'FAIL'}  {'>=' if least else '<='} {limit:.3g}"
-    spread = f"{min(values):.3g} to {max(values):.3g}"
-    print(f"{name:44}{middle:9.3g}   {spread:18}{verdict}", flush=True)
+    spread = f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else ""
+    print(f"{name:52}{middle:8.3g}   {spread:18}{verdict}", flush=True)
     return {"name": name, "median": middle, "values": values, "verdict": verdict}
 
 

@@ -19,8 +19,8 @@ class Mask(NamedTuple):
     Attributes:
         offset: float32 `(draws,)`.
         scale: float32 `(draws,)`.
-        factors: float32 tensors with as many axes as `(draws, *size)` and length 1
-            where a factor does not change.
+        factors: Tensors with as many axes as `(draws, *size)` and length 1 where a
+            factor does not change; float32, or truth values where all are 0 or 1.
     """
 
     offset: Tensor
@@ -57,7 +57,7 @@ def dense(mask: Mask, rank: int) -> Tensor:
     """Returns the mask at every pixel; axes where it is constant have length 1."""
     product = per_draw(mask.scale, rank)
     for factor in mask.factors:
-        product = product * factor
+        product = product * _backend.of(factor).cast(factor, "float32")
     return per_draw(mask.offset, rank) + product
 
 

@@ -4,6 +4,8 @@ Labels are soft, packed in pairs, sets, or the own ones alone. Several outputs a
 dictionary or tuple of labels; sample weights may be one for all or one an output.
 """
 
+import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +14,9 @@ import keras
 from keras_msda import _backend, _checks, plans
 
 Tensor = Any
+
+#: Numbers of a sample's labels from which on a compiled pass is worth its start.
+_WIDE = 256
 
 
 class Form(NamedTuple):
@@ -179,16 +184,39 @@ def mixed(labels: Any, sample_weight: Any, plan: plans.MixPlan, form: Form) -> A
             shares = plan
         if form.targets == "pair":
             return plans.pack_labels(labels, shares)
-        if num_classes is not None:
-            labels = plans.encode_labels(labels, num_classes, form.label_smoothing)
-        if form.targets == "own":
-            return labels
-        labels = plans.mix_labels(labels, shares)
-        if form.targets == "union":
-            labels = plans.unite_labels(labels, form.threshold)
-        return labels
+        soft = functools.partial(_soft, num_classes=num_classes, form=form)
+        given = labels, shares.partner, shares.weight
+        # Operation by operation, wide labels take three times their bytes.
+        if (num_classes or _width(labels)) < _WIDE:
+            return soft(*given)
+        return _backend.of(*given).fused(soft, *given)
 
     return _each(mix, labels, form.num_classes, sample_weight)
+
+
+def _soft(
+    labels: Tensor,
+    partner: Tensor,
+    weight: Tensor,
+    *,
+    num_classes: int | None,
+    form: Form,
+) -> Tensor:
+    """Returns the labels of one output, encoded and mixed."""
+    if num_classes is not None:
+        labels = plans.encode_labels(labels, num_classes, form.label_smoothing)
+    if form.targets == "own":
+        return labels
+    labels = plans.mix_labels(labels, plans.MixPlan(partner, None, weight))
+    if form.targets == "union":
+        labels = plans.unite_labels(labels, form.threshold)
+    return labels
+
+
+def _width(labels: Tensor) -> int:
+    """Returns how many numbers a sample's labels have, 0 if that is not known."""
+    lengths = tuple(labels.shape[1:])
+    return 0 if None in lengths else math.prod(lengths)
 
 
 def mixed_weights(sample_weight: Any, plan: plans.MixPlan, form: Form) -> Any:

@@ -25,10 +25,12 @@ def programs(layer, shape, masks=False):
     specs = {"images": tf.TensorSpec(shape), "labels": tf.TensorSpec([shape[0], 5])}
     if masks:
         specs["segmentation_masks"] = tf.TensorSpec(shape, "int32")
-    graph = tf.function(layer).get_concrete_function(specs).graph.as_graph_def()
-    return sum(
-        function.attr["_XlaMustCompile"].b for function in graph.library.function
-    )
+    return count(tf.function(layer).get_concrete_function(specs))
+
+
+def count(traced):
+    functions = traced.graph.as_graph_def().library.function
+    return sum(function.attr["_XlaMustCompile"].b for function in functions)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,32 @@ def test_passes_become_programs_where_the_choice_says(name, masks, passes, choic
     known, unknown = {"auto": (1, 0), True: (1, 1), False: (0, 0)}[choice]
     assert_equal(programs(layer, KNOWN, masks), known * passes)
     assert_equal(programs(layer, UNKNOWN, masks), unknown * passes)
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(("classes", "programs_of_labels"), [(255, 0), (256, 1)])
+def test_wide_labels_are_one_program_from_ids_on(choice, classes, programs_of_labels):
+    layer = cases.make("mixup", jit_compile=choice, num_classes=classes)
+    specs = tf.TensorSpec(KNOWN), tf.TensorSpec([KNOWN[0]], "int32")
+    expected = 0 if choice is False else 1 + programs_of_labels
+    assert_equal(count(tf.function(layer).get_concrete_function(*specs)), expected)
+
+
+@pytest.mark.parametrize("targets", ["soft", "union", "own"])
+def test_wide_labels_are_those_of_eager_calls(targets):
+    settings = {"num_classes": 300, "label_smoothing": 0.1, "targets": targets}
+    settings |= {"label_smoothing": 0.0} if targets == "union" else {}
+    layer = cases.make("mixup", **settings)
+    images, ids = np.ones(KNOWN, "float32"), np.array([0, 299, 7, 300], "int32")
+    mix = tf.function(lambda *given: layer.mix(given, seed=(1, 2)))
+    _, labels = mix(images, ids)
+    ids[3] = 5
+    _, expected = layer.mix((images, ids), seed=(1, 2))
+    own = layer.sample(4, KNOWN[1:3], seed=(1, 2)).partner.numpy()
+    known = ids != 5 if targets == "own" else (ids != 5) & (own != 3)
+    # An id out of range shows in a graph as NaN alone.
+    assert_array_equal(np.isnan(labels).all(1), ~known)
+    assert_allclose(labels[known], expected[known], rtol=0, atol=1e-6)
 
 
 def test_the_choice_of_one_layer_is_not_that_of_the_next():

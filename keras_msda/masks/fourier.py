@@ -65,8 +65,7 @@ def fourier(
     pixels = _pixels(size)
     count = top_count(lam, pixels, rounding)
     if max_soft == 0:
-        highest = ops.fused(ops.by_draw(_highest), field, count)
-        values = ops.cast(highest, "float32")
+        values = ops.fused(ops.by_draw(_highest), field, count)
     else:
         soft = _soft_width(lam, pixels, max_soft, count)
         flat = ops.reshape(ops.float_order(field), [-1, pixels])
