@@ -162,7 +162,8 @@ def small_network() -> Any:
 
 def resnet50() -> Any:
     """Returns Keras's ResNet-50 for ten classes."""
-    return keras.applications.ResNet50(weights=None, classes=10)
+    shape = (128, 128, 3)
+    return keras.applications.ResNet50(weights=None, input_shape=shape, classes=10)
 
 
 # Turns.
@@ -364,10 +365,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--chart", type=Path, help="picture to draw of the first table")
     options = parser.parse_args()
-    found = list(tables(options))
-    if options.out:
-        options.out.write_text(json.dumps(document(found), indent=1) + "\n")
-        print(f"\nwrote {options.out}")
+    found = []
+    for part in tables(options):
+        found.append(part)
+        if options.out:  # Each time: what comes next may fail.
+            options.out.write_text(json.dumps(document(found), indent=1) + "\n")
     if options.chart:
         chart(found[0], options.chart)
         print(f"wrote {options.chart}")
