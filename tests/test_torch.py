@@ -78,6 +78,20 @@ def test_the_mixing_itself_compiles_without_a_graph_break(name):
     assert explained.graph_break_count == 0, explained.break_reasons
 
 
+@pytest.mark.filterwarnings("ignore")  # Inductor's own.
+def test_the_default_compiler_gives_the_same():
+    layer = cases.make("gmix", num_classes=3)
+    batch = [cases.images(4, (6, 7)), np.array([0, 2, 1, 2])]
+    batch = [keras.ops.convert_to_tensor(x) for x in batch]
+    seed = torch.tensor([1, 2], dtype=torch.int32)
+    compiled = torch.compile(
+        lambda *given: layer.mix(given, seed=seed), fullgraph=True, dynamic=False
+    )
+    found, expected = compiled(*batch), layer.mix(tuple(batch), seed=seed)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
 def test_a_model_and_its_loss_compile_without_a_graph_break(name):
     images, labels, _ = map(keras.ops.convert_to_tensor, answering(8))

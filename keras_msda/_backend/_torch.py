@@ -70,16 +70,31 @@ class TorchOps(KerasOps):
         that `jax.random.bits` gives: no state, no wait for the device, nothing that
         breaks a compiled graph.
         """
-        first, second = seed[0], seed[1]
-        keys = (first, second, first ^ second ^ _PARITY)
-        low = torch.arange(math.prod(shape), dtype=torch.int32, device=seed.device)
-        high = torch.zeros_like(low) + first
-        low = low + second
-        for group in range(5):
-            for rotation in _ROTATIONS[group % 2]:
-                high = high + low
-                wrapped = (low >> (32 - rotation)) & ((1 << rotation) - 1)
-                low = ((low << rotation) | wrapped) ^ high
-            high = high + keys[(group + 1) % 3]
-            low = low + keys[(group + 2) % 3] + (group + 1)
-        return (high ^ low).reshape(tuple(shape))
+        bits = _opaque if self.is_compiling() else _threefry
+        return bits(list(shape), seed)
+
+
+def _threefry(shape: Sequence[int], seed: torch.Tensor) -> torch.Tensor:
+    """Returns Threefry's bits of each element's index, int32."""
+    first, second = seed[0], seed[1]
+    keys = (first, second, first ^ second ^ _PARITY)
+    low = torch.arange(math.prod(shape), dtype=torch.int32, device=seed.device)
+    high = torch.zeros_like(low) + first
+    low = low + second
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            high = high + low
+            wrapped = (low >> (32 - rotation)) & ((1 << rotation) - 1)
+            low = ((low << rotation) | wrapped) ^ high
+        high = high + keys[(group + 1) % 3]
+        low = low + keys[(group + 2) % 3] + (group + 1)
+    return (high ^ low).reshape(list(shape))
+
+
+# Inductor would write the twenty rounds out wherever a bit is used: it took minutes.
+_opaque = torch.library.custom_op("keras_msda::threefry", _threefry, mutates_args=())
+
+
+@_opaque.register_fake
+def _(shape: Sequence[int], seed: torch.Tensor) -> torch.Tensor:
+    return seed.new_empty(shape, dtype=torch.int32)
