@@ -221,9 +221,12 @@ def against_peers(others: list[_peers.Peer], wrong: set[str]) -> list[Row]:
 
 
 def of_batches() -> list[Row]:
-    """Returns draws of a batch over draws of each sample."""
+    """Returns draws of a batch over draws of each sample.
+
+    Where both are one pass over the images the ratio is 1, give or take a twentieth.
+    """
     return [
-        Row(f"{x}, batch / sample", f"{x} map batch", (f"{x} map sample",), 1.0)
+        Row(f"{x}, batch / sample", f"{x} map batch", (f"{x} map sample",), 1.05)
         for x in METHODS
     ]
 

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,26 +88,34 @@ WORKERS = {"importing": importing, "beta": beta, "first_call": first_call}
 # Tables.
 
 
-def tables(runs: int) -> list[dict[str, Any]]:
-    """Measures and prints all."""
-    print(f"Seconds, {runs} processes each")
+def once(runs: int) -> Iterator[dict[str, Any]]:
+    """Measures and prints what is paid once."""
     values = [measure("importing")[0] for _ in range(runs)]
-    rows = [judged("import keras_msda, after keras", values, IMPORT_LIMIT)]
+    yield judged("import keras_msda, after keras", values, IMPORT_LIMIT)
     values = [measure("beta")[0] for _ in range(runs)]
-    rows.append(judged("the first layer of alpha other than 1", values))
+    yield judged("the first layer of alpha other than 1", values)
+
+
+def calls(runs: int, choice: bool | str, known: bool) -> Iterator[dict[str, Any]]:
+    """Measures and prints first batches and later ones."""
+    # What is not the default may take what it takes.
+    limit = FIRST_LIMIT if choice == "auto" else None
+    for method in METHODS:
+        found = [measure("first_call", method, choice, known) for _ in range(runs)]
+        yield judged(f"{method}, first batch, seconds", [x[0] for x in found], limit)
+        yield judged(f"{method}, later batches / copy", [x[1] for x in found])
+
+
+def tables(runs: int) -> Iterator[dict[str, Any]]:
+    """Measures and prints all, and returns what is written down."""
+    title = f"Seconds, {runs} processes each"
+    print(title)
+    yield {"title": title, "rows": list(once(runs))}
     for choice, known in CHOICES:
         sizes = "known" if known else "unknown"
-        print(f"\njit_compile={choice!r}, image sizes {sizes} when traced")
-        for method in METHODS:
-            found = [measure("first_call", method, choice, known) for _ in range(runs)]
-            # What is not the default may take what it takes.
-            limit = FIRST_LIMIT if choice == "auto" else None
-            first, later = ([x[part] for x in found] for part in (0, 1))
-            rows += [
-                judged(f"{method}, first batch, seconds", first, limit),
-                judged(f"{method}, later batches / copy", later),
-            ]
-    return rows
+        title = f"jit_compile={choice!r}, image sizes {sizes} when traced"
+        print(f"\n{title}")
+        yield {"title": title, "rows": list(calls(runs, choice, known))}
 
 
 def main() -> int:
@@ -121,11 +130,13 @@ def main() -> int:
         print(json.dumps(WORKERS[task](*json.loads(given))))
         return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    rows = tables(options.runs)
+    found = list(tables(options.runs))
     if options.out:
-        options.out.write_text(json.dumps(rows, indent=1) + "\n")
+        import speed
+
+        options.out.write_text(json.dumps(speed.document(found), indent=1) + "\n")
         print(f"\nwrote {options.out}")
-    return summary(rows)
+    return summary([row for part in found for row in part["rows"]])
 
 
 if __name__ == "__main__":
