@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import peers as _peers
 import speed as _speed
 from judging import judged, summary
 
-# After speed, which says what TensorFlow and Keras are to be like.
-import keras  # isort: skip
+# After speed, which says what TensorFlow is to be like.
 import tensorflow as tf  # isort: skip
 
 #: What is freed goes back at once. As they are, TensorFlow's pool for oneDNN and malloc
@@ -106,16 +106,8 @@ def mixer(method: str, point: Point) -> Callable[..., Any]:
         settings = {"num_classes": classes, "targets": point.targets}
         mixing: Callable[..., Any] = _speed.ours(method, point.dtype, **settings)
         return mixing
-    if method == "keras MixUp":
-        layer = keras.layers.MixUp(alpha=1.0, seed=1)
-    else:
-        layer = keras.layers.CutMix(factor=(1.0, 1.0), seed=1)
-
-    def mix(images: Any, ids: Any) -> Any:
-        labels = tf.one_hot(ids, point.classes)
-        return layer({"images": images, "labels": labels}, training=True)
-
-    return mix
+    peer = next(x for x in _peers.of_keras() if x.name == method)
+    return lambda images, ids: peer.mix(images, tf.one_hot(ids, point.classes))
 
 
 def measure(method: str, point: Point) -> Found:

@@ -41,7 +41,7 @@ class Peer(NamedTuple):
 
 def peers() -> list[Peer]:
     """Returns the peers whose packages are installed."""
-    return [*_keras(), _numpy_fmix(), *of_torch()]
+    return [*of_keras(), _numpy_fmix(), *of_torch()]
 
 
 def of_torch() -> list[Peer]:
@@ -92,7 +92,8 @@ def label_error(peer: Peer) -> float:
 # Keras.
 
 
-def _keras() -> list[Peer]:
+def of_keras() -> list[Peer]:
+    """Returns the peers of Keras, which stand in a `Dataset.map`."""
     import keras
     import tensorflow as tf
 

@@ -67,17 +67,8 @@ class JaxOps(KerasOps):
         axes = tuple(range(-len(size), 0))
         return jnp.fft.irfftn(jax.lax.complex(real, imaginary), tuple(size), axes)
 
-    def loop(
-        self,
-        steps: Any,
-        body: Callable[..., Any],
-        state: Any,
-        until: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop.
-
-        It ends as soon as `until` holds of the state.
-        """
+    def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
         if self.is_eager(state) and self.is_eager(steps):
             # JAX would compile a loop anew at each call outside of a trace.
             for step in range(int(steps)):

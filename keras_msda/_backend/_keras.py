@@ -248,13 +248,7 @@ class KerasOps(CommonOps, abc.ABC):
     # Control flow.
 
     @abc.abstractmethod
-    def loop(
-        self,
-        steps: Any,
-        body: Callable[..., Any],
-        state: Any,
-        until: Callable[[Any], Any] | None = None,
-    ) -> Any:
+    def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state))).
 
         It ends as soon as `until` holds of the state.

@@ -317,13 +317,7 @@ class TensorFlowOps(CommonOps):
 
     # Control flow.
 
-    def loop(
-        self,
-        steps: Any,
-        body: Callable[..., Any],
-        state: Any,
-        until: Callable[[Any], Any] | None = None,
-    ) -> Any:
+    def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state))), compiled as a loop.
 
         It ends as soon as `until` holds of the state.

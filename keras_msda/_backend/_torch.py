@@ -42,17 +42,8 @@ class TorchOps(KerasOps):
         axes = tuple(range(-len(size), 0))
         return torch.fft.irfftn(torch.complex(*spectrum), tuple(size), axes)
 
-    def loop(
-        self,
-        steps: Any,
-        body: Callable[..., Any],
-        state: Any,
-        until: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state))).
-
-        It ends as soon as `until` holds of the state.
-        """
+    def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
+        """Returns body(steps - 1, ... body(1, body(0, state)))."""
         for step in range(int(steps)):
             if until is not None and until(state):
                 break

@@ -47,9 +47,9 @@ class MixLayer(DrawingLayer):
             if they have one; others by the weight of the labels.
         data_format: "channels_last", "channels_first" or None for Keras's setting.
         jit_compile: Whether TensorFlow's graphs, pipelines too, compile the passes over
-            the images by XLA: "auto" where image sizes are known when a graph is
-            traced, True always, False never. A program is compiled for each shape that
-            comes. Other backends compile a layer with the step that it is in.
+            images and wide labels by XLA: "auto" where their sizes are known when a
+            graph is traced, True always, False never. A program is compiled for each
+            shape that comes. Other backends compile a layer with the step it is in.
         seed: Integer seed of the draws; None for a random one.
         **kwargs: `name` and `dtype` as in Keras. Images come out in the compute dtype;
             "uint8" rounds half to even.
