@@ -1124,6 +1124,314 @@ def fail_subclassed(owner: str, name: str) -> NoReturn:
     )
 
 
+def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int, ...]:
+    """Checks a layer to analyse, and returns the spatial lengths as integers."""
+    if not isinstance(layer, kind):
+        fail(
+            owner,
+            "`layer` must be a mixing layer.",
+            f"layer of type {type(layer).__name__}",
+            "Give for example `keras_msda.HMixLayer()`.",
+            TypeError,
+        )
+    valid = isinstance(shape, (tuple, list)) and 1 <= len(shape) <= 3
+    if not valid or not all(_is_length(length) for length in shape):
+        fail(
+            owner,
+            "`shape` must hold one to three positive spatial lengths, without channels.",
+            f"shape={shape!r}",
+            "Use for example `shape=(32, 32)`.",
+        )
+    return tuple(int(length) for length in shape)
+
+
+def _is_length(value: Any) -> bool:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and value > 0
+
+
+def check_draws(owner: str, draws: Any) -> None:
+    """Checks how many masks are to be drawn."""
+    if not _is_length(draws) or draws < 2:
+        fail(
+            owner,
+            "`draws` must be an integer of 2 or more.",
+            f"draws={draws!r}",
+            "Use for example `draws=1000`.",
+        )
+
+
+def check_linear(owner: str, targets: str) -> None:
+    """Checks that labels are mixed linearly, as the theory asks."""
+    if targets == "union":
+        fail(
+            owner,
+            "the theory is about labels that are mixed, and unions of them are not.",
+            "a layer with targets='union'",
+            'Give the layer `targets="soft"`.',
+        )
+
+
+def fail_not_enumerable(owner: str, layer: Any) -> NoReturn:
+    """Raises the error for masks that cannot all be listed."""
+    fail(
+        owner,
+        "all masks can be listed for MixUp, CutMix, HMix and GMix alone.",
+        f"a layer of type {type(layer).__name__}",
+        "Draw some: `draws=1000`.",
+    )
+
+
+def fail_too_large(owner: str, shape: Any, numbers_: int, largest: int) -> NoReturn:
+    """Raises the error for masks that are too many to be listed."""
+    fail(
+        owner,
+        f"all masks may hold {largest:,} numbers at most.",
+        f"shape={shape!r}, up to {numbers_:,} numbers",
+        "Draw some: `draws=1000`; or give one `lam`.",
+    )
+
+
+def check_callable(owner: str, model: Any) -> None:
+    """Checks for something that returns logits of images."""
+    if not callable(model):
+        fail(
+            owner,
+            "`model` must be a Keras model or layer, or a function of images.",
+            f"model of type {type(model).__name__}",
+            "Give what `keras.Sequential` or `keras.Model` has made.",
+            TypeError,
+        )
+
+
+def check_images(owner: str, images: np.ndarray, least: int) -> None:
+    """Checks for enough images to compute with."""
+    check_rank(owner, images.shape)
+    if images.dtype.kind not in "biuf":
+        fail(
+            owner,
+            "`images` must be real numbers.",
+            f"images of dtype {images.dtype}",
+            'Cast them, for example `images.astype("float32")`.',
+        )
+    if len(images) < least:
+        fail(
+            owner,
+            f"there must be {least} images or more.",
+            f"shape {_show(images.shape)}",
+            "Give a batch of images of several classes.",
+        )
+
+
+def check_logits(owner: str, outputs: Any) -> None:
+    """Checks what a model makes of one image."""
+    shape = getattr(outputs, "shape", None)
+    fits = shape is not None and len(shape) in (1, 2) and shape[0] == 1
+    if not fits or not keras.backend.is_float_dtype(outputs.dtype):
+        received = type(outputs).__name__
+        if shape is not None:
+            dtype = keras.backend.standardize_dtype(outputs.dtype)
+            received = f"outputs of shape {_show(shape)} and dtype {dtype}"
+        fail(
+            owner,
+            "`model` must return floats, for one image logits of shape (1, classes), "
+            "or (1,) for one logit.",
+            received,
+            "Give the part of the model that ends with them, for example "
+            "`keras.Model(model.inputs, logits)`.",
+        )
+
+
+def check_width(owner: str, loss: str, classes: int) -> None:
+    """Checks that a loss is for this number of logits."""
+    if (loss == "logistic") != (classes == 1):
+        other = "softmax" if loss == "logistic" else "logistic"
+        fail(
+            owner,
+            'the loss "logistic" is for one logit, "softmax" for several classes.',
+            f"loss={loss!r} with logits of {classes} classes",
+            f'Use `loss="{other}"`.',
+        )
+
+
+def check_not_probabilities(owner: str, logits: np.ndarray, activation: str) -> None:
+    """Refuses a model that ends with a softmax or a sigmoid, as far as can be seen."""
+    sums = logits.shape[1] > 1 and np.allclose(logits.sum(1), 1, rtol=0, atol=1e-3)
+    if activation in ("softmax", "sigmoid") or (sums and logits.min() >= 0):
+        received = "outputs that are not negative and have the sum 1"
+        if activation in ("softmax", "sigmoid"):
+            received = f"a model that ends with the activation {activation!r}"
+        fail(
+            owner,
+            "`model` must return logits and not probabilities.",
+            received,
+            "Leave the last activation out: set `model.layers[-1].activation = None`, "
+            "or give the model without its last layer.",
+        )
+
+
+def fail_underivable(owner: str, model: Any, error: Exception) -> NoReturn:
+    """Raises the error for a model that the library cannot take derivatives of."""
+    fail(
+        owner,
+        "`model` must have derivatives by its images, "
+        "second ones too where the loss is expanded.",
+        f"model of type {type(model).__name__} and {type(error).__name__}: {error}",
+        "Replace the operation without a derivative by one that has it.",
+    )
+
+
+def fail_flat(owner: str, received: str) -> NoReturn:
+    """Raises the error for outputs that do not change with the images."""
+    fail(
+        owner,
+        "the outputs of `model` must have gradients by its images.",
+        f"{received}, at all images",
+        "Leave out what cuts them: rounding, argmax, a stopped gradient, NumPy inside "
+        "the model, or a saturated activation.",
+    )
+
+
+def fail_not_finite(owner: str, name: str) -> NoReturn:
+    """Raises the error for values that are NaN or infinite."""
+    fail(
+        owner,
+        f"the {name} of `model` must be finite.",
+        "NaN or infinite values",
+        "Check the images and the model's weights.",
+    )
+
+
+def check_label_shape(owner: str, shape: Any, classes: int) -> None:
+    """Checks labels against the number of logits."""
+    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, classes))):
+        wanted = "" if classes == 1 else f", or (images, classes={classes})"
+        fail(
+            owner,
+            f"labels must have shape (images,) or (images, 1){wanted}.",
+            f"shape {_show(shape)}",
+            "Give class ids, or soft labels of the classes that the model has.",
+        )
+
+
+def check_shares(owner: str, labels: np.ndarray) -> None:
+    """Checks labels of one logit."""
+    if labels.dtype.kind not in "biuf" or not np.all((labels >= 0) & (labels <= 1)):
+        fail(
+            owner,
+            "labels of a model with one logit must be numbers in [0, 1].",
+            _range(labels),
+            "Use 0 and 1 for the two classes.",
+        )
+
+
+def check_distributions(owner: str, labels: np.ndarray) -> None:
+    """Checks soft labels."""
+    valid = labels.dtype.kind in "biuf" and np.all(labels >= 0)
+    if not valid or not np.allclose(labels.sum(1), 1, rtol=0, atol=1e-4):
+        fail(
+            owner,
+            "soft labels must not be negative and have the sum 1.",
+            _range(labels),
+            "Give class ids, or one-hot labels.",
+        )
+
+
+def check_one_hot(owner: str, labels: np.ndarray) -> None:
+    """Checks that every image has one true class."""
+    if not np.all((labels == 0) | (labels == 1)):
+        fail(
+            owner,
+            'the true class\'s logit, of="logit", needs one class an image.',
+            f"soft labels, {_range(labels)}",
+            'Give class ids, or use `of="loss"`.',
+        )
+
+
+def check_whole(owner: str, labels: np.ndarray) -> None:
+    """Checks that labels are class ids."""
+    if labels.dtype.kind not in "biu":
+        fail(
+            owner,
+            "labels that are not soft must be class ids, integers.",
+            f"labels of shape {_show(labels.shape)} and dtype {labels.dtype}",
+            'Cast them, for example `labels.astype("int32")`.',
+        )
+
+
+def _range(values: np.ndarray) -> str:
+    """Returns between what values lie."""
+    if values.dtype.kind not in "biuf":
+        return f"labels of dtype {values.dtype}"
+    return f"labels from {values.min()} to {values.max()}"
+
+
+def check_mask_shape(owner: str, masks: Any, shape: Any) -> None:
+    """Checks that a set of masks is for images of this size."""
+    if tuple(masks[1:]) != tuple(shape):
+        fail(
+            owner,
+            f"the masks must have the size of the images, {_show(shape)}.",
+            f"masks of size {_show(masks[1:])}",
+            "Make them by `mask_set(layer, shape)`, and check `data_format`.",
+        )
+
+
+def check_combinations(owner: str, images: int, masks: int, most: int) -> None:
+    """Checks that an exact expectation is not too long a sum."""
+    if images**2 * masks > most:
+        fail(
+            owner,
+            f"the exact form takes {most:,} combinations of two images and a mask at "
+            "most.",
+            f"{images} images and {masks} masks, {images**2 * masks:,} combinations",
+            "Draw some: `pairs=10000`; or give fewer images.",
+        )
+
+
+def fail_not_listed(owner: str, error: Exception) -> NoReturn:
+    """Raises the error for a layer whose masks are not all at hand."""
+    fail(
+        owner,
+        "the exact form takes a layer all of whose masks can be listed.",
+        str(error),
+        "In this function that is `pairs=10000`, or a `MaskSet` of your own.",
+    )
+
+
+def check_drawn_pairs(owner: str, pairs: int | None) -> None:
+    """Checks that a standard error can be told."""
+    if pairs == 1:
+        fail(
+            owner,
+            "`pairs` must be an integer of 2 or more, or None.",
+            "pairs=1",
+            "Use for example `pairs=10000`.",
+        )
+
+
+def check_products(owner: str, products: float, most: float, shape: Any) -> None:
+    """Checks that a maximum over all pairs of pixels is not too much work."""
+    if products > most:
+        fail(
+            owner,
+            f"the maximum takes {most:.0e} products of two pixels at most.",
+            f"{products:.1e} products for images of size {_show(shape)}",
+            "Look at nearby pixels alone: `max_offset=16`; or give fewer images.",
+        )
+
+
+def check_max_offset(owner: str, value: Any) -> None:
+    """Checks how far apart pixels may be."""
+    if value is not None and not (value == 0 or _is_length(value)):
+        fail(
+            owner,
+            "`max_offset` must be an integer of 0 or more, or None.",
+            f"max_offset={value!r}",
+            "Leave it out for all offsets.",
+        )
+
+
 def _show(shape: Any) -> str:
     """Returns a static shape as a tuple."""
     unknown = getattr(shape, "rank", 0) is None

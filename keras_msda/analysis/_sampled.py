@@ -1,0 +1,81 @@
+"""Masks that layers draw, and means over them with standard errors."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_msda import sampling
+from keras_msda.analysis._axes import Shape
+from keras_msda.analysis._laws import Array
+
+Chunks = Iterator[tuple[Array, Array]]
+
+# Numbers in the transforms of what is drawn at once: 64 MiB.
+_NUMBERS = 2**23
+
+
+def _independent(layer: Any) -> Any:
+    """Returns a layer of the same law that mixes every sample by a draw of its own."""
+    config = layer.get_config()
+    # With its uid it would take the layer's place for losses.
+    config.pop("uid")
+    config |= {"per": "sample", "pairing": "roll", "groups": 1, "probability": 1.0}
+    if "layers" in config:
+        members = [_independent(member) for member in layer.layers]
+        config["layers"] = [keras.saving.serialize_keras_object(x) for x in members]
+    return type(layer).from_config(config)
+
+
+def drawn_masks(
+    layer: Any, shape: Shape, *, draws: int, seed: int, lam: Any = None
+) -> Chunks:
+    """Yields masks `(some, *shape)` and weights `(some,)`, in all `draws`.
+
+    Args:
+        layer: A mixing layer.
+        shape: Spatial lengths.
+        draws: How many, 2 or more.
+        seed: The same seed yields the same masks.
+        lam: A number, one for each draw, or None to draw it.
+    """
+    copy = _independent(layer)
+    most = max(2, _NUMBERS // (math.prod(shape) * 2 ** len(shape)))
+    # The last part takes a single one that is left: a batch of one is not mixed.
+    starts = [*range(0, draws - 1, most), draws]
+    for number, (start, stop) in enumerate(itertools.pairwise(starts)):
+        part = lam[start:stop] if isinstance(lam, np.ndarray) else lam
+        plan = copy.sample(stop - start, shape, seed=(seed, number), lam=part)
+        mask, weight = map(keras.ops.convert_to_numpy, (plan.mask, plan.weight))
+        yield mask.astype("float64"), weight.astype("float64")
+
+
+def weighted_lams(layer: Any, draws: int, seed: int) -> Array:
+    """Draws lambdas weighted by themselves, D~ of the paper, `(draws,)`."""
+    alpha = layer.alpha
+    a, b = alpha if isinstance(alpha, tuple) else (alpha, alpha)
+    table = sampling.beta_table(a, b, reformulated=True)
+    return np.random.default_rng(seed).choice(table, draws)
+
+
+def mean_and_error(
+    chunks: Chunks, function: Callable[[Array, Array], Array]
+) -> tuple[Array, Array]:
+    """Returns mean and standard error of a function of masks and weights.
+
+    Args:
+        chunks: From `drawn_masks`.
+        function: Its result has one entry a draw in front.
+    """
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    for mask, weight in chunks:
+        values = function(mask, weight)
+        count += len(values)
+        total = total + values.sum(0)
+        squares = squares + (values**2).sum(0)
+    mean = total / count
+    variance = np.maximum(squares / count - mean**2, 0) * count / (count - 1)
+    return mean, np.sqrt(variance / count)

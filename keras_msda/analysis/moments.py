@@ -1,0 +1,98 @@
+"""Mean and covariance of a layer's masks, exact and drawn."""
+
+from typing import NamedTuple
+
+from keras_msda import _checks
+from keras_msda.analysis import _averages, _methods, _sampled
+from keras_msda.analysis._laws import Array, autocorrelation
+from keras_msda.layers.base import MixLayer
+
+
+class MaskMoments(NamedTuple):
+    """Mean and covariance of a mask M, the share of the own image at each pixel.
+
+    Offsets run over -(L - 1) ... L - 1 along each axis, 0 in the middle.
+
+    Attributes:
+        lam: The given lambda, or None for its law.
+        mean: E[M], `shape`.
+        covariance: Cov(M_j, M_k) by offset k - j, the mean over all pairs of pixels
+            inside the image, `(2 length - 1, ...)`.
+        exact: Whether these are exact; else they are what was drawn.
+        sampled_mean: Mean of the drawn masks.
+        mean_error: Its standard error.
+        sampled_covariance: Covariance of the drawn masks.
+        covariance_error: Its standard error.
+        draws: How many were drawn.
+    """
+
+    lam: float | None
+    mean: Array
+    covariance: Array
+    exact: bool
+    sampled_mean: Array
+    mean_error: Array
+    sampled_covariance: Array
+    covariance_error: Array
+    draws: int
+
+
+def mask_moments(
+    layer: MixLayer,
+    shape: tuple[int, ...],
+    *,
+    lam: float | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> MaskMoments:
+    """Returns E[M] at each pixel and Cov(M_j, M_k) by offset, exact and drawn.
+
+    Given lambda the masks of MixUp, CutMix, HMix and GMix factor into one profile an
+    axis, whose places are all summed up: exact at any border. Means over lambda are
+    Gauss's, between the lambdas at which sides change. Those of `FMixLayer` and of
+    layers of your own are drawn. On a torus (`border="wrap"`) the covariance is the
+    same for all pairs of an offset; elsewhere it is their mean.
+
+    Args:
+        layer: A mixing layer. `probability` is left out: masks of mixed samples.
+        shape: Spatial lengths, one to three, without channels.
+        lam: A given lambda, in [0, 1]; None for the layer's law of lambda.
+        draws: How many masks to draw, 2 or more.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If an argument is none of those.
+
+    Example:
+        >>> import keras_msda as msda
+        >>> from keras_msda import analysis
+        >>> found = analysis.mask_moments(msda.CutMixLayer(), (8, 8), lam=0.5)
+        >>> print(found.exact, found.mean[0, 0].round(2), found.mean[4, 4].round(2))
+        True 0.86 0.75
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation, 2022,
+        section 3.
+    """
+    owner = "mask_moments"
+    shape = _checks.check_analysed(owner, layer, shape, MixLayer)
+    _checks.check_lam(owner, lam)
+    _checks.check_draws(owner, draws)
+    rank = len(shape)
+
+    def masks() -> _sampled.Chunks:
+        return _sampled.drawn_masks(layer, shape, draws=draws, seed=seed, lam=lam)
+
+    mean, mean_error = _sampled.mean_and_error(masks(), lambda mask, _: mask)
+    # The same masks once more, about their mean.
+    products, error = _sampled.mean_and_error(
+        masks(), lambda mask, _: autocorrelation(mask - mean, rank)
+    )
+    unbiased = draws / (draws - 1)
+    drawn = (mean, mean_error, products * unbiased, error * unbiased, draws)
+    if not _methods.is_known(layer):
+        return MaskMoments(lam, mean, products * unbiased, False, *drawn)
+    plain, weighted = _averages.known_moments(layer, shape, lam=lam)
+    known = weighted if layer.targets == "own" else plain
+    covariance = known.product - autocorrelation(known.mean, rank)
+    return MaskMoments(lam, 1 - known.mean, covariance, True, *drawn)

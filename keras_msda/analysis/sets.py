@@ -1,0 +1,115 @@
+"""Sets of masks with chances: all that a layer can make, or some that it draws."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_msda import _checks
+from keras_msda.analysis import _averages, _methods, _sampled
+from keras_msda.analysis._laws import Array
+from keras_msda.layers.base import MixLayer
+
+#: How many numbers a set may hold, 256 MiB.
+_LARGEST = 2**25
+
+
+class MaskSet(NamedTuple):
+    """Masks with their chances.
+
+    Attributes:
+        mask: Share of the own image at each pixel, float64 `(masks, *shape)`.
+        weight: Share of the own label, float64 `(masks,)`.
+        chance: float64 `(masks,)`, sum 1.
+    """
+
+    mask: Array
+    weight: Array
+    chance: Array
+
+
+def mask_set(
+    layer: MixLayer,
+    shape: tuple[int, ...],
+    *,
+    lam: float | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+) -> MaskSet:
+    """Returns every mask that a layer can make, or as many as are drawn.
+
+    All masks: every place, every rounding of the sides, and lambda by quadrature over
+    its law, so that an expectation over the set is one over the layer's masks. They are
+    those of samples that are mixed: `probability` is left out.
+
+    Args:
+        layer: A mixing layer.
+        shape: Spatial lengths, one to three, without channels.
+        lam: A given lambda, in [0, 1], instead of its law.
+        draws: How many masks to draw instead, 2 or more, of equal chances.
+        seed: Of the draws.
+
+    Raises:
+        ValueError: If all masks are asked for and the layer's cannot be enumerated, as
+            those of `FMixLayer`, or are too many to hold.
+
+    Example:
+        >>> import keras_msda as msda
+        >>> from keras_msda import analysis
+        >>> layer = msda.CutMixLayer(border="wrap")
+        >>> masks = analysis.mask_set(layer, (4, 4), lam=0.75)
+        >>> print(masks.mask.shape, masks.chance @ masks.weight)
+        (16, 4, 4) 0.75
+    """
+    owner = "mask_set"
+    shape = _checks.check_analysed(owner, layer, shape, MixLayer)
+    _checks.check_lam(owner, lam)
+    if draws is not None:
+        _checks.check_draws(owner, draws)
+        chunks = _sampled.drawn_masks(layer, shape, draws=draws, seed=seed, lam=lam)
+        mask, weight = map(np.concatenate, zip(*chunks, strict=True))
+        return MaskSet(mask, weight, np.full(draws, 1 / draws))
+    if not _methods.is_known(layer):
+        _checks.fail_not_enumerable(owner, layer)
+    found = [
+        (chance * weight, part)
+        for chance, leaf in _methods.members(layer)
+        for weight, part in _outcomes(leaf, shape, lam, own=layer.targets == "own")
+    ]
+    chance = np.concatenate([weight * part.chance for weight, part in found])
+    return _merged(
+        MaskSet(
+            np.concatenate([part.mask for _, part in found]),
+            np.concatenate([part.weight for _, part in found]),
+            chance,
+        )
+    )
+
+
+def _outcomes(
+    leaf: Any, shape: tuple[int, ...], lam: float | None, *, own: bool
+) -> list[tuple[float, _methods.Outcomes]]:
+    """Returns the outcomes of each lambda, with the weight of that."""
+    if lam is not None or not _averages.uses_lam(leaf):
+        return [(1.0, _methods.outcomes(leaf, 0.5 if lam is None else lam, shape))]
+    rule = _averages.rule(leaf, shape)
+    pixels = math.prod(shape)
+    # At most a mask a pixel for each rounding of the sides.
+    bound = len(rule.lam) * pixels**2 * 2 ** len(shape)
+    if bound > _LARGEST:
+        _checks.fail_too_large("mask_set", shape, bound, _LARGEST)
+    weights = rule.weighted if own else rule.drawn
+    return [
+        (float(weight), _methods.outcomes(leaf, float(node), shape))
+        for node, weight in zip(rule.lam, weights, strict=True)
+        if weight > 0
+    ]
+
+
+def _merged(masks: MaskSet) -> MaskSet:
+    """Returns each mask once: boxes of many lambdas are the same."""
+    flat = masks.mask.reshape(len(masks.mask), -1)
+    keys = np.concatenate([flat, masks.weight[:, None]], 1)
+    _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    chance = np.bincount(which.reshape(-1), masks.chance).astype("float64")
+    return MaskSet(masks.mask[first], masks.weight[first], chance)
