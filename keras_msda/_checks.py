@@ -1134,11 +1134,16 @@ def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int,
             "Give for example `keras_msda.HMixLayer()`.",
             TypeError,
         )
+    return check_shape(owner, shape)
+
+
+def check_shape(owner: str, shape: Any) -> tuple[int, ...]:
+    """Returns the spatial lengths of images to analyse, as integers."""
     valid = isinstance(shape, (tuple, list)) and 1 <= len(shape) <= 3
     if not valid or not all(_is_length(length) for length in shape):
         fail(
             owner,
-            "`shape` must hold one to three positive spatial lengths, without channels.",
+            "`shape` must hold one to three spatial lengths, without channels.",
             f"shape={shape!r}",
             "Use for example `shape=(32, 32)`.",
         )
@@ -1159,6 +1164,23 @@ def check_draws(owner: str, draws: Any) -> None:
             f"draws={draws!r}",
             "Use for example `draws=1000`.",
         )
+
+
+def check_curve(owner: str, values: Any) -> np.ndarray:
+    """Returns coefficients by distance."""
+    try:
+        curve = np.asarray(values, "float64")
+    except (TypeError, ValueError):
+        curve = np.zeros(0)
+    if curve.ndim != 1 or len(curve) < 2 or not np.isfinite(curve).all():
+        fail(
+            owner,
+            "`coefficients` must be finite numbers by distance 0, 1, 2, ..., two at "
+            "least.",
+            f"coefficients={values!r}",
+            "Give for example `by_distance(found.second).value` of a layer.",
+        )
+    return curve
 
 
 def check_linear(owner: str, targets: str) -> None:
@@ -1430,6 +1452,61 @@ def check_max_offset(owner: str, value: Any) -> None:
             f"max_offset={value!r}",
             "Leave it out for all offsets.",
         )
+
+
+def check_two_images(owner: str, shape: Any) -> None:
+    """Checks for two images to mix with each other."""
+    if shape[0] < 2:
+        fail(
+            owner,
+            'with `layout="columns"` two images are mixed with each other.',
+            f"images of shape {_show(shape)}",
+            "Give two images or more, of which the first two are shown.",
+        )
+
+
+def check_results(owner: str, results: Mapping[Any, Any], kind: type) -> None:
+    """Checks what is to be drawn, by name."""
+    wrong = [x for x in results.values() if not isinstance(x, kind)]
+    if wrong:
+        fail(
+            owner,
+            f"what is drawn must be of type {kind.__name__}, or a dictionary of such.",
+            f"a value of type {type(wrong[0]).__name__}",
+            "Give what the function of `keras_msda.analysis` has returned.",
+            TypeError,
+        )
+    if not results:
+        fail(owner, "there must be something to draw.", "{}", "Give one entry or more.")
+
+
+def check_one_rank(owner: str, ranks: Mapping[Any, int]) -> int:
+    """Returns the number of axes that all have."""
+    if len(set(ranks.values())) > 1:
+        fail(
+            owner,
+            "all must be of images with the same number of axes.",
+            ", ".join(f"{name!r} with {rank}" for name, rank in ranks.items()),
+            "Draw them in figures of their own.",
+        )
+    return next(iter(ranks.values()))
+
+
+def check_some_layers(owner: str, layers: Mapping[Any, Any]) -> None:
+    """Checks for one layer or more."""
+    if not layers:
+        fail(owner, "there must be a layer.", "none", "Give one mixing layer or more.")
+
+
+def fail_no_event_files(owner: str) -> NoReturn:
+    """Says that TensorBoard's files need TensorFlow."""
+    fail(
+        owner,
+        "TensorFlow writes TensorBoard's files, whatever Keras computes with.",
+        "a Python without TensorFlow",
+        'Install it by `pip install tensorflow`, or use `to="folder"`.',
+        ImportError,
+    )
 
 
 def _show(shape: Any) -> str:

@@ -11,13 +11,21 @@ from keras_msda.analysis.coefficients import (
 )
 from keras_msda.analysis.moments import MaskMoments, mask_moments
 from keras_msda.analysis.sets import MaskSet, mask_set
+from keras_msda.analysis.spectrum import (
+    RadialSpectrum,
+    SpectrumDesign,
+    design_spectrum,
+)
 
 __all__ = [
     "Coefficients",
     "MaskMoments",
     "MaskSet",
     "Radial",
+    "RadialSpectrum",
+    "SpectrumDesign",
     "by_distance",
+    "design_spectrum",
     "mask_moments",
     "mask_set",
     "regularization_coefficients",

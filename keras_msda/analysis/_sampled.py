@@ -1,6 +1,5 @@
 """Masks that layers draw, and means over them with standard errors."""
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,18 +17,6 @@ Chunks = Iterator[tuple[Array, Array]]
 _NUMBERS = 2**23
 
 
-def _independent(layer: Any) -> Any:
-    """Returns a layer of the same law that mixes every sample by a draw of its own."""
-    config = layer.get_config()
-    # With its uid it would take the layer's place for losses.
-    config.pop("uid")
-    config |= {"per": "sample", "pairing": "roll", "groups": 1, "probability": 1.0}
-    if "layers" in config:
-        members = [_independent(member) for member in layer.layers]
-        config["layers"] = [keras.saving.serialize_keras_object(x) for x in members]
-    return type(layer).from_config(config)
-
-
 def drawn_masks(
     layer: Any, shape: Shape, *, draws: int, seed: int, lam: Any = None
 ) -> Chunks:
@@ -42,14 +29,12 @@ def drawn_masks(
         seed: The same seed yields the same masks.
         lam: A number, one for each draw, or None to draw it.
     """
-    copy = _independent(layer)
-    most = max(2, _NUMBERS // (math.prod(shape) * 2 ** len(shape)))
-    # The last part takes a single one that is left: a batch of one is not mixed.
-    starts = [*range(0, draws - 1, most), draws]
-    for number, (start, stop) in enumerate(itertools.pairwise(starts)):
+    most = max(1, _NUMBERS // (math.prod(shape) * 2 ** len(shape)))
+    for number, start in enumerate(range(0, draws, most)):
+        stop = min(start + most, draws)
         part = lam[start:stop] if isinstance(lam, np.ndarray) else lam
-        plan = copy.sample(stop - start, shape, seed=(seed, number), lam=part)
-        mask, weight = map(keras.ops.convert_to_numpy, (plan.mask, plan.weight))
+        drawn = layer.sample_masks(stop - start, shape, seed=(seed, number), lam=part)
+        mask, weight = map(keras.ops.convert_to_numpy, drawn)
         yield mask.astype("float64"), weight.astype("float64")
 
 

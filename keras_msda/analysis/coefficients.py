@@ -188,11 +188,17 @@ def by_distance(offsets: Array) -> Radial:
         >>> print(radial.distance, radial.value)
         [0. 1. 2.] [1. 3. 5.]
     """
+    axes = [np.arange(length) - length // 2 for length in offsets.shape]
+    square = functools.reduce(np.add.outer, [axis**2.0 for axis in axes])
+    return mean_by(offsets, np.sqrt(square))
+
+
+def mean_by(offsets: Array, distance: Array) -> Radial:
+    """Returns the means of an offset map over offsets of a distance, rounded."""
     shape = tuple((length + 1) // 2 for length in offsets.shape)
-    square = functools.reduce(np.add.outer, [np.arange(1.0 - n, n) ** 2 for n in shape])
-    distance = np.rint(np.sqrt(square)).astype(int).reshape(-1)
+    rounded = np.rint(distance).astype(int).reshape(-1)
     pairs = pair_counts(shape).reshape(-1)
-    total = np.bincount(distance, pairs * offsets.reshape(-1))
-    count = np.bincount(distance, pairs)
+    total = np.bincount(rounded, pairs * offsets.reshape(-1))
+    count = np.bincount(rounded, pairs)
     found = np.flatnonzero(count)
     return Radial(found.astype(float), total[found] / count[found])

@@ -281,12 +281,56 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         plan = self._plan(batch, tuple(size), seed=seed, lam=lam)
         return plan._replace(mask=_factored.full(plan.mask, size))
 
+    def sample_masks(
+        self, draws: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draws masks alone, each by itself, whatever `per` and `probability` are.
+
+        Args:
+            draws: How many.
+            size: Spatial lengths of the images, one to three.
+            seed: Pair of integers; masks are a function of it, and the layer's own
+                sequence is left alone.
+            lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
+
+        Returns:
+            Masks, float32 `(draws, *size)`, and weights of the own label, float32
+            `(draws,)`.
+
+        Raises:
+            ValueError: If the size or lambda is out of range.
+
+        Example:
+            >>> import keras_msda as msda
+            >>> mask, weight = msda.MixUpLayer().sample_masks(2, (4,), seed=(1, 2))
+            >>> print(bool((mask[:, 0] == weight).numpy().all()))
+            True
+        """
+        owner = type(self).__name__
+        _checks.check_size(owner, size)
+        _checks.check_lam(owner, lam)
+        ops = _backend.of(draws, seed)
+        _, _, *seeds = ops.seeds(seed, 4)
+        shape = self._draw(draws, tuple(size), seeds=seeds, lam=lam)
+        mask = _factored.full(self._mask(shape, tuple(size)), size)
+        return mask, self._weight(shape, tuple(size))
+
+    def _draw(self, units: Any, size: Any, *, seeds: Any, lam: Any) -> Any:
+        """Draws what masks are made from, for lambda given or drawn."""
+        ops = _backend.of(units, *seeds)
+        lam_seed, shape_seed = seeds
+        if lam is None:
+            lam = self._sample_lam(units, own=self.targets == "own", seed=lam_seed)
+        else:
+            lam = ops.broadcast_to(ops.convert(lam, "float32"), [units])
+        return self._sample_shape(lam, size, seed=shape_seed)
+
     def _plan(
         self, batch: Any, size: Any, *, seed: Any, lam: Any = None, masked: bool = True
     ) -> plans.MixPlan:
         """Returns the plan of a seed, its mask factored, or None if not `masked`."""
         ops = _backend.of(batch, seed)
-        partner_seed, coin_seed, lam_seed, shape_seed = ops.seeds(seed, 4)
+        partner_seed, coin_seed, *seeds = ops.seeds(seed, 4)
         pairing = sampling.sample_partners(
             batch,
             pairing=self.pairing,
@@ -294,12 +338,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             groups=self._parts(batch, seed),
             seed=partner_seed,
         )
-        if lam is None:
-            own = self.targets == "own"
-            lam = self._sample_lam(pairing.units, own=own, seed=lam_seed)
-        else:
-            lam = ops.broadcast_to(ops.convert(lam, "float32"), [pairing.units])
-        shape = self._sample_shape(lam, size, seed=shape_seed)
+        shape = self._draw(pairing.units, size, seeds=seeds, lam=lam)
         weight = self._weight(shape, size)
         coin = sampling.sample_uniform([pairing.units], seed=coin_seed)
         mixed = coin < ops.convert(self._chance.read(coin))

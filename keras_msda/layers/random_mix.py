@@ -124,7 +124,7 @@ class RandomMixLayer(MixLayer):
             return lambda: _factored.full(layer._mask(own, size), size)
 
         members = [draw(layer, s) for layer, s in zip(self.layers, shapes, strict=True)]
-        if self.per == "batch":  # One mask: the others need not be made.
+        if tuple(choice.shape) == (1,):  # One mask: the others need not be made.
             values = ops.switch(choice[0], members)
         else:
             values = self._chosen(choice, [member() for member in members])
