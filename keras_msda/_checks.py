@@ -1183,6 +1183,29 @@ def check_curve(owner: str, values: Any) -> np.ndarray:
     return curve
 
 
+def check_methods(owner: str, methods: Any, kind: type) -> None:
+    """Checks the layers, by name, that are to be compared."""
+    valid = len(methods) > 1 and all(isinstance(x, kind) for x in methods.values())
+    if not valid:
+        fail(
+            owner,
+            "`methods` must be two mixing layers or more, by name.",
+            f"methods={methods!r}",
+            "Leave `methods` out for the five of this package.",
+        )
+
+
+def check_boundary(owner: str, boundary: Any, parts: bool) -> None:
+    """Checks that there are pixels nearer than the boundary and others."""
+    if not parts:
+        fail(
+            owner,
+            "there must be pairs of pixels nearer than `boundary` and farther apart.",
+            f"boundary={boundary!r}",
+            "Give a distance in pixels inside the image, such as `boundary=4`.",
+        )
+
+
 def check_linear(owner: str, targets: str) -> None:
     """Checks that labels are mixed linearly, as the theory asks."""
     if targets == "union":
@@ -1507,6 +1530,30 @@ def fail_no_event_files(owner: str) -> NoReturn:
         'Install it by `pip install tensorflow`, or use `to="folder"`.',
         ImportError,
     )
+
+
+def check_taken(name: str, methods: Sequence[str], takers: Sequence[str]) -> None:
+    """Checks that an argument belongs to one of the methods."""
+    if not set(methods) & set(takers):
+        option = f"--{name.replace('_', '-')}"
+        fail(
+            "inspect",
+            f"{option} belongs to {', '.join(takers)}.",
+            f"{option} with --method {','.join(methods)}",
+            f"Leave it out, or add --method {takers[0]}.",
+        )
+
+
+def check_work(shape: Sequence[int], work: float, most: float) -> None:
+    """Checks that exact moments take seconds."""
+    if work > most:
+        fail(
+            "inspect",
+            "larger images than 256x256, or as much work, would take minutes.",
+            f"--size {'x'.join(str(length) for length in shape)}",
+            "Give a smaller size with the same proportions: coefficients at a given part"
+            " of the side hardly change with it.",
+        )
 
 
 def _show(shape: Any) -> str:

@@ -9,24 +9,34 @@ from keras_msda.analysis.coefficients import (
     by_distance,
     regularization_coefficients,
 )
+from keras_msda.analysis.gradients import GradientMap, input_gradient_map
 from keras_msda.analysis.moments import MaskMoments, mask_moments
+from keras_msda.analysis.recommending import Recommendation, Strength, recommend
 from keras_msda.analysis.sets import MaskSet, mask_set
 from keras_msda.analysis.spectrum import (
     RadialSpectrum,
     SpectrumDesign,
     design_spectrum,
 )
+from keras_msda.analysis.theorem import LossTerms, loss_terms
 
 __all__ = [
     "Coefficients",
+    "GradientMap",
+    "LossTerms",
     "MaskMoments",
     "MaskSet",
     "Radial",
     "RadialSpectrum",
+    "Recommendation",
     "SpectrumDesign",
+    "Strength",
     "by_distance",
     "design_spectrum",
+    "input_gradient_map",
+    "loss_terms",
     "mask_moments",
     "mask_set",
+    "recommend",
     "regularization_coefficients",
 ]

@@ -188,9 +188,13 @@ def by_distance(offsets: Array) -> Radial:
         >>> print(radial.distance, radial.value)
         [0. 1. 2.] [1. 3. 5.]
     """
-    axes = [np.arange(length) - length // 2 for length in offsets.shape]
-    square = functools.reduce(np.add.outer, [axis**2.0 for axis in axes])
-    return mean_by(offsets, np.sqrt(square))
+    return mean_by(offsets, offset_lengths(offsets.shape))
+
+
+def offset_lengths(shape: tuple[int, ...]) -> Array:
+    """Returns the length in pixels of each offset of a map, 0 in the middle."""
+    squares = [(np.arange(length) - length // 2) ** 2.0 for length in shape]
+    return np.asarray(np.sqrt(functools.reduce(np.add.outer, squares)), np.float64)
 
 
 def mean_by(offsets: Array, distance: Array) -> Radial:
