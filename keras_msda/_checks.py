@@ -1544,15 +1544,15 @@ def check_taken(name: str, methods: Sequence[str], takers: Sequence[str]) -> Non
         )
 
 
-def check_work(shape: Sequence[int], work: float, most: float) -> None:
+def check_work(method: str, shape: Sequence[int], work: float, most: float) -> None:
     """Checks that exact moments take seconds."""
     if work > most:
         fail(
             "inspect",
-            "larger images than 256x256, or as much work, would take minutes.",
+            f"exact moments of {method} would take minutes.",
             f"--size {'x'.join(str(length) for length in shape)}",
-            "Give a smaller size with the same proportions: coefficients at a given part"
-            " of the side hardly change with it.",
+            "Give a smaller size of the same proportions, as coefficients at a given "
+            "part of the side hardly change with it; 128x128 is never too large.",
         )
 
 

@@ -40,6 +40,21 @@ def of_pipelines() -> TensorFlowOps:
     _checks.fail_no_tensorflow()
 
 
+def event_writer(owner: str, folder: str) -> Any:
+    """Returns what writes pictures for TensorBoard, or says that TensorFlow is missing.
+
+    Args:
+        owner: Whom an error names.
+        folder: Where its file comes to be.
+    """
+    try:
+        return _load("tensorflow").event_writer(folder)
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+    _checks.fail_no_event_files(owner)
+
+
 def of_backend() -> TensorFlowOps:
     """Returns the operations of Keras's backend."""
     return _load(keras.config.backend())

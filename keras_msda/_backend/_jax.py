@@ -67,6 +67,15 @@ class JaxOps(KerasOps):
         axes = tuple(range(-len(size), 0))
         return jnp.fft.irfftn(jax.lax.complex(real, imaginary), tuple(size), axes)
 
+    def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
+        """Returns the gradients of the sum of function(*values), one for each value."""
+        places = tuple(range(len(values)))
+        return jax.grad(lambda *x: jnp.sum(function(*x)), places)(*values)
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function of tensors, compiled."""
+        return jax.jit(function)
+
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
         if self.is_eager(state) and self.is_eager(steps):

@@ -245,6 +245,14 @@ class KerasOps(CommonOps, abc.ABC):
             size: Lengths of the result's axes.
         """
 
+    @abc.abstractmethod
+    def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
+        """Returns the gradients of the sum of function(*values), one for each value.
+
+        Zeros where the sum does not depend on a value. The function may itself take
+        gradients.
+        """
+
     # Control flow.
 
     @abc.abstractmethod

@@ -1,7 +1,7 @@
 """TensorFlow: every pipeline, and whatever Keras computes with it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -334,6 +334,25 @@ class TensorFlowOps(CommonOps):
         )
         return state
 
+    def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
+        """Returns the gradients of the sum of function(*values), one for each value.
+
+        Zeros where the sum does not depend on a value. The function may itself take
+        gradients.
+        """
+        # Copies, so that what the function gets otherwise counts as constant.
+        copies = [self._tf.identity(value) for value in values]
+        with self._tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(copies)
+            total = self._tf.reduce_sum(function(*copies))
+        found = tape.gradient(total, copies, unconnected_gradients="zero")
+        # Of a gather TensorFlow returns slices.
+        return [self._tf.convert_to_tensor(gradient) for gradient in found]
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Returns a function of tensors as a graph."""
+        return cast(Callable[..., Any], self._tf.function(function, autograph=False))
+
     def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Returns function(x, *rest), in a graph compiled by XLA where it is worth it.
 
@@ -499,3 +518,39 @@ class TensorFlowOps(CommonOps):
         number = self._tf.get_static_value(self.replica())
         collection = self._tf.compat.v1.get_collection_ref
         return collection(f"keras_msda/{name}/{number}")  # type: ignore[no-any-return]
+
+    # Files.
+
+    def event_writer(self, folder: str) -> "EventWriter":
+        """Returns what writes pictures for TensorBoard into a folder."""
+        return EventWriter(self._tf, folder)
+
+
+class EventWriter:
+    """Writes pictures for TensorBoard.
+
+    `tf.summary.image` needs TensorBoard itself, which TensorFlow 2.21 does not bring.
+    """
+
+    def __init__(self, tf: Any, folder: str) -> None:
+        self._tf = tf
+        self._writer = tf.summary.create_file_writer(folder)
+        # By which TensorBoard knows pictures among tensors of strings.
+        self._metadata = tf.compat.v1.SummaryMetadata(
+            plugin_data={"plugin_name": "images"}
+        )
+
+    def write(self, tag: str, step: int, picture: bytes, *size: int) -> None:
+        """Writes a picture, and sees that it is in the file.
+
+        Args:
+            tag: Its name.
+            step: Its place in the sequence of that name.
+            picture: A file of PNG.
+            *size: Its width and height.
+        """
+        lengths = [str(length).encode() for length in size]
+        tensor = self._tf.constant([*lengths, picture])
+        with self._writer.as_default():
+            self._tf.summary.write(tag, tensor, step=step, metadata=self._metadata)
+        self._writer.flush()

@@ -42,6 +42,22 @@ class TorchOps(KerasOps):
         axes = tuple(range(-len(size), 0))
         return torch.fft.irfftn(torch.complex(*spectrum), tuple(size), axes)
 
+    def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
+        """Returns the gradients of the sum of function(*values), one for each value."""
+        nested = any(value.requires_grad for value in values)
+        with torch.enable_grad():
+            # Copies, so that what the function gets otherwise counts as constant.
+            copies = [
+                x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+                for x in values
+            ]
+            total = function(*copies).sum()
+            if not total.requires_grad:
+                return [torch.zeros_like(value) for value in values]
+            return torch.autograd.grad(
+                total, copies, create_graph=nested, materialize_grads=True
+            )
+
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state)))."""
         for step in range(int(steps)):

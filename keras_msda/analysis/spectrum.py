@@ -208,7 +208,7 @@ def _correlation(spectrum: RadialSpectrum, shape: tuple[int, ...]) -> Array:
     power = np.asarray(spectrum(_frequencies(shape))) ** 2
     power[(0,) * len(shape)] = 0
     found = np.fft.ifftn(power).real
-    return np.clip(found / found[(0,) * len(shape)], -1, 1)
+    return np.asarray(np.clip(found / found[(0,) * len(shape)], -1, 1), np.float64)
 
 
 def _spread(torus: Array) -> Array:
