@@ -8,12 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
-from keras_msda import __version__, _files, _methods
+from keras_msda import __version__, _arguments, _files, _methods
 
 MIXING = tuple(_methods.LAYERS)
 METHODS = ("none", *MIXING)
+#: Arguments that only some of the layers have, which `inspect` hands on.
+OWN = ("border", "box_ratio", "decay_power", "max_soft")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +60,7 @@ def _run_train(options: argparse.Namespace) -> int:
         flush=True,
     )
     settings = _report.Settings(
-        methods=_chosen(options.method, METHODS),
+        methods=_arguments.chosen(options.method, METHODS),
         epochs=options.epochs,
         place=options.place,
         jit=options.jit,
@@ -84,13 +86,40 @@ def _run_preview(options: argparse.Namespace) -> int:
     rows = _preview.preview(
         images,
         out,
-        methods=_chosen(options.methods, MIXING),
+        methods=_arguments.chosen(options.methods, MIXING),
         lam=options.lam,
         seed=options.seed,
     )
     for row in rows:
         print(f"{row.name:<7} lambda {row.lam[0]:.2f}  weight {row.weight[0]:.2f}")
     print(f"The picture is in {out}.")
+    return 0
+
+
+def _run_inspect(options: argparse.Namespace) -> int:
+    """Checks everything, then computes, prints and draws."""
+    try:
+        out = options.out and _files.check_picture(options.out, ())
+        from keras_msda import _inspect
+
+        own = {name: getattr(options, name) for name in OWN}
+        settings = _inspect.Settings(
+            methods=_arguments.chosen(options.method, MIXING),
+            shape=options.size,
+            alpha=options.alpha,
+            own={name: value for name, value in own.items() if value is not None},
+            lam=options.lam,
+            draws=options.draws,
+            seed=options.seed,
+        )
+        layers = _inspect.make_layers(settings)
+    except (OSError, ValueError, ImportError) as error:
+        return _fail(error)
+    rows = _inspect.examine(layers, settings)
+    print(_inspect.format_rows(rows, settings))
+    if out:
+        _inspect.draw(rows, settings, out)
+        print(f"The picture is in {out}.")
     return 0
 
 
@@ -109,25 +138,21 @@ def _words(error: Exception) -> str:
     return str(error)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leaves with exit code 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = _arguments.Parser(
         prog="keras-msda",
         description="Mixed sample data augmentation for Keras: try it, or look at it.",
     )
     version = f"%(prog)s {__version__}"
     parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(required=True, metavar="train | preview")
+    names = "train | preview | inspect"
+    commands = parser.add_subparsers(required=True, metavar=names)
     _add_train(commands.add_parser("train", help=_TRAIN_HELP, description=_TRAIN))
     _add_preview(
         commands.add_parser("preview", help=_PREVIEW_HELP, description=_PREVIEW)
+    )
+    _add_inspect(
+        commands.add_parser("inspect", help=_INSPECT_HELP, description=_INSPECT)
     )
     return parser
 
@@ -144,18 +169,34 @@ _PREVIEW = (
     "Draws two pictures, the mask and the mix, a method a row. The second picture is "
     "resized to the first."
 )
+_INSPECT_HELP = "tell what masks are on average, and what they regularise"
+_INSPECT = (
+    "Prints the expected mask, the law of the label weight and the coefficients by "
+    "which each method regularises products of input gradients, by distance; exact "
+    "where the law of the masks is known, else drawn. An argument that only some of "
+    "the methods have is given to those."
+)
+
+
+def _add_methods(add: Callable[..., Any], name: str, known: tuple[str, ...]) -> None:
+    add(
+        name,
+        action="append",
+        metavar="NAME[,NAME]",
+        type=_arguments.method_list(known),
+        help=f"all (default) or some of {', '.join(known)}; may be repeated",
+    )
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    _add_methods(add, "--method", METHODS)
     add(
-        "--method",
-        action="append",
-        metavar="NAME[,NAME]",
-        type=_method_list(METHODS),
-        help=f"all (default) or some of {', '.join(METHODS)}; may be repeated",
+        "--epochs",
+        type=_arguments.whole(1),
+        default=8,
+        help="passes (default %(default)s)",
     )
-    add("--epochs", type=_whole(1), default=8, help="passes (default %(default)s)")
     add(
         "--in",
         dest="place",
@@ -164,7 +205,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="mix inside the model or in the tf.data pipeline (default %(default)s)",
     )
     add("--jit", action="store_true", help="compile the training step with XLA")
-    add("--seed", type=_whole(0), default=0, help="default %(default)s")
+    add("--seed", type=_arguments.whole(0), default=0, help="default %(default)s")
     add(
         "--data",
         metavar="NAME|FOLDER",
@@ -173,12 +214,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--limit",
-        type=_whole(0),
+        type=_arguments.whole(0),
         default=5000,
         help="pictures taken, four fifths of them for training (default %(default)s); "
         "0 takes all",
     )
-    add("--batch-size", type=_whole(2), default=64, help="default %(default)s")
+    add(
+        "--batch-size", type=_arguments.whole(2), default=64, help="default %(default)s"
+    )
     add(
         "--out",
         type=Path,
@@ -188,7 +231,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--floor",
-        type=_share,
+        type=_arguments.share,
         default=0.9,
         help="test accuracy that every row must reach (default %(default)s)",
     )
@@ -200,72 +243,65 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     add("first", type=Path, metavar="A", help="the first picture")
     add("second", type=Path, metavar="B", help="the second picture")
     add("-o", "--out", type=Path, required=True, metavar="FILE", help="the drawing")
-    add(
-        "--methods",
-        action="append",
-        metavar="NAME[,NAME]",
-        type=_method_list(MIXING),
-        help=f"all (default) or some of {', '.join(MIXING)}; may be repeated",
-    )
+    _add_methods(add, "--methods", MIXING)
     add(
         "--lam",
-        type=_share,
+        type=_arguments.share,
         default=0.5,
         help="lambda, the share of A (default %(default)s)",
     )
-    add("--seed", type=_whole(0), default=0, help="of the masks (default %(default)s)")
+    add(
+        "--seed",
+        type=_arguments.whole(0),
+        default=0,
+        help="of the masks (default %(default)s)",
+    )
     add(
         "--size",
-        type=_whole(1),
+        type=_arguments.whole(1),
         default=512,
         help="longest side; larger pictures are made smaller (default %(default)s)",
     )
     parser.set_defaults(job=_run_preview)
 
 
-def _method_list(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    """Makes the reader of a comma list of methods."""
-
-    def read(text: str) -> tuple[str, ...]:
-        names = tuple(name.strip().lower() for name in text.split(","))
-        for name in names:
-            if name not in (*known, "all"):
-                raise argparse.ArgumentTypeError(
-                    f"unknown method {name!r}, known are all, {', '.join(known)}"
-                )
-        return known if "all" in names else names
-
-    return read
-
-
-def _chosen(
-    given: list[tuple[str, ...]] | None, known: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Returns the methods asked for, each once, in the order of the tables."""
-    names = [name for group in given or [known] for name in group]
-    return tuple(name for name in known if name in names)
-
-
-def _whole(minimum: int) -> Callable[[str], int]:
-    """Makes the reader of a whole number."""
-
-    def read(text: str) -> int:
-        # NumPy and TensorFlow take seeds of 32 bits.
-        if not text.isdecimal() or not minimum <= int(text) < 2**32:
-            raise argparse.ArgumentTypeError(
-                f"must be a whole number from {minimum}, got {text!r}"
-            )
-        return int(text)
-
-    return read
-
-
-def _share(text: str) -> float:
-    """Reads a number in [0, 1]."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number in [0, 1], got {text!r}")
-    return value
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    _add_methods(add, "--method", MIXING)
+    add(
+        "--size",
+        type=_arguments.size,
+        default=(32, 32),
+        metavar="N|NxN",
+        help="spatial lengths: 32 for 32x32 (default), 32x48, 8x8x8; 64x for one axis",
+    )
+    add(
+        "--alpha",
+        type=_arguments.alpha,
+        default=(1.0, 1.0),
+        help="one number or A,B (1)",
+    )
+    add(
+        "--lam",
+        type=_arguments.share,
+        help="lambda of E[M] and of the weight (default its law)",
+    )
+    add("--border", choices=("clip", "wrap", "inside"), help="of cutmix, hmix and gmix")
+    add("--box-ratio", type=_arguments.share, help="of hmix (default 0.5)")
+    add("--decay-power", type=float, help="of fmix (default 3)")
+    add("--max-soft", type=float, help="of fmix (default 0)")
+    add(
+        "--draws",
+        type=_arguments.whole(2),
+        help="masks drawn (default 100 to 1000, by size)",
+    )
+    add(
+        "--seed",
+        type=_arguments.whole(0),
+        default=0,
+        help="of the draws (default %(default)s)",
+    )
+    add(
+        "-o", "--out", type=Path, metavar="FILE", help="also draws it into this picture"
+    )
+    parser.set_defaults(job=_run_inspect)

@@ -23,6 +23,20 @@ def shown(axes):
     return np.asarray(axes.images[0].get_array())
 
 
+def check_texts(figure):
+    """Checks that all titles and labels are inside the figure."""
+    figure.canvas.draw()
+    width, height = figure.canvas.get_width_height()
+    for axes in figure.axes:
+        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+            box = text.get_window_extent()
+            if text.get_text().strip():
+                assert box.x0 >= 0
+                assert box.y0 >= 0
+                assert box.x1 <= width
+                assert box.y1 <= height
+
+
 def test_panels_are_own_partner_mask_and_mix():
     images = checkered()
     layer = msda.HMixLayer(pairing="roll")
@@ -120,17 +134,8 @@ def test_no_text_is_cut_off(size, samples):
     images = checkered(batch=samples + 1, size=size, channels=1)
     layers = [msda.HMixLayer(pairing="roll"), msda.CutMixLayer(pairing="roll")]
     rows = [plot.sample_panels(each, images, lam=0.25, seed=(1, 2)) for each in layers]
-    figure = plot.panel_figure(rows, shown=samples)
-    figure.canvas.draw()
-    width, height = figure.canvas.get_width_height()
-    for axes in figure.axes:
-        for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
-            box = text.get_window_extent()
-            if text.get_text().strip():
-                assert box.x0 >= 0
-                assert box.y0 >= 0
-                assert box.x1 <= width
-                assert box.y1 <= height
+    check_texts(plot.panel_figure(rows, shown=samples))
+    check_texts(plot.mixes(images, layers, layout="columns"))
 
 
 def test_titles_do_not_run_into_each_other():
@@ -140,6 +145,66 @@ def test_titles_do_not_run_into_each_other():
     boxes = [axes.title.get_window_extent() for axes in figure.axes[:12]]
     gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(boxes)]
     assert min(gaps) > 0
+
+
+# In columns, as in the paper.
+
+LAYERS = (
+    msda.MixUpLayer,
+    msda.CutMixLayer,
+    msda.HMixLayer,
+    msda.GMixLayer,
+    msda.FMixLayer,
+)
+
+
+def columns(layers, images=None, **settings):
+    """Returns the originals, and the mix and the mask of each layer."""
+    images = checkered(batch=2) if images is None else images
+    axes = plot.mixes(images, layers, layout="columns", **settings).axes
+    count = len(layers)
+    return axes[:2], axes[2 : 2 + count], axes[2 + count : 2 + 2 * count]
+
+
+@pytest.mark.parametrize("pairing", ["shuffle", "roll"])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_column_is_the_mix_of_both_images_by_the_mask_below(kind, pairing):
+    # A probability of 0 would mix no batch: it is not of the method's mask.
+    layer = kind(pairing=pairing, probability=0.0)
+    for seed in ((0, 1), (0, 2)):
+        originals, mixed, masks = columns([layer], lam=0.4, seed=seed)
+        own, partner = map(shown, originals)
+        np.testing.assert_array_equal([own, partner], checkered(batch=2))
+        share = shown(masks[0])[..., None]
+        expected = share * own + (1 - share) * partner
+        np.testing.assert_allclose(shown(mixed[0]), expected, rtol=0, atol=1e-6)
+        assert share.mean() < 1
+        title = f"{kind.__name__[:-5]}\nweight {share.mean():.2f}"
+        assert mixed[0].get_title() == title
+
+
+def test_columns_have_the_papers_lambda_or_the_one_given():
+    _, _, masks = columns([msda.MixUpLayer(), msda.MixUpLayer()])
+    for mask in masks:
+        np.testing.assert_allclose(shown(mask), 0.65, rtol=1e-6)
+    figure = plot.mixes(checkered(), msda.MixUpLayer(), lam=0.2, layout="columns")
+    assert figure.get_suptitle() == "λ = 0.20"
+    np.testing.assert_allclose(shown(figure.axes[3]), 0.2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"layout": "grid"}, r'"rows", "columns".*layout=\'grid\''),
+        ({"layout": "columns", "lam": (0.2, 0.3)}, r"lam=\(0.2, 0.3\).*one lambda"),
+        ({"layout": "columns", "batch": 1}, r"two images.*\(1, 12, 16, 3\)"),
+    ],
+    ids=["layout", "lambdas", "image"],
+)
+def test_wrong_columns_are_told(settings, expected):
+    images = checkered(batch=settings.pop("batch", 3))
+    with pytest.raises(ValueError, match=expected):
+        plot.mixes(images, msda.MixUpLayer(), **settings)
 
 
 def test_pyplot_keeps_no_figure():

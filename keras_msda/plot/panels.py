@@ -1,46 +1,22 @@
-"""Draws what a layer does: own image, partner, mask and mix, side by side.
-
-Figures are made without pyplot, so nothing here needs a screen or leaves state behind.
-"""
+"""Figures of mixes: a method a row, or a method a column as in the paper."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from keras_msda import plans
+from keras_msda import _checks
+from keras_msda.plot import samples, style
+from keras_msda.plot.samples import Panels
 
 HEADS = ("own", "partner", "mask", "mix")
-# Blue to yellow, also for colour-blind eyes, and never taken for a grey image.
-MASK_COLORS = "cividis"
+LAYOUTS = ("rows", "columns")
 _GAP = 0.3
-
-
-class Panels(NamedTuple):
-    """What one layer drew for a batch, as NumPy arrays; exactly what is shown.
-
-    Attributes:
-        name: The method.
-        images: Own images, float32 in [0, 1], shape `(batch, height, width, channels)`.
-        partner: Index of each one's partner, shape `(batch,)`.
-        mask: Share of the own image, shape `(batch, height, width)`.
-        weight: Share of the own label, shape `(batch,)`.
-        mixed: The mixed images, shaped as `images`.
-        lam: The lambda asked for, shape `(batch,)`; NaN where it was drawn.
-    """
-
-    name: str
-    images: npt.NDArray[np.float32]
-    partner: npt.NDArray[np.int32]
-    mask: npt.NDArray[np.float32]
-    weight: npt.NDArray[np.float32]
-    mixed: npt.NDArray[np.float32]
-    lam: npt.NDArray[np.float32]
+_PAPERS_LAM = 0.65
 
 
 def mixes(
@@ -49,8 +25,9 @@ def mixes(
     *,
     lam: float | Sequence[float] | None = None,
     seed: tuple[int, int] = (0, 0),
+    layout: str = "rows",
 ) -> Figure:
-    """Draws how layers mix a few images, a layer a row.
+    """Draws how layers mix a few images, a layer a row or a layer a column.
 
     Random are the partners, where the layer draws them, and the masks; one seed gives
     one figure.
@@ -60,11 +37,18 @@ def mixes(
             `(batch, height, width, channels)` with 1 or 3 channels; integers in
             [0, 255] or floats in [0, 1].
         layers: One layer or several.
-        lam: Lambda for all images, or one for each; without it every layer draws.
+        lam: Lambda for all images, or one for each; without it every layer draws. In
+            columns one number, as in the paper 0.65 where it is not given.
         seed: Two integers.
+        layout: "rows", every image with its partner, mask and mix, or "columns", the
+            paper's figure: the first two images at the left, then their mixes by each
+            layer with the same lambda, and below them the masks.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
+
+    Raises:
+        ValueError: If images are no pictures, or arguments are out of range.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -75,69 +59,28 @@ def mixes(
         >>> print(figure.axes[3].get_title())
         mix
         weight 0.50
+        >>> figure = plot.mixes(images, layers, lam=0.65, layout="columns")
+        >>> print(figure.axes[2].get_title())
+        HMix
+        weight 0.65
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation: A Loss
+        Function Perspective, 2022, for the figure in columns.
     """
     members = layers if isinstance(layers, Sequence) else [layers]
+    if _checks.check_choice("plot.mixes", "layout", layout, LAYOUTS) == "columns":
+        asked = _PAPERS_LAM if lam is None else lam
+        remedy = "In columns all methods have one lambda."
+        asked = _checks.check_share("plot.mixes", "lam", asked, remedy)
+        floats = samples.as_floats(images)
+        _checks.check_two_images("plot.mixes", floats.shape)
+        pair = floats[:2]
+        drawn = [samples.sample_pair(x, pair, lam=asked, seed=seed) for x in members]
+        return column_figure(drawn, lam=asked)
     return panel_figure(
-        [sample_panels(layer, images, lam=lam, seed=seed) for layer in members]
+        [samples.sample_panels(layer, images, lam=lam, seed=seed) for layer in members]
     )
-
-
-def sample_panels(
-    layer: keras.Layer,
-    images: npt.ArrayLike,
-    *,
-    lam: float | Sequence[float] | None,
-    seed: tuple[int, int],
-) -> Panels:
-    """Draws one plan of a layer and mixes images by it.
-
-    Args:
-        layer: Any layer of this package.
-        images: As for `mixes`.
-        lam: As for `mixes`.
-        seed: Two integers.
-
-    Returns:
-        The plan and the images, own and mixed.
-    """
-    own = as_floats(images)
-    batch, height, width, _ = own.shape
-    fixed = None if lam is None else np.broadcast_to(np.asarray(lam, np.float32), batch)
-    plan = layer.sample(batch=batch, size=(height, width), seed=seed, lam=fixed)
-    mixed = plans.mix_images(own, plan, data_format="channels_last")
-    return Panels(
-        type(layer).__name__.removesuffix("Layer"),
-        own,
-        np.asarray(plan.partner),
-        np.asarray(plan.mask),
-        np.asarray(plan.weight),
-        np.asarray(mixed),
-        np.full(batch, np.nan, np.float32) if fixed is None else np.array(fixed),
-    )
-
-
-def as_floats(images: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Brings images to float32 in [0, 1] with a channel axis.
-
-    Args:
-        images: Integers in [0, 255] or floats in [0, 1], three or four axes.
-
-    Returns:
-        Shape `(batch, height, width, channels)`.
-
-    Raises:
-        ValueError: When the shape is not that of grey or RGB images.
-    """
-    array = np.asarray(images)
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[-1] not in (1, 3):
-        raise ValueError(
-            "plot: `images` must have shape (batch, height, width) or (batch, height, "
-            f"width, 1 or 3). Received: shape={np.shape(images)}"
-        )
-    scale = 255 if np.issubdtype(array.dtype, np.integer) else 1
-    return (array / scale).astype(np.float32)
 
 
 def panel_figure(
@@ -181,12 +124,7 @@ def _empty_figure(
     # The text above a panel takes a third of an inch, however flat the images are.
     tall = min(2.5, max(0.4, height / width)) * side + 0.35
     ratios = ([1.0] * 4 + [_GAP]) * samples
-    figure = Figure(
-        figsize=(side * sum(ratios) + 1.8, tall * len(rows) + 0.6),
-        layout="constrained",
-        dpi=110,
-    )
-    FigureCanvasAgg(figure)
+    figure = style.new_figure(side * sum(ratios) + 1.8, tall * len(rows) + 0.6)
     spec = figure.add_gridspec(len(rows), len(ratios) - 1, width_ratios=ratios[:-1])
     columns = [column for column in range(len(ratios) - 1) if column % 5 != 4]
     grid = [
@@ -205,7 +143,42 @@ def _draw_sample(
     texts = ("", "", lam, f"weight {row.weight[sample]:.2f}")
     panels = (row.images[sample], partner, row.mask[sample], row.mixed[sample])
     for number, (axis, panel, text) in enumerate(zip(axes, panels, texts, strict=True)):
-        colors: dict[str, Any] = {"cmap": MASK_COLORS if number == 2 else "gray"}
-        axis.imshow(np.clip(panel, 0, 1), vmin=0, vmax=1, **colors)
-        axis.set(xticks=[], yticks=[])
-        axis.set_title(f"{heads[number]}\n{text}" if heads else text, fontsize=10)
+        title = f"{heads[number]}\n{text}" if heads else text
+        _show(axis, panel, title, colors=style.MASK_COLORS if number == 2 else "gray")
+
+
+def column_figure(drawn: Sequence[Panels], *, lam: float) -> Figure:
+    """Draws two images and what methods make of them, a method a column.
+
+    Args:
+        drawn: The same two images by each method; the first sample is shown.
+        lam: Lambda of all of them.
+
+    Returns:
+        A Matplotlib figure on the Agg canvas.
+    """
+    count = len(drawn) + 2
+    height, width = drawn[0].images.shape[1:3]
+    side = max(1.3, min(2.2, 13 / count))
+    tall = min(2.5, max(0.4, height / width)) * side
+    figure = style.new_figure(side * count + 1.3, 2 * tall + 1.1)
+    grid = figure.add_gridspec(2, count)
+    top = [figure.add_subplot(grid[0, column]) for column in range(count)]
+    below = [figure.add_subplot(grid[1, column]) for column in range(2, count)]
+    for axes, image, head in zip(top, drawn[0].images, HEADS, strict=False):
+        _show(axes, image, f"{head}\n")
+    for method, axes, under in zip(drawn, top[2:], below, strict=True):
+        title = f"{method.name}\nweight {method.weight[0]:.2f}"
+        _show(axes, method.mixed[0], title)
+        _show(under, method.mask[0], "", colors=style.MASK_COLORS)
+    bar = figure.colorbar(below[0].images[0], ax=below)
+    bar.set_label(f"mask: share of “{HEADS[0]}”")
+    figure.suptitle(f"λ = {lam:.2f}", fontsize=12)
+    return figure
+
+
+def _show(axes: Axes, panel: Any, title: str, *, colors: str = "gray") -> None:
+    """Shows an image or a mask, whose values are in [0, 1]."""
+    axes.imshow(np.clip(panel, 0, 1), vmin=0, vmax=1, cmap=colors)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=10)

@@ -1,0 +1,29 @@
+"""Figures of what layers do and of what the theory says of them.
+
+All are made without pyplot, so nothing here needs a screen or leaves state behind.
+"""
+
+from keras_msda.plot.curves import coefficients, moments_and_coefficients
+from keras_msda.plot.gradients import gradient_map
+from keras_msda.plot.labels import label_histogram
+from keras_msda.plot.moments import mask_moments
+from keras_msda.plot.panels import column_figure, mixes, panel_figure
+from keras_msda.plot.preview import MixPreview
+from keras_msda.plot.samples import Panels, as_floats, sample_panels
+from keras_msda.plot.style import MASK_COLORS
+
+__all__ = [
+    "MASK_COLORS",
+    "MixPreview",
+    "Panels",
+    "as_floats",
+    "coefficients",
+    "column_figure",
+    "gradient_map",
+    "label_histogram",
+    "mask_moments",
+    "mixes",
+    "moments_and_coefficients",
+    "panel_figure",
+    "sample_panels",
+]

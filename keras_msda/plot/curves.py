@@ -1,0 +1,172 @@
+"""Figures of coefficients by distance."""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+from keras_msda import analysis
+from keras_msda.plot import grids, moments, style
+from keras_msda.plot.grids import Panel
+
+
+def coefficients(
+    coefficients: analysis.Coefficients | Mapping[str, analysis.Coefficients],
+    *,
+    paper: bool = False,
+) -> Figure:
+    """Draws the coefficients of gradient products by distance, all methods in one.
+
+    The distance doubles from tick to tick. Where coefficients were sampled, a band
+    shows two standard errors: their mean at a distance, which that of the mean does not
+    exceed.
+
+    Args:
+        coefficients: From `analysis.regularization_coefficients`, or a dictionary of
+            such by name.
+        paper: Whether to draw the paper's form, too, dashed.
+
+    Returns:
+        A Matplotlib figure; `figure.savefig(...)` writes it.
+
+    Raises:
+        TypeError: If it is anything else.
+        ValueError: If there are none, or numbers of axes differ.
+
+    Example:
+        >>> import keras_msda as msda
+        >>> from keras_msda import analysis, plot
+        >>> layer = msda.MixUpLayer()
+        >>> mixup = analysis.regularization_coefficients(layer, (8, 8), draws=10)
+        >>> figure = plot.coefficients({"MixUp": mixup}, paper=True)
+        >>> print(figure.axes[0].get_xlabel())
+        distance in pixels
+
+    References:
+        Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation: A Loss
+        Function Perspective, 2022, for what they multiply.
+    """
+    owner = "plot.coefficients"
+    named, _ = grids.named(owner, coefficients, analysis.Coefficients)
+    figure = style.new_figure(7.5, 4.4)
+    draw_coefficients(figure.add_subplot(), named, paper=paper)
+    return figure
+
+
+def moments_and_coefficients(
+    means: Mapping[str, analysis.MaskMoments],
+    coefficients: Mapping[str, analysis.Coefficients],
+) -> Figure:
+    """Draws `mask_moments`, and below them `coefficients` with the paper's form.
+
+    Args:
+        means: Moments by name, one or more.
+        coefficients: By name, one or more; perhaps of further methods.
+
+    Returns:
+        A Matplotlib figure; `figure.savefig(...)` writes it.
+
+    Raises:
+        TypeError: If either is anything else.
+        ValueError: If either is empty, or numbers of axes differ.
+    """
+    owner = "plot.moments_and_coefficients"
+    above, rank = grids.named(owner, means, analysis.MaskMoments)
+    below, _ = grids.named(owner, coefficients, analysis.Coefficients)
+    width, tall = moments.figure_size(above, rank)
+    figure = style.new_figure(max(7.5, width), tall + 4.2)
+    upper, lower = figure.subfigures(
+        2, 1, height_ratios=(tall, 4.2), squeeze=False
+    ).flat
+    moments.draw_moments(upper, above, rank)
+    draw_coefficients(lower.add_subplot(), below, paper=True)
+    return figure
+
+
+def draw_coefficients(
+    axes: Axes, named: Mapping[str, analysis.Coefficients], *, paper: bool
+) -> None:
+    """Draws curves by distance with their legend.
+
+    Args:
+        axes: Where.
+        named: By name.
+        paper: Whether to draw the paper's form, too.
+    """
+    looks = style.lines_of(tuple(named))
+    dashed = [found for found in named.values() if paper and found.paper is not None]
+    for name, found in named.items():
+        _draw_one(axes, name, found, looks[name], paper=paper)
+    _double(axes, axes.dataLim.x1)
+    axes.set_xlabel("distance in pixels")
+    axes.set_ylabel("coefficient")
+    axes.grid(alpha=0.3)
+    handles = axes.get_legend_handles_labels()[0] if any(named) else []
+    if dashed:
+        line = Line2D([], [], color="black", ls="--", label="the paper's form")
+        line.set(marker="o", markerfacecolor="white")
+        handles.append(line)
+    if not all(found.exact for found in named.values()):
+        handles.append(
+            Patch(color="black", alpha=0.25, lw=0, label="± 2 standard errors")
+        )
+    if handles:
+        axes.legend(handles=handles, fontsize=9)
+
+
+def _draw_one(
+    axes: Axes,
+    name: str,
+    found: analysis.Coefficients,
+    look: style.Line,
+    *,
+    paper: bool,
+) -> None:
+    """Draws the exact form, its band and the paper's form of one method."""
+    distance, value = analysis.by_distance(found.second)
+    marked = [index for index, x in enumerate(distance) if _is_tick(int(x))]
+    axes.plot(
+        distance,
+        value,
+        color=look.color,
+        marker=look.marker,
+        markevery=marked,
+        linewidth=1.6,
+        label=name,
+    )
+    if not found.exact:
+        error = analysis.by_distance(found.error).value
+        band = Panel(value, error=error)
+        grids.draw_band(axes, distance, band, color=look.color)
+    if paper and found.paper is not None:
+        axes.plot(
+            distance,
+            analysis.by_distance(found.paper).value,
+            color=look.color,
+            marker=look.marker,
+            markevery=marked,
+            # A ring about that of the exact form where the two are one.
+            markersize=9,
+            markerfacecolor="white",
+            linewidth=1.2,
+            linestyle="--",
+            zorder=1.9,
+        )
+
+
+def _is_tick(distance: int) -> bool:
+    """Tells 0, 1, 2, 4, 8 and so on."""
+    return distance & (distance - 1) == 0
+
+
+def _double(axes: Axes, last: float) -> None:
+    """Has the distance double from tick to tick, after those of 0 and 1."""
+    axes.set_xscale("symlog", base=2, linthresh=1, linscale=1)
+    ticks = [x for x in range(int(last) + 1) if _is_tick(x)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set_xlim(-0.1, last * 1.05)
