@@ -64,8 +64,9 @@ def regularization_coefficients(
     multiplies the products of gradients at the pixels j and k, and the Hessian. By the
     symmetry of a pair, a_jk = E[w B_j B_k + (1 - w) M_j M_k] for any masks and label
     weights. The paper's form E[B_j B_k] over lambda ~ D~, which is lambda weighted by
-    itself, asks that 1 - M(lambda) be distributed as M(1 - lambda): so it is for MixUp,
-    GMix and FMix, but not for CutMix and HMix, as what is left of a box is no box.
+    itself, asks that w be lambda and that 1 - M(lambda) be distributed as M(1 - lambda):
+    so it is for MixUp, GMix on a torus and FMix, but not for CutMix and HMix, as what is
+    left of a box is no box, nor where a border cuts the mask and its weight.
 
     Where label weights are the means of masks, the mean of E[B_j B_k] over all pairs is
     E[(1 - w)^2] whatever the mask's shape: methods move regularisation from one

@@ -124,8 +124,9 @@ def loss_terms(  # noqa: PLR0913
         model: Keras model or layer, or function of a batch of images, that returns
             logits: `(batch, classes)`, or `(batch,)` or `(batch, 1)` for "logistic".
             It is called with `training=False` and computes in its `variable_dtype`;
-            float64 shows small remainders best, and in half precision all terms have
-            its errors.
+            float64 shows small remainders best, under `set_floatx("float64")` of
+            `keras.config`, as a float32 `Input` would round the images; in half
+            precision all terms have its errors.
         images: Shape `(images, *shape, channels)`, or channels first, as the model
             takes them; two or more.
         labels: Class ids or soft labels for "softmax", numbers in [0, 1] for
