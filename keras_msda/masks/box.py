@@ -4,6 +4,8 @@ The box shows the partner. Its sides are found by comparing products, never by a
 alone, so that they are the same integers in eager, graph and XLA.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +30,16 @@ class Extent(NamedTuple):
     length: Tensor
 
 
+def _lengths(size: Sequence[Any], ops: Any) -> Tensor:
+    """Returns int32 lengths, one number where all are equal.
+
+    Small images are mixed in less time than kernels take to broadcast `(2,)`.
+    """
+    if all(isinstance(length, int) and length == size[0] for length in size):
+        return ops.convert(size[0], "int32")
+    return ops.stack(size)
+
+
 def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     """Returns the sides of boxes that cover a share of the image.
 
@@ -45,11 +57,11 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     """
     ops = _backend.of(share)
     rank = len(size)
-    lengths = ops.cast(ops.stack(size), "float32")
-    share = ops.where(share > 0, share + _SHARE_SLACK, share)[:, None]
+    lengths = ops.cast(_lengths(size, ops), "float32")
+    share = (share + ops.minimum(share, _SHARE_SLACK))[:, None]
 
     def power(x: Tensor) -> Tensor:
-        return ops.prod(ops.stack([x] * rank), 0)
+        return functools.reduce(operator.mul, [x] * rank)
 
     bound = power(lengths) * share
 
@@ -61,8 +73,8 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     guess = ops.cast(ops.truncate(lengths * root + rounding), "float32")
     side = ops.where(fits(guess), guess, guess - 1.0)
     side = ops.where(fits(side + 1.0), side + 1.0, side)
-    side = ops.minimum(ops.maximum(side, 0.0), lengths)
-    return ops.truncate(ops.where(share > 0, side, 0.0))
+    side = ops.truncate(ops.minimum(ops.maximum(side, 0.0), lengths))
+    return ops.broadcast_to(side, [*ops.shape(share)[:1], rank])
 
 
 def ranged_sides(
@@ -79,7 +91,7 @@ def ranged_sides(
         int32 `(draws, rank)`.
     """
     ops = _backend.of(noise)
-    lengths = ops.cast(ops.stack(size), "float32")
+    lengths = ops.cast(_lengths(size, ops), "float32")
     # Some ratios, such as 0.7, are below their decimal in float32.
     low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
     return low + ops.truncate(noise * ops.cast(high - low + 1, "float32"))
@@ -101,7 +113,7 @@ def box_center(position: Tensor, side: Any, size: Sequence[Any], border: str) ->
         int32 `(draws, rank)`.
     """
     ops = _backend.of(position)
-    lengths = ops.stack(size)
+    lengths = _lengths(size, ops)
     if border != "inside":
         return ops.truncate(position * ops.cast(lengths, "float32"))
     places = ops.cast(lengths - side + 1, "float32")
@@ -121,7 +133,7 @@ def box_extent(
             (on a torus) or "inside" (moved inside).
     """
     ops = _backend.of(side)
-    lengths = ops.stack(size)
+    lengths = _lengths(size, ops)
     if border == "clip":
         start = ops.maximum(center - side // 2, 0)
         stop = ops.minimum(center + side // 2, lengths)
@@ -158,8 +170,13 @@ def box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _factored.Mask:
     ops = _backend.of(extent.start)
     factors = []
     for axis, length in enumerate(size):
-        start = extent.start[:, axis, None]
-        inside = (ops.arange(length) - start) % length < extent.length[:, axis, None]
+        start = extent.start[:, axis, None] % length
+        side = extent.length[:, axis, None]
+        # Whether the pixel's middle is less than half a side from the box's, round the
+        # torus; all of it twice, in integers. Dividing at every pixel would be slow.
+        distance = (2 * ops.arange(length) + 1) - (2 * start + side)
+        distance = ops.maximum(distance, -distance)
+        inside = ops.minimum(distance, 2 * length - distance) < side
         factors.append(_factored.along(ops.cast(inside, "float32"), axis, len(size)))
     return _factored.Mask(level, -level, tuple(factors))
 

@@ -4,7 +4,9 @@ A bump of peak 1 around a pixel, as wide as its plane integral asks for. lambda 
 shows the first image in the bump, lambda >= 1/2 the second.
 """
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,63 +26,83 @@ def _smaller_share(lam: Tensor) -> Tensor:
     return ops.minimum(lam, 1.0 - lam)
 
 
-def _half_sums(decay: Tensor, last: Tensor, bound: int | None) -> Tensor:
-    """Returns the sum of exp(-decay d^2) over d = 0 ... last.
+def _bump(decay: Tensor, distance: Tensor) -> Tensor:
+    """Returns exp(-decay d^2) of integer distances."""
+    distance = _backend.of(distance).cast(distance, "float32")
+    return _backend.of(decay).exp(-decay * (distance * distance))
 
-    In blocks, since the loss knows `last` from a weight of the layer only, and XLA
-    needs static shapes.
+
+def _decay(width: Tensor, length: Any) -> Tensor:
+    """Returns pi / (A L^2) for relative widths A and a length L."""
+    ops = _backend.of(width)
+    length = ops.cast(ops.convert(length), "float32")
+    return math.pi / (width * (length * length))
+
+
+def _profiles(
+    width: Tensor, center: Tensor, size: Sequence[Any], border: str
+) -> list[Tensor]:
+    """Returns bumps along each axis, float32 `(draws, length)`.
 
     Args:
-        decay: float32 `(draws, rank)`.
-        last: int32 `(draws, rank)` or `(rank,)`, -1 or more.
-        bound: What `last` is at most, or None where it is not known.
+        width: Relative widths A, float32 `(draws,)`.
+        center: int32 `(draws, rank)`, or `(1, rank)` for one that all share.
+        size: Spatial lengths.
+        border: "clip" or "wrap".
     """
-    ops = _backend.of(decay)
-    last = ops.broadcast_to(last, ops.shape(decay))[..., None]
-    offsets = ops.arange(_BLOCK)
-
-    def add(block: Tensor, total: Tensor) -> Tensor:
-        distance = block * _BLOCK + offsets
-        square = ops.cast(distance, "float32") * ops.cast(distance, "float32")
-        terms = ops.exp(-decay[..., None] * square)
-        return total + ops.sum(ops.where(distance <= last, terms, 0.0), -1)
-
-    blocks = (ops.max(last) if bound is None else bound) // _BLOCK + 1
-    return ops.loop(blocks, add, ops.zeros(ops.shape(decay), "float32"))
-
-
-def _longest(size: Sequence[Any]) -> int | None:
-    """Returns the longest axis, or None where one is not known when traced."""
-    return max(size) if all(isinstance(length, int) for length in size) else None
-
-
-def _decay(width: Tensor, size: Sequence[Any]) -> Tensor:
-    """Returns pi / (A L_a^2) for relative widths A `(draws,)`, `(draws, rank)`."""
     ops = _backend.of(width)
-    lengths = ops.cast(ops.stack(size), "float32")
-    return math.pi / (width[:, None] * lengths * lengths)
+    profiles = []
+    for axis, length in enumerate(size):
+        middle = center[:, axis, None]
+        if border == "clip":
+            distance = ops.arange(length) - middle
+        else:  # Modulo the length, but not at every pixel: dividing integers is slow.
+            distance = ops.arange(length) - middle % length
+            distance = ops.maximum(distance, -distance)
+            distance = ops.minimum(distance, length - distance)
+        profiles.append(_bump(_decay(width, length)[:, None], distance))
+    return profiles
 
 
-def _torus_mean(width: Tensor, size: Sequence[Any]) -> Tensor:
-    """Returns the mean over a torus of a bump of relative width A."""
+def _mean(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tensor:
+    """Returns the means of bumps that end at the border, float32 `(draws,)`."""
+    ops = _backend.of(width)
+    if all(isinstance(length, int) for length in size):
+        profiles = _profiles(width, center, size, "clip")
+        means = [ops.mean(profile, -1) for profile in profiles]
+        return functools.reduce(operator.mul, means)
+    return _mean_in_blocks(width, center, size)
+
+
+def _mean_in_blocks(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tensor:
+    """Returns what `_mean` does, for lengths that are not known when traced.
+
+    The loss knows them from a weight of the layer only, and XLA needs static shapes.
+    """
     ops = _backend.of(width)
     lengths = ops.stack(size)
-    decay = _decay(width, size)
-    longest = _longest(size)
-    bound = None if longest is None else longest // 2
-    far = _half_sums(decay, lengths // 2, bound)
-    near = _half_sums(decay, (lengths - 1) // 2, bound)
-    return ops.prod((far + near - 1.0) / ops.cast(lengths, "float32"), 1)
+    decay = ops.stack([_decay(width, length) for length in size], -1)[..., None]
+
+    def add(block: Tensor, total: Tensor) -> Tensor:
+        pixel = block * _BLOCK + ops.arange(_BLOCK)
+        terms = _bump(decay, pixel - center[..., None])
+        return total + ops.sum(ops.where(pixel < lengths[:, None], terms, 0.0), -1)
+
+    blocks = (ops.max(lengths) - 1) // _BLOCK + 1
+    sums = ops.loop(blocks, add, ops.zeros(ops.shape(decay)[:-1], "float32"))
+    return ops.prod(sums / ops.cast(lengths, "float32"), 1)
 
 
 def _torus_width(share: Tensor, size: Sequence[Any]) -> Tensor:
     """Returns the relative width A at which the bump's mean on a torus is the share."""
     ops = _backend.of(share)
+    # As far from its opposite pixel as any, so that the bump ends there.
+    center = ((ops.stack(size) - 1) // 2)[None]
 
     def halve(_: Tensor, bounds: Tensor) -> Tensor:
         low, high = bounds[0], bounds[1]
         middle = (low + high) / 2.0
-        wide = _torus_mean(ops.exp(middle), size) > share
+        wide = _mean(ops.exp(middle), center, size) > share
         return ops.stack([ops.where(wide, low, middle), ops.where(wide, middle, high)])
 
     ends = ops.stack([ops.zeros(ops.shape(share), "float32") + e for e in (-28.0, 4.0)])
@@ -116,15 +138,10 @@ def gaussian(
         least = share * pixels <= 1.0
         width = ops.where(least, 1e-12, _torus_width(share, size))
         peak = ops.where(least, share * pixels, 1.0)
-    decay = _decay(width, size)
-    factors = []
-    for axis, length in enumerate(size):
-        distance = ops.arange(length) - center[:, axis, None]
-        if border == "wrap":
-            distance = ops.minimum(distance % length, -distance % length)
-        square = ops.cast(distance, "float32") * ops.cast(distance, "float32")
-        profile = ops.exp(-decay[:, axis, None] * square)
-        factors.append(_factored.along(profile, axis, len(size)))
+    factors = [
+        _factored.along(profile, axis, len(size))
+        for axis, profile in enumerate(_profiles(width, center, size, border))
+    ]
     return _factored.Mask(*_levels(lam, peak), tuple(factors))
 
 
@@ -154,12 +171,7 @@ def gaussian_weight(
     if border == "wrap":
         return lam
     ops = _backend.of(lam)
-    lengths = ops.stack(size)
-    decay = _decay(_plane_width(_smaller_share(lam), len(size)), size)
-    longest = _longest(size)
-    before = _half_sums(decay, center, longest)
-    after = _half_sums(decay, lengths - 1 - center, longest)
-    mean = ops.prod((before + after - 1.0) / ops.cast(lengths, "float32"), 1)
+    mean = _mean(_plane_width(_smaller_share(lam), len(size)), center, size)
     offset, scale = _levels(lam, ops.ones(ops.shape(lam), "float32"))
     return offset + scale * mean
 
