@@ -1206,6 +1206,37 @@ def check_boundary(owner: str, boundary: Any, parts: bool) -> None:
         )
 
 
+def check_one_lam(owner: str, lam: Any) -> None:
+    """Checks one lambda, or None for the law of it."""
+    if lam is not None:
+        check_share(owner, "lam", lam, "Leave `lam` out for the layer's law.")
+
+
+def check_draw_seed(owner: str, seed: Any) -> None:
+    """Checks the seed of draws that are made to look at."""
+    if not (seed == 0 or _is_length(seed)) or seed >= 2**31:
+        fail(
+            owner,
+            "`seed` must be an integer from 0, of 31 bits at most.",
+            f"seed={seed!r}",
+            "Use for example `seed=7`.",
+        )
+
+
+def check_offsets(owner: str, offsets: Any) -> np.ndarray:
+    """Returns a map by offset, whose middle is the offset 0."""
+    values = np.asarray(offsets)
+    if values.ndim == 0 or not all(length % 2 for length in values.shape):
+        fail(
+            owner,
+            "`offsets` must have an odd length on each axis, the offset 0 in the "
+            "middle.",
+            f"shape={values.shape}",
+            "Give for example `found.second` of `regularization_coefficients`.",
+        )
+    return values
+
+
 def check_linear(owner: str, targets: str) -> None:
     """Checks that labels are mixed linearly, as the theory asks."""
     if targets == "union":

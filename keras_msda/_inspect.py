@@ -15,6 +15,8 @@ from keras_msda import _checks, _methods, analysis, plot
 # so much each of two exact results takes some 20 s. It is 128x128 pixels for HMix where
 # boxes are cut in many ways, and 256x256 for all others.
 _LARGEST_WORK = 5.5e8
+# Of an axis all places of all pixels are transformed for each lambda.
+_LONGEST = 1024
 # Numbers in the masks that are drawn where nothing else is said.
 _DRAWN, _LEAST_DRAWS, _MOST_DRAWS = 2**22, 100, 1000
 _WORDS = """Averages are over all pairs of pixels: where label
@@ -223,6 +225,8 @@ def _title(method: str) -> str:
 def _work(method: str, settings: Settings) -> float:
     """Returns about how many numbers exact moments go through."""
     shape = settings.shape
+    if max(shape) > _LONGEST:
+        return math.inf
     clipped = settings.own.get("border", "clip") == "clip"
     kinds = max(shape) / 4 if method == "hmix" and clipped else 2.0
     return sum(shape) * math.prod(2 * length for length in shape) * max(2.0, kinds)

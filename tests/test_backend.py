@@ -21,6 +21,7 @@ SIZE = (6, 7)
 #: What pipelines alone need.
 TENSORFLOW_ALONE = {
     "dataset",
+    "event_writer",
     "keep_rows",
     "nested_seed",
     "numbered",

@@ -324,7 +324,7 @@ def test_no_command_is_one_line(capsys):
     assert "train | preview" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["preview"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["preview"], ["inspect"]])
 def test_help_is_printed(capsys, command):
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])
@@ -518,7 +518,8 @@ def test_missing_extras_name_the_remedy(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "keras_msda._preview", raising=False)
     monkeypatch.delattr(msda, "_preview", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "keras_msda.plot", raising=False)
+    for name in [name for name in sys.modules if name.startswith("keras_msda.plot")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(msda, "plot", raising=False)
     assert run_preview(photos, tmp_path / "out.png") == 2
     errors = capsys.readouterr().err

@@ -248,7 +248,7 @@ def test_the_hole_of_clipped_gmix_is_seen_and_that_of_wrapped_is_not_there():
 
 def test_weights_do_not_depend_on_how_many_masks_are_there_at_a_time(monkeypatch):
     layer, module = msda.HMixLayer(alpha=2.0), "keras_msda.plot.labels._AT_ONCE"
-    monkeypatch.setattr(module, 7 * 16)
+    monkeypatch.setattr(module, 700 * 16)
     figure = plot.label_histogram(layer, shape=(4, 4), draws=2000)
     # Of Beta(2, 2) the middle half has 11/16; five deviations are 0.05.
     middle = heights(figure.axes[0])[25:75].sum() / 100

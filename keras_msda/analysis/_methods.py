@@ -138,77 +138,112 @@ def _(_layer: layers.GMixLayer, shape: Shape) -> list[float]:
 # Each of them, made by the functions that layers use.
 
 
-@functools.singledispatch
-def outcomes(layer: Any, _lam: float, _shape: Shape) -> Outcomes:
-    """Returns every mask that a layer may make; arguments as for `law`."""
-    _checks.fail_not_enumerable("analysis", layer)
+class Places(NamedTuple):
+    """What masks are made from.
+
+    Attributes:
+        lam: `(masks,)`.
+        side: Sides of boxes, int32 `(masks, rank)`.
+        center: int32 `(masks, rank)`, in pixels.
+        chance: `(masks,)`.
+    """
+
+    lam: Array
+    side: Any
+    center: Any
+    chance: Array
 
 
-@outcomes.register
-def _(_layer: layers.MixUpLayer, lam: float, shape: Shape) -> Outcomes:
-    return _outcomes(masks.constant_mask([lam], shape)[0], np.ones(1))
-
-
-@outcomes.register
-def _(layer: layers.CutMixLayer, lam: float, shape: Shape) -> Outcomes:
-    if layer.ratio_range is not None:
-        sides = [_axes.ranged_sides(length, layer.ratio_range) for length in shape]
-        options = [[(side, 1 / len(x)) for side in x] for x in sides]
-    else:
-        share, rank = 1 - lam, len(shape)
-        options = [_axes.rounded_sides(share, n, rank, layer.border) for n in shape]
-    side, center, chance = _places(shape, options, layer.border)
-    ops = _backend.of_backend()
-    extent = box.box_extent(
-        ops.convert(side, "int32"), ops.convert(center, "int32"), shape, layer.border
-    )
-    level = ops.ones([len(chance)], "float32")
-    mask = _factored.full(box.box(level, extent, shape), shape)
-    return _outcomes(mask, chance, None if layer.exact_weight else lam)
-
-
-@outcomes.register
-def _(layer: layers.HMixLayer, lam: float, shape: Shape) -> Outcomes:
-    share, rank = layer.box_ratio * (1 - lam), len(shape)
-    options = [[(_axes.floor_side(share, n, rank), 1.0)] for n in shape]
-    _, center, chance = _places(shape, options, layer.border)
-    lams = np.full(len(chance), lam, "float32")
-    mask, _ = masks.floor_box_mask(lams, center, shape, layer.box_ratio, layer.border)
-    return _outcomes(mask, chance)
-
-
-@outcomes.register
-def _(layer: layers.GMixLayer, lam: float, shape: Shape) -> Outcomes:
-    options = [[(0, 1.0)] for _ in shape]
-    _, center, chance = _places(shape, options, "wrap")
-    lams = np.full(len(chance), lam, "float32")
-    mask, _ = masks.gaussian_mask(lams, center, shape, layer.border)
-    return _outcomes(mask, chance)
-
-
-def _places(
-    shape: Shape, options: list[list[tuple[int, float]]], border: str
-) -> tuple[Any, Any, Array]:
-    """Returns sides and centres, int32 `(outcomes, rank)`, and chances.
+def outcomes(leaf: Any, lams: list[tuple[float, float]], shape: Shape) -> Outcomes:
+    """Returns every mask that a layer may make.
 
     Args:
+        leaf: A mixing layer, not one that chooses.
+        lams: Values of lambda with their weights.
         shape: Spatial lengths.
-        options: Sides and their chances on each axis.
-        border: Where boxes may be.
     """
+    found = [_places(leaf, lam, weight, shape) for lam, weight in lams]
+    places = Places(*map(np.concatenate, zip(*found, strict=True)))
+    mask = keras.ops.convert_to_numpy(made(leaf, places, shape)).astype("float64")
+    # Means in float64, so that what follows from them is exact.
+    weight = mask.mean(tuple(range(1, mask.ndim)))
+    if not getattr(leaf, "exact_weight", True):
+        weight = places.lam
+    return Outcomes(mask, weight, places.chance)
+
+
+def count(leaf: Any, lam: float, shape: Shape) -> int:
+    """Returns how many masks a layer may make for a lambda."""
+    border = getattr(leaf, "border", "wrap")
+    places = [
+        sum(len(_axes.centers(length, side, border)) for side, _ in sides)
+        for length, sides in zip(shape, options(leaf, lam, shape), strict=True)
+    ]
+    return math.prod(places)
+
+
+def _places(leaf: Any, lam: float, weight: float, shape: Shape) -> Places:
+    """Returns all sides and centres for a lambda, with chances of sum `weight`."""
+    border = getattr(leaf, "border", "wrap")
     axes = []
-    for length, sides in zip(shape, options, strict=True):
+    for length, sides in zip(shape, options(leaf, lam, shape), strict=True):
         places = [(s, chance, _axes.centers(length, s, border)) for s, chance in sides]
         axes.append([(s, c, p / len(at)) for s, p, at in places for c in at])
     found = np.array(list(itertools.product(*axes)), float)
     side, center, chance = np.moveaxis(found, -1, 0)
-    return side.astype("int32"), center.astype("int32"), chance.prod(1)
+    lams = np.full(len(chance), lam)
+    center = center.astype("int32")
+    return Places(lams, side.astype("int32"), center, weight * chance.prod(1))
 
 
-def _outcomes(mask: Any, chance: Array, own: float | None = None) -> Outcomes:
-    values = keras.ops.convert_to_numpy(mask).astype("float64")
-    # Means in float64, so that what follows from them is exact.
-    weight = values.mean(tuple(range(1, values.ndim)))
-    if own is not None:
-        weight = np.full(len(values), own)
-    return Outcomes(values, weight, chance)
+@functools.singledispatch
+def options(_layer: Any, _lam: float, shape: Shape) -> list[list[tuple[int, float]]]:
+    """Returns the sides that boxes may have on each axis, with their chances."""
+    return [[(0, 1.0)] for _ in shape]
+
+
+@options.register
+def _(layer: layers.CutMixLayer, lam: float, shape: Shape) -> list[Any]:
+    if layer.ratio_range is not None:
+        sides = [_axes.ranged_sides(length, layer.ratio_range) for length in shape]
+        return [[(side, 1 / len(x)) for side in x] for x in sides]
+    rank, border = len(shape), layer.border
+    return [_axes.rounded_sides(1 - lam, n, rank, border) for n in shape]
+
+
+@options.register
+def _(layer: layers.HMixLayer, lam: float, shape: Shape) -> list[Any]:
+    share = layer.box_ratio * (1 - lam)
+    return [[(_axes.floor_side(share, n, len(shape)), 1.0)] for n in shape]
+
+
+@functools.singledispatch
+def made(layer: Any, _places: Places, _shape: Shape) -> Any:
+    """Returns a layer's masks, float32 `(masks, *shape)`, a tensor."""
+    _checks.fail_not_enumerable("analysis", layer)
+
+
+@made.register
+def _(_layer: layers.MixUpLayer, places: Places, shape: Shape) -> Any:
+    # The same at every place.
+    return masks.constant_mask(places.lam, shape)[0]
+
+
+@made.register
+def _(layer: layers.CutMixLayer, places: Places, shape: Shape) -> Any:
+    ops = _backend.of_backend()
+    side, center = (ops.convert(x, "int32") for x in (places.side, places.center))
+    extent = box.box_extent(side, center, shape, layer.border)
+    level = ops.ones([len(places.lam)], "float32")
+    return _factored.full(box.box(level, extent, shape), shape)
+
+
+@made.register
+def _(layer: layers.HMixLayer, places: Places, shape: Shape) -> Any:
+    ratio, border = layer.box_ratio, layer.border
+    return masks.floor_box_mask(places.lam, places.center, shape, ratio, border)[0]
+
+
+@made.register
+def _(layer: layers.GMixLayer, places: Places, shape: Shape) -> Any:
+    return masks.gaussian_mask(places.lam, places.center, shape, layer.border)[0]

@@ -36,7 +36,7 @@ def beta_nodes(
 
 def _half(a: float, b: float, breaks: list[float], rank: int) -> tuple[Array, Array]:
     """Integrates n x^(na - 1) (1 - x^n)^(b - 1) over x from 0 to (1/2)^(1/n)."""
-    ends = [0.0, *breaks, 0.5 ** (1 / rank)]
+    ends = [0.0, *_graded([*breaks, 0.5 ** (1 / rank)])]
     count = 8 if len(ends) < 100 else 4
     power = rank * a - 1
     nodes, weights = [], []
@@ -53,3 +53,16 @@ def _half(a: float, b: float, breaks: list[float], rank: int) -> tuple[Array, Ar
         nodes.append(x)
         weights.append(factors * rank * (1 - x**rank) ** (b - 1))
     return np.concatenate(nodes), np.concatenate(weights)
+
+
+def _graded(ends: list[float]) -> list[float]:
+    """Returns ascending ends, none more than four times the one before.
+
+    So that no piece feels the singularity at 0 but the first, which has its rule.
+    """
+    found = ends[:1]
+    for end in ends[1:]:
+        while end > 4 * found[-1]:
+            found.append(4 * found[-1])
+        found.append(end)
+    return found

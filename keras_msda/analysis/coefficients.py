@@ -64,13 +64,13 @@ def regularization_coefficients(
     multiplies the products of gradients at the pixels j and k, and the Hessian. By the
     symmetry of a pair, a_jk = E[w B_j B_k + (1 - w) M_j M_k] for any masks and label
     weights. The paper's form E[B_j B_k] over lambda ~ D~, which is lambda weighted by
-    itself, asks that w be lambda and that 1 - M(lambda) be distributed as M(1 - lambda):
-    so it is for MixUp, GMix on a torus and FMix, but not for CutMix and HMix, as what is
-    left of a box is no box, nor where a border cuts the mask and its weight.
+    itself, asks that w be lambda and that 1 - M(lambda) be distributed as
+    M(1 - lambda): so it is for MixUp, GMix on a torus and FMix, but not for CutMix and
+    HMix, as what is left of a box is no box, nor where a border cuts the mask.
 
-    Where label weights are the means of masks, the mean of E[B_j B_k] over all pairs is
-    E[(1 - w)^2] whatever the mask's shape: methods move regularisation from one
-    distance to another, and none adds any.
+    Where label weights are the means of masks, the mean of a_jk over all pairs of
+    pixels is E[w (1 - w)], whatever the masks' shape: methods whose weights have one
+    law move regularisation from one distance to another, and none adds any.
 
     Args:
         layer: A mixing layer. With `targets="own"` the label weight is 1 and lambda
@@ -97,6 +97,7 @@ def regularization_coefficients(
     owner = "regularization_coefficients"
     shape = _checks.check_analysed(owner, layer, shape, MixLayer)
     _checks.check_draws(owner, draws)
+    _checks.check_draw_seed(owner, seed)
     _checks.check_linear(owner, layer.targets)
     own = layer.targets == "own"
     if _methods.is_known(layer):
@@ -189,6 +190,7 @@ def by_distance(offsets: Array) -> Radial:
         >>> print(radial.distance, radial.value)
         [0. 1. 2.] [1. 3. 5.]
     """
+    offsets = _checks.check_offsets("by_distance", offsets)
     return mean_by(offsets, offset_lengths(offsets.shape))
 
 

@@ -76,7 +76,8 @@ def mask_moments(
     """
     owner = "mask_moments"
     shape = _checks.check_analysed(owner, layer, shape, MixLayer)
-    _checks.check_lam(owner, lam)
+    _checks.check_one_lam(owner, lam)
+    _checks.check_draw_seed(owner, seed)
     _checks.check_draws(owner, draws)
     rank = len(shape)
 

@@ -63,7 +63,8 @@ def mask_set(
     """
     owner = "mask_set"
     shape = _checks.check_analysed(owner, layer, shape, MixLayer)
-    _checks.check_lam(owner, lam)
+    _checks.check_one_lam(owner, lam)
+    _checks.check_draw_seed(owner, seed)
     if draws is not None:
         _checks.check_draws(owner, draws)
         chunks = _sampled.drawn_masks(layer, shape, draws=draws, seed=seed, lam=lam)
@@ -71,39 +72,38 @@ def mask_set(
         return MaskSet(mask, weight, np.full(draws, 1 / draws))
     if not _methods.is_known(layer):
         _checks.fail_not_enumerable(owner, layer)
-    found = [
-        (chance * weight, part)
+    own = layer.targets == "own"
+    lams = [
+        (chance, leaf, _lams(leaf, shape, lam, own=own))
         for chance, leaf in _methods.members(layer)
-        for weight, part in _outcomes(leaf, shape, lam, own=layer.targets == "own")
     ]
-    chance = np.concatenate([weight * part.chance for weight, part in found])
+    masks = sum(
+        _methods.count(leaf, node, shape) for _, leaf, x in lams for node, _ in x
+    )
+    numbers = masks * math.prod(shape)
+    if numbers > _LARGEST:
+        _checks.fail_too_large(owner, shape, numbers, _LARGEST)
+    found = [(chance, _methods.outcomes(leaf, x, shape)) for chance, leaf, x in lams]
+    chances = [chance * part.chance for chance, part in found]
     return _merged(
         MaskSet(
             np.concatenate([part.mask for _, part in found]),
             np.concatenate([part.weight for _, part in found]),
-            chance,
+            np.concatenate(chances),
         )
     )
 
 
-def _outcomes(
+def _lams(
     leaf: Any, shape: tuple[int, ...], lam: float | None, *, own: bool
-) -> list[tuple[float, _methods.Outcomes]]:
-    """Returns the outcomes of each lambda, with the weight of that."""
+) -> list[tuple[float, float]]:
+    """Returns the lambdas of a layer's law, or a given one, with their weights."""
     if lam is not None or not _averages.uses_lam(leaf):
-        return [(1.0, _methods.outcomes(leaf, 0.5 if lam is None else lam, shape))]
+        return [(0.5 if lam is None else lam, 1.0)]
     rule = _averages.rule(leaf, shape)
-    pixels = math.prod(shape)
-    # At most a mask a pixel for each rounding of the sides.
-    bound = len(rule.lam) * pixels**2 * 2 ** len(shape)
-    if bound > _LARGEST:
-        _checks.fail_too_large("mask_set", shape, bound, _LARGEST)
     weights = rule.weighted if own else rule.drawn
-    return [
-        (float(weight), _methods.outcomes(leaf, float(node), shape))
-        for node, weight in zip(rule.lam, weights, strict=True)
-        if weight > 0
-    ]
+    pairs = zip(rule.lam, weights, strict=True)
+    return [(float(node), float(weight)) for node, weight in pairs if weight > 0]
 
 
 def _merged(masks: MaskSet) -> MaskSet:

@@ -67,8 +67,8 @@ def figure_size(
     height, width = next(iter(named.values())).mean.shape[-2:]
     tall = 2.0 * min(2.0, max(0.4, height / width))
     if len(named) == 1:
-        return 7.5, tall * 1.2 + 1.1
-    return 2.5 * len(named) + 1.8, 2 * tall + 1.9
+        return 7.5, tall * 1.2 + 1.1 + 0.5 * (rank == 3)
+    return 2.5 * len(named) + 1.8, 2 * tall + 1.9 + 0.5 * (rank == 3)
 
 
 def draw_moments(

@@ -160,7 +160,8 @@ def column_figure(drawn: Sequence[Panels], *, lam: float) -> Figure:
     count = len(drawn) + 2
     height, width = drawn[0].images.shape[1:3]
     side = max(1.3, min(2.2, 13 / count))
-    tall = min(2.5, max(0.4, height / width)) * side
+    # The words beside the colour bar take an inch and a half.
+    tall = max(1.5, min(2.5, height / width) * side)
     figure = style.new_figure(side * count + 1.3, 2 * tall + 1.1)
     grid = figure.add_gridspec(2, count)
     top = [figure.add_subplot(grid[0, column]) for column in range(count)]

@@ -62,7 +62,7 @@ def lines_of(names: tuple[str, ...]) -> dict[str, Line]:
             take what is left, in their order.
     """
     known = {name: LINES[_METHODS.index(name)] for name in names if name in _METHODS}
-    free = [line for line in LINES if line not in known.values()] or list(LINES)
+    free = [line for line in LINES if line not in known.values()]
     others = [name for name in names if name not in known]
     return known | {
         name: free[number % len(free)] for number, name in enumerate(others)

@@ -35,8 +35,8 @@ METHODS = {
         )
     ),
 }
-#: What flips its roles when mask and complement change places.
-SYMMETRIC = ["mixup", "hmix-0", "gmix", "gmix-wrap"]
+#: Where lambda is the weight and 1 - M(lambda) is distributed as M(1 - lambda).
+SYMMETRIC = ["mixup", "hmix-0", "gmix-wrap"]
 #: Where the mean of the mask is lambda, whatever is drawn.
 EXACT_MEANS = ["mixup", "hmix-0", "hmix-.3-wrap", "hmix", "hmix-wrap", "hmix-inside"]
 EXACT_MEANS += ["hmix-1", "gmix-wrap"]

@@ -29,7 +29,8 @@ class Quadratic(keras.layers.Layer):
         ops = keras.ops
         rows = ops.reshape(x, (-1, slope.shape[1]))
         logits = ops.einsum("bi,cij,bj->bc", rows, square, rows)
-        logits = logits + ops.matmul(rows, ops.transpose(slope)) + offset
+        # Keras's matmul rounds float64 to float32 on PyTorch.
+        logits = logits + ops.einsum("bi,ci->bc", rows, slope) + offset
         return logits[:, 0] if self.flat else logits
 
     # The same in NumPy, `x` of any shape, one image.

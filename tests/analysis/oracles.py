@@ -203,7 +203,7 @@ def breaks(who, size):
     return sorted(steps | {1 - x for x in steps} | sides)
 
 
-def beta_nodes(a, b, breaks, order=6):
+def beta_nodes(a, b, breaks, order=10):
     """Returns lambda and chances: Gauss and Legendre in the quantile, in pieces."""
     ends = special.betainc(a, b, [0, *breaks, 1])
     points, weights = np.polynomial.legendre.leggauss(order)

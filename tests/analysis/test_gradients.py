@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from keras_msda import _backend
 from keras_msda.analysis import gradients
 from tests.analysis import models
 
@@ -228,6 +229,19 @@ def test_a_progress_bar_is_shown_unless_told_otherwise(verbose, capsys):
         linear(np.ones((4, 1))), np.ones((3, 4, 1)), [0, 1, 0], verbose=verbose
     )
     assert ("3/3" in capsys.readouterr().out) == bool(verbose)
+
+
+def test_what_a_function_gets_otherwise_is_constant():
+    library = _backend.of_backend()
+    x = library.convert(np.array([2.0, 3.0]), "float32")
+    (first,) = library.gradients(lambda y: x * y, x)
+    assert_array_equal(keras.ops.convert_to_numpy(first), [2, 3])
+    # d/dy (y^3)' = 6 y, and nothing of it by z.
+    second, other = library.gradients(
+        lambda y, _: library.gradients(lambda z: z**3, y)[0], x, x
+    )
+    assert_array_equal(keras.ops.convert_to_numpy(second), [12, 18])
+    assert_array_equal(keras.ops.convert_to_numpy(other), [0, 0])
 
 
 # Errors

@@ -98,8 +98,8 @@ def test_samples_that_are_not_mixed_are_left_out():
     layer = msda.CutMixLayer(probability=0.25, seed=1)
     for draws in (None, 20):
         found = mask_set(layer, (4, 3), lam=0.0, draws=draws)
-        # At lambda 0 the box is as large as the image, and cut on two sides at most.
-        assert_array_less(found.weight, 0.8)
+        # At lambda 0 the box is as large as the image: a corner's is 2 pixels of 12.
+        assert_array_less(found.weight, 0.84)
 
 
 # Draws
@@ -148,7 +148,7 @@ def test_draws_of_a_lambda_have_it():
 @pytest.mark.parametrize("pairing", ["shuffle", "reverse"])
 def test_draws_are_all_different_whatever_a_batch_shares(per, pairing):
     layer = msda.MixUpLayer(per=per, pairing=pairing, seed=1)
-    found = mask_set(layer, (2,), draws=40)
+    found = mask_set(layer, (2,), draws=40, seed=1)
     assert len(np.unique(found.weight)) == 40
     assert_array_less(found.weight, 1)
 
@@ -190,9 +190,9 @@ BAD = {
         "\\(224, 224\\).*draws=1000",
     ),
     "too many of a lambda": (
-        {"layer": msda.GMixLayer(seed=1), "shape": (160, 160), "lam": 0.5},
+        {"layer": msda.GMixLayer(seed=1), "shape": (80, 80), "lam": 0.5},
         ValueError,
-        "\\(160, 160\\).*draws=1000",
+        "\\(80, 80\\).*draws=1000",
     ),
 }
 
