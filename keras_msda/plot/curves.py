@@ -114,7 +114,15 @@ def draw_coefficients(
             Patch(color="black", alpha=0.25, lw=0, label="± 2 standard errors")
         )
     if handles:
-        axes.legend(handles=handles, fontsize=9)
+        # Above: markers stand wherever there is room inside.
+        axes.legend(
+            handles=handles,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=4,
+            fontsize=9,
+            frameon=False,
+        )
 
 
 def _draw_one(

@@ -51,7 +51,9 @@ def gradient_map(
         return figure
     figure = style.new_figure(2.5 * len(panels) + 1.8, 3.3 if rank == 2 else 3.6)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    scale = Scale(style.MASK_COLORS, 0.0, 1.0)
+    # Means are over the pairs of an offset, and so may exceed that of offset 0.
+    most = max(1.0, *(float(panel.values.max()) for panel in panels))
+    scale = Scale(style.MASK_COLORS, 0.0, most)
     grids.draw_maps(axes, panels, scale, label=label, offsets=True)
     if rank == 3:
         figure.suptitle("offset 0 along the first axis", fontsize=10)
