@@ -24,7 +24,8 @@ class GMixLayer(MixLayer):
         border: "clip" cuts the bump at the border, as published: weights then differ
             from lambda and, in two dimensions, never lie in (0.43, 0.57). "wrap"
             continues it at the other side: weights are lambda, and every pixel has the
-            expected mask lambda.
+            expected mask lambda. `targets="own"` stands for labels of weight lambda,
+            which under "clip" is not that of the mask.
         **kwargs: Shared arguments, see `MixLayer`.
 
     Example:
