@@ -16,6 +16,8 @@ MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
+# Two tests run at once: threads of NumPy's products would only wait for one another.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest
 SOURCES := keras_msda tests benchmarks notebooks
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
@@ -36,16 +38,16 @@ demo: $(SOME_READY) ## trains without mixing and with each method, draws a pictu
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
 test: $(DEV_READY) ## runs the tests, but for those that wait for compilers
-	@$(RUN) -m pytest -n 2 --dist worksteal -m "not xla and not notebook" --cov $(TEST_ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov $(TEST_ARGS)
 
 test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
-	@$(RUN) -m pytest -n 2 --dist worksteal -m xla $(TEST_ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
 # What is run where Keras computes with another library; one that is not there fails.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
   tests/test_pipeline.py tests/test_grain.py tests/test_backend.py
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
-	@KERAS_BACKEND=$* $(RUN) -m pytest -n 2 --dist worksteal $(BACKEND_TESTS) \
+	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal $(BACKEND_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
 # One at a time: each has threads enough for both cores.
