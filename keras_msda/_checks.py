@@ -1583,7 +1583,7 @@ def check_work(method: str, shape: Sequence[int], work: float, most: float) -> N
             f"exact moments of {method} would take minutes.",
             f"--size {'x'.join(str(length) for length in shape)}",
             "Give a smaller size of the same proportions, as coefficients at a given "
-            "part of the side hardly change with it; 128x128 is never too large.",
+            "part of the side hardly change with it; 96x96 is never too large.",
         )
 
 

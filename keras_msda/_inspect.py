@@ -12,11 +12,11 @@ import numpy.typing as npt
 from keras_msda import _checks, _methods, analysis, plot
 
 # Lambdas at which sides change, times numbers in a transform, times kinds of boxes: of
-# so much each of two exact results takes some 20 s. It is 128x128 pixels for HMix where
-# boxes are cut in many ways, and 256x256 for all others.
-_LARGEST_WORK = 5.5e8
-# Of an axis all places of all pixels are transformed for each lambda.
-_LONGEST = 1024
+# so much two exact results take some 30 s. It is 105x105 pixels for HMix, whose boxes
+# are cut in many ways, and 315x315 for all others.
+_LARGEST_WORK = 2.5e8
+# Of an axis all places are transformed for each lambda: 20 s.
+_LONGEST = 512
 # Numbers in the masks that are drawn where nothing else is said.
 _DRAWN, _LEAST_DRAWS, _MOST_DRAWS = 2**22, 100, 1000
 _WORDS = """Averages are over all pairs of pixels: where label
@@ -228,5 +228,5 @@ def _work(method: str, settings: Settings) -> float:
     if max(shape) > _LONGEST:
         return math.inf
     clipped = settings.own.get("border", "clip") == "clip"
-    kinds = max(shape) / 4 if method == "hmix" and clipped else 2.0
-    return sum(shape) * math.prod(2 * length for length in shape) * max(2.0, kinds)
+    kinds = max(shape) / 4 if method == "hmix" and clipped else 1.0
+    return sum(shape) * math.prod(2 * length for length in shape) * max(1.0, kinds)

@@ -69,7 +69,13 @@ def test_a_folder_has_a_picture_of_every_so_many_epochs(tmp_path):
     layer = msda.CutMixLayer(seed=1)
     folder = tmp_path / "logs" / "run"
     preview = plot.MixPreview(folder, layer, checkered(), to="folder", every=2)
-    fit(layer, preview, epochs=4)
+    there = []
+    look = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda *_, **__: there.append(len([*folder.iterdir()]))
+    )
+    fit(layer, preview, look, epochs=4)
+    # Two batches an epoch: before the first one there is a picture.
+    assert there == [1, 1, 1, 1, 2, 2, 2, 2]
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["epoch-0000.png", "epoch-0002.png"]
     with Image.open(folder / names[0]) as picture:

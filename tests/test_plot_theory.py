@@ -246,14 +246,19 @@ def test_the_hole_of_clipped_gmix_is_seen_and_that_of_wrapped_is_not_there():
     np.testing.assert_allclose(wrap, 1, rtol=0, atol=0.8)
 
 
-def test_weights_do_not_depend_on_how_many_masks_are_there_at_a_time(monkeypatch):
+def test_weights_come_in_parts_that_are_as_many_as_asked_for(monkeypatch):
     layer, module = msda.HMixLayer(alpha=2.0), "keras_msda.plot.labels._AT_ONCE"
     monkeypatch.setattr(module, 700 * 16)
     figure = plot.label_histogram(layer, shape=(4, 4), draws=2000)
+    counts = heights(figure.axes[0]) * 2000 / 100
+    np.testing.assert_allclose(counts, counts.round(), rtol=0, atol=1e-9)
     # Of Beta(2, 2) the middle half has 11/16; five deviations are 0.05.
     middle = heights(figure.axes[0])[25:75].sum() / 100
     np.testing.assert_allclose(middle, 11 / 16, rtol=0, atol=0.05)
-    np.testing.assert_allclose(heights(figure.axes[0]).sum() / 100, 1)
+    # Two parts of one seed would have each weight twice.
+    figure = plot.label_histogram(layer, shape=(4, 4), draws=1400)
+    counts = heights(figure.axes[0]) * 1400 / 100
+    assert np.any(counts.round() % 2 == 1)
 
 
 def test_the_dotted_line_is_the_law_of_lambda():
