@@ -62,10 +62,12 @@ def test_each_batch_draws_its_own():
 
 
 def test_each_iteration_is_another_epoch_and_a_new_dataset_starts_again():
-    dataset = batches().apply(msda.mixing(mixer(), seed=7))
+    # A shuffle may leave all of a batch unmixed, in both epochs: once in 50 such tests.
+    layer = mixer(pairing="derangement")
+    dataset = batches().apply(msda.mixing(layer, seed=7))
     first, second = drawn(dataset), drawn(dataset)
     assert all(first[key] != second[key] for key in first)
-    again = batches().apply(msda.mixing(mixer(), seed=7))
+    again = batches().apply(msda.mixing(layer, seed=7))
     assert_equal([drawn(again), drawn(again)], [first, second])
 
 
