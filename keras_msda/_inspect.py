@@ -135,7 +135,7 @@ def format_rows(rows: Sequence[Row], settings: Settings) -> str:
 def _moments_line(row: Row) -> str:
     mean, covariance = row.moments.mean, row.moments.covariance
     # The weight is the mean of the mask; its variance that of all pairs of pixels.
-    deviation = np.sqrt(max(0.0, _average(covariance)))
+    deviation = np.sqrt(max(0.0, analysis.over_all_pairs(covariance)))
     values = mean.min(), mean.mean(), mean.max(), mean.mean(), deviation
     words = "exact"
     if not row.moments.exact:
@@ -156,7 +156,7 @@ def _coefficient_lines(rows: Sequence[Row], a: float, b: float) -> list[str]:
             value = analysis.by_distance(offsets).value[shown]
             line = f"{row.method:<8}{form:<8}{''.join(f'{x:>8.4f}' for x in value)}"
             if compared:
-                average = _average(offsets)
+                average = analysis.over_all_pairs(offsets)
                 line += f"{average:>10.4f}{average / mixup:>10.2%}"
             lines.append(line)
     return [*lines, "", f"MixUp has {mixup:.4f} at each distance. {_WORDS}"]
@@ -172,16 +172,6 @@ def _forms(
     if found.paper is not None:
         forms.append(("paper's", found.paper, True))
     return forms
-
-
-def _average(offsets: npt.NDArray[np.float64]) -> float:
-    """Returns the mean over all pairs of pixels of an offset map."""
-    pairs = np.ones(())
-    for length in offsets.shape:
-        most = (length + 1) // 2
-        along = most - np.abs(np.arange(1 - most, most))
-        pairs = np.multiply.outer(pairs, along)
-    return float(np.sum(offsets * pairs) / np.sum(pairs))
 
 
 def _moments(layer: Any, settings: Settings) -> analysis.MaskMoments:

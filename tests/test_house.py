@@ -17,6 +17,7 @@ TREES = {
 }
 LIBRARIES = {"tensorflow", "jax", "torch"}
 EXPORTING = ["keras_msda", "keras_msda.layers", "keras_msda.masks"]
+EXPORTING += ["keras_msda.analysis", "keras_msda.plot"]
 
 
 def functions(tree):

@@ -46,22 +46,6 @@ def test_the_tables_are_those_of_the_analysis(capsys):
         np.testing.assert_allclose([average, percent], [1 / 6, 100], atol=5.1e-5)
 
 
-@pytest.mark.parametrize("shape", [(9,), (6, 7), (3, 4, 5)], ids=str)
-def test_averages_over_offsets_are_those_over_all_pairs(shape):
-    random = np.random.default_rng(0)
-    mask = random.random(shape)
-    pixels = [np.array(place) for place in np.ndindex(shape)]
-    sums = np.zeros([2 * length - 1 for length in shape])
-    pairs = np.zeros_like(sums)
-    for first in pixels:
-        for second in pixels:
-            offset = tuple(second - first + np.array(shape) - 1)
-            sums[offset] += mask[tuple(first)] * mask[tuple(second)]
-            pairs[offset] += 1
-    average = _inspect._average(sums / pairs)
-    np.testing.assert_allclose(average, mask.mean() ** 2, rtol=1e-12)
-
-
 def test_the_deviation_is_that_of_weights_that_are_drawn(capsys):
     text = run(capsys, "--method", "gmix,cutmix", "--size", "12", "--alpha", "2")
     for name, layer in (

@@ -7,8 +7,8 @@ mask is.
 """
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, cast
 
 import keras
 
@@ -32,12 +32,7 @@ def of(*values: Any) -> TensorFlowOps:
 
 def of_pipelines() -> TensorFlowOps:
     """Returns TensorFlow's operations, or says that it is missing."""
-    try:
-        return _load("tensorflow")
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-    _checks.fail_no_tensorflow()
+    return _installed(_checks.fail_no_tensorflow)
 
 
 def event_writer(owner: str, folder: str) -> Any:
@@ -47,12 +42,18 @@ def event_writer(owner: str, folder: str) -> Any:
         owner: Whom an error names.
         folder: Where its file comes to be.
     """
+    ops = _installed(lambda: _checks.fail_no_event_files(owner))
+    return ops.event_writer(folder)
+
+
+def _installed(fail: Callable[[], NoReturn]) -> TensorFlowOps:
+    """Returns TensorFlow's operations, or fails where it is not installed."""
     try:
-        return _load("tensorflow").event_writer(folder)
+        return _load("tensorflow")
     except ModuleNotFoundError as error:
         if error.name != "tensorflow":
             raise
-    _checks.fail_no_event_files(owner)
+    fail()
 
 
 def of_backend() -> TensorFlowOps:

@@ -3,16 +3,18 @@
 NumPy and SciPy, in float64; what needs a model's gradients uses Keras's backend.
 """
 
+from keras_msda.analysis._methods import MaskSet
 from keras_msda.analysis.coefficients import (
     Coefficients,
     Radial,
     by_distance,
+    over_all_pairs,
     regularization_coefficients,
 )
 from keras_msda.analysis.gradients import GradientMap, input_gradient_map
 from keras_msda.analysis.moments import MaskMoments, mask_moments
 from keras_msda.analysis.recommending import Recommendation, Strength, recommend
-from keras_msda.analysis.sets import MaskSet, mask_set
+from keras_msda.analysis.sets import mask_set
 from keras_msda.analysis.spectrum import (
     RadialSpectrum,
     SpectrumDesign,
@@ -37,6 +39,7 @@ __all__ = [
     "loss_terms",
     "mask_moments",
     "mask_set",
+    "over_all_pairs",
     "recommend",
     "regularization_coefficients",
 ]

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_msda import _checks
 from keras_msda.analysis import _methods
-from keras_msda.analysis._axes import Shape
-from keras_msda.analysis._laws import Array, Moments, moments
+from keras_msda.analysis._laws import Array, Moments, Shape, moments
 from keras_msda.analysis._quadrature import beta_nodes
 
 
@@ -40,8 +40,7 @@ def rule(leaf: Any, shape: Shape) -> Rule:
         leaf: A mixing layer that draws lambda.
         shape: Spatial lengths.
     """
-    alpha = leaf.alpha
-    a, b = alpha if isinstance(alpha, tuple) else (alpha, alpha)
+    a, b = _checks.check_alpha(type(leaf).__name__, leaf.alpha)
     breaks = _methods.breaks(leaf, shape)
     lam, drawn = beta_nodes((a, b), breaks, len(shape))
     if a == b:

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from keras_msda.analysis._laws import Array, Axis
+from keras_msda.analysis._laws import Array, Axis, Shape
 
-Shape = tuple[int, ...]
+#: Sides that a box may have on an axis, with their chances.
+Sides = tuple[tuple[int, float], ...]
 
 # What `masks.box` forgives a share, 2^-23, and half of what float32 rounds off it.
 _SLACK = 2.5 * 2.0**-24
@@ -25,23 +26,21 @@ def floor_side(share: float, length: int, rank: int) -> int:
     return int(min(side, length))
 
 
-def rounded_sides(
-    share: float, length: int, rank: int, border: str
-) -> list[tuple[int, float]]:
+def rounded_sides(share: float, length: int, rank: int, border: str) -> Sides:
     """Returns the sides that rounding noise may give a box, with their chances."""
     if border == "clip":
-        return [(floor_side(share, length, rank), 1.0)]
+        return ((floor_side(share, length, rank), 1.0),)
     exact = length * share ** (1 / rank)
     side = min(int(exact), length)
     longer = exact - side if side < length else 0.0
-    return [(side, 1 - longer), *([(side + 1, longer)] if longer > 0 else [])]
+    return ((side, 1 - longer), (side + 1, longer)) if longer > 0 else ((side, 1.0),)
 
 
-def ranged_sides(length: int, ratio_range: tuple[float, float]) -> list[int]:
+def ranged_sides(length: int, ratio_range: tuple[float, float]) -> Sides:
     """Returns the sides of a range of ratios, floor(low L) ... floor(high L)."""
     # As in `masks.box`: some ratios, such as 0.7, are below their decimal.
     low, high = (int(length * end + 1e-4) for end in ratio_range)
-    return list(range(low, high + 1))
+    return tuple((side, 1 / (high + 1 - low)) for side in range(low, high + 1))
 
 
 def side_changes(shape: Shape, ratio: float = 1.0) -> list[float]:
@@ -87,23 +86,11 @@ def box_axis_by_cover(length: int, side: int, border: str) -> Axis:
     return Axis.grouped([Axis.of(group) for group in groups], chance)
 
 
-@functools.lru_cache(maxsize=64)
-def ranged_axis(length: int, ratio_range: tuple[float, float]) -> Axis:
-    """Returns boxes of any side of a range, inside, as one group."""
-    sides = ranged_sides(length, ratio_range)
-    axis = box_axis(length, sides[0], "inside")
-    for number, side in enumerate(sides[1:], start=2):
-        axis = Axis.either(axis, box_axis(length, side, "inside"), 1 / number)
-    return axis
-
-
-def rounded_axis(share: float, length: int, rank: int, border: str) -> Axis:
-    """Returns boxes whose sides are rounded by noise, as one group."""
-    (side, _), *longer = rounded_sides(share, length, rank, border)
-    axis = box_axis(length, side, border)
-    for other, chance in longer:
-        axis = Axis.either(axis, box_axis(length, other, border), chance)
-    return axis
+@functools.lru_cache(maxsize=4096)
+def box_axis_of(length: int, sides: Sides, border: str) -> Axis:
+    """Returns the boxes of several sides with their chances, as one group."""
+    axes = [box_axis(length, side, border) for side, _ in sides]
+    return Axis.mixture(axes, [chance for _, chance in sides])
 
 
 def bump_axis(length: int, width: float, border: str) -> Axis:

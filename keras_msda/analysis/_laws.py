@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
 
 
 class Axis(NamedTuple):
@@ -45,10 +46,10 @@ class Axis(NamedTuple):
         )
 
     @classmethod
-    def either(cls, first: Self, second: Self, chance: float) -> Self:
-        """Returns one group that is another by some chance."""
-        parts = zip(first, second, strict=True)
-        return cls(*((1 - chance) * x + chance * y for x, y in parts))
+    def mixture(cls, axes: list[Self], chances: list[float]) -> Self:
+        """Returns one group that is one of several, each of one group."""
+        parts = zip(*axes, strict=True)
+        return cls(*(np.tensordot(chances, part, 1) for part in parts))
 
     @classmethod
     def grouped(cls, groups: list[Self], chance: Array) -> Self:
@@ -79,14 +80,12 @@ class Moments(NamedTuple):
 
     Attributes:
         share: E[s].
-        square: E[s^2].
         mean: E[B], `shape`.
         weighted: E[s B], `shape`.
         product: E[B_j B_k] by offset k - j, the mean over all pairs inside.
     """
 
     share: Array
-    square: Array
     mean: Array
     weighted: Array
     product: Array
@@ -100,7 +99,7 @@ class Moments(NamedTuple):
         return Moments(*map(np.add, self, other))
 
 
-def pair_counts(shape: tuple[int, ...]) -> Array:
+def pair_counts(shape: Shape) -> Array:
     """Returns how many pairs of pixels have each offset, `(2 length - 1, ...)`."""
     axes = [n - np.abs(np.arange(1.0 - n, n)) for n in shape]
     return functools.reduce(np.multiply.outer, axes)
@@ -177,7 +176,7 @@ def moments(law: Law) -> Moments:
     first = expected(level, ones) + expected(scale, mean)
     if law.own is not None:
         share = np.array(1 - law.own)
-        return Moments(share, share**2, first, share * first, product)
+        return Moments(share, first, share * first, product)
     shares = [axis.share[:, None] * one for axis, one in zip(axes, ones, strict=True)]
     weighted = (
         expected(level**2, ones)
@@ -185,5 +184,5 @@ def moments(law: Law) -> Moments:
         + expected(level * scale, mean)
         + expected(scale**2, [axis.weighted for axis in axes])
     )
-    share, square = (np.asarray(x.mean(), np.float64) for x in (first, weighted))
-    return Moments(share, square, first, weighted, product)
+    share = np.asarray(first.mean(), np.float64)
+    return Moments(share, first, weighted, product)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _backend, _checks
+from keras_msda.analysis._laws import Array
 
-Array = npt.NDArray[np.float64]
 Tensor = Any
 
 # What the libraries raise for operations without a derivative, without a second one, or
@@ -38,8 +38,7 @@ class Logits:
     """The function f from images to logits, `(batch, classes)`, 1 class for a logit.
 
     Computed in the model's `variable_dtype`, in batches that are filled up to one size,
-    so that a function is compiled once, if
-    at all.
+    so that a function is compiled once, if at all.
 
     Args:
         owner: Name that an error starts with.

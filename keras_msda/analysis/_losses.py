@@ -8,12 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from keras_msda import _checks
 from keras_msda.analysis import _logits
-
-Array = npt.NDArray[np.float64]
+from keras_msda.analysis._laws import Array
 
 
 class Loss(NamedTuple):

@@ -14,18 +14,17 @@ import numpy as np
 
 from keras_msda import _backend, _checks, _factored, layers, masks
 from keras_msda.analysis import _axes
-from keras_msda.analysis._axes import Shape
-from keras_msda.analysis._laws import Array, Law
+from keras_msda.analysis._laws import Array, Law, Shape
 from keras_msda.masks import box
 
 
-class Outcomes(NamedTuple):
-    """All masks that may come for one lambda.
+class MaskSet(NamedTuple):
+    """Masks with their chances.
 
     Attributes:
-        mask: float64 `(outcomes, *shape)`.
-        weight: Of the own label, `(outcomes,)`.
-        chance: `(outcomes,)`, sum 1.
+        mask: Share of the own image at each pixel, float64 `(masks, *shape)`.
+        weight: Share of the own label, float64 `(masks,)`.
+        chance: float64 `(masks,)`, sum 1.
     """
 
     mask: Array
@@ -55,6 +54,26 @@ def is_known(layer: Any) -> bool:
     return all(law.dispatch(type(leaf)) is not unknown for _, leaf in members(layer))
 
 
+@functools.singledispatch
+def options(_layer: Any, _lam: float, shape: Shape) -> list[_axes.Sides]:
+    """Returns the sides that boxes may have on each axis; 0 where there is no box."""
+    return [((0, 1.0),)] * len(shape)
+
+
+@options.register
+def _(layer: layers.CutMixLayer, lam: float, shape: Shape) -> list[_axes.Sides]:
+    ratios, rank, border = layer.ratio_range, len(shape), layer.border
+    if ratios is not None:
+        return [_axes.ranged_sides(length, ratios) for length in shape]
+    return [_axes.rounded_sides(1 - lam, n, rank, border) for n in shape]
+
+
+@options.register
+def _(layer: layers.HMixLayer, lam: float, shape: Shape) -> list[_axes.Sides]:
+    share = layer.box_ratio * (1 - lam)
+    return [((_axes.floor_side(share, n, len(shape)), 1.0),) for n in shape]
+
+
 # Laws.
 
 
@@ -78,20 +97,15 @@ def _(_layer: layers.MixUpLayer, lam: float, shape: Shape) -> Law:
 
 @law.register
 def _(layer: layers.CutMixLayer, lam: float, shape: Shape) -> Law:
-    zero, one = np.array(0.0), np.array(1.0)
-    ratios = layer.ratio_range
-    if ratios is not None:
-        ranged = tuple(_axes.ranged_axis(length, ratios) for length in shape)
-        return Law(zero, one, ranged)
-    rank = len(shape)
-    axes = tuple(_axes.rounded_axis(1 - lam, n, rank, layer.border) for n in shape)
-    return Law(zero, one, axes, own=None if layer.exact_weight else lam)
+    sides = options(layer, lam, shape)
+    axes = tuple(map(_axes.box_axis_of, shape, sides, [layer.border] * 3))
+    own = None if layer.exact_weight else lam
+    return Law(np.array(0.0), np.array(1.0), axes, own=own)
 
 
 @law.register
 def _(layer: layers.HMixLayer, lam: float, shape: Shape) -> Law:
-    share = layer.box_ratio * (1 - lam)
-    sides = [_axes.floor_side(share, length, len(shape)) for length in shape]
+    sides = [side for ((side, _),) in options(layer, lam, shape)]
     axes = tuple(map(_axes.box_axis_by_cover, shape, sides, [layer.border] * 3))
     covered = functools.reduce(np.multiply.outer, [axis.share for axis in axes])
     rest = np.maximum(1 - covered, 1e-12)
@@ -154,7 +168,7 @@ class Places(NamedTuple):
     chance: Array
 
 
-def outcomes(leaf: Any, lams: list[tuple[float, float]], shape: Shape) -> Outcomes:
+def outcomes(leaf: Any, lams: list[tuple[float, float]], shape: Shape) -> MaskSet:
     """Returns every mask that a layer may make.
 
     Args:
@@ -169,7 +183,7 @@ def outcomes(leaf: Any, lams: list[tuple[float, float]], shape: Shape) -> Outcom
     weight = mask.mean(tuple(range(1, mask.ndim)))
     if not getattr(leaf, "exact_weight", True):
         weight = places.lam
-    return Outcomes(mask, weight, places.chance)
+    return MaskSet(mask, weight, places.chance)
 
 
 def count(leaf: Any, lam: float, shape: Shape) -> int:
@@ -194,27 +208,6 @@ def _places(leaf: Any, lam: float, weight: float, shape: Shape) -> Places:
     lams = np.full(len(chance), lam)
     center = center.astype("int32")
     return Places(lams, side.astype("int32"), center, weight * chance.prod(1))
-
-
-@functools.singledispatch
-def options(_layer: Any, _lam: float, shape: Shape) -> list[list[tuple[int, float]]]:
-    """Returns the sides that boxes may have on each axis, with their chances."""
-    return [[(0, 1.0)] for _ in shape]
-
-
-@options.register
-def _(layer: layers.CutMixLayer, lam: float, shape: Shape) -> list[Any]:
-    if layer.ratio_range is not None:
-        sides = [_axes.ranged_sides(length, layer.ratio_range) for length in shape]
-        return [[(side, 1 / len(x)) for side in x] for x in sides]
-    rank, border = len(shape), layer.border
-    return [_axes.rounded_sides(1 - lam, n, rank, border) for n in shape]
-
-
-@options.register
-def _(layer: layers.HMixLayer, lam: float, shape: Shape) -> list[Any]:
-    share = layer.box_ratio * (1 - lam)
-    return [[(_axes.floor_side(share, n, len(shape)), 1.0)] for n in shape]
 
 
 @functools.singledispatch

@@ -4,10 +4,9 @@ import itertools
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
-Array = npt.NDArray[np.float64]
+from keras_msda.analysis._laws import Array
 
 
 def beta_nodes(

@@ -7,9 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_msda import sampling
-from keras_msda.analysis._axes import Shape
-from keras_msda.analysis._laws import Array
+from keras_msda import _checks, sampling
+from keras_msda.analysis._laws import Array, Shape
 
 Chunks = Iterator[tuple[Array, Array]]
 
@@ -40,8 +39,7 @@ def drawn_masks(
 
 def weighted_lams(layer: Any, draws: int, seed: int) -> Array:
     """Draws lambdas weighted by themselves, D~ of the paper, `(draws,)`."""
-    alpha = layer.alpha
-    a, b = alpha if isinstance(alpha, tuple) else (alpha, alpha)
+    a, b = _checks.check_alpha(type(layer).__name__, layer.alpha)
     table = sampling.beta_table(a, b, reformulated=True)
     return np.random.default_rng(seed).choice(table, draws)
 

@@ -4,6 +4,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_msda import _checks
 from keras_msda.analysis import _averages, _methods, _sampled
@@ -192,6 +193,22 @@ def by_distance(offsets: Array) -> Radial:
     """
     offsets = _checks.check_offsets("by_distance", offsets)
     return mean_by(offsets, offset_lengths(offsets.shape))
+
+
+def over_all_pairs(offsets: npt.ArrayLike) -> float:
+    """Returns the mean of an offset map over all pairs of pixels.
+
+    Args:
+        offsets: By offset, 0 in the middle, `(2 length - 1, ...)`.
+
+    Example:
+        >>> from keras_msda import analysis
+        >>> analysis.over_all_pairs([5.0, 3.0, 1.0, 3.0, 5.0])  # Counts 1 2 3 2 1.
+        2.7777777777777777
+    """
+    values = _checks.check_offsets("over_all_pairs", offsets)
+    shape = tuple((length + 1) // 2 for length in values.shape)
+    return float(np.average(values, weights=pair_counts(shape)))
 
 
 def offset_lengths(shape: tuple[int, ...]) -> Array:

@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
 from keras_msda import _checks
 from keras_msda.analysis import _laws, _logits, _losses
-
-Array = npt.NDArray[np.float64]
-Shape = tuple[int, ...]
+from keras_msda.analysis._laws import Array, Shape
 
 #: How many products of two pixels the maximum takes at most: minutes.
 _MOST = 5e10

@@ -1,31 +1,17 @@
 """Sets of masks with chances: all that a layer can make, or some that it draws."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from keras_msda import _checks
 from keras_msda.analysis import _averages, _methods, _sampled
-from keras_msda.analysis._laws import Array
+from keras_msda.analysis._methods import MaskSet
 from keras_msda.layers.base import MixLayer
 
 #: How many numbers a set may hold, 256 MiB.
 _LARGEST = 2**25
-
-
-class MaskSet(NamedTuple):
-    """Masks with their chances.
-
-    Attributes:
-        mask: Share of the own image at each pixel, float64 `(masks, *shape)`.
-        weight: Share of the own label, float64 `(masks,)`.
-        chance: float64 `(masks,)`, sum 1.
-    """
-
-    mask: Array
-    weight: Array
-    chance: Array
 
 
 def mask_set(

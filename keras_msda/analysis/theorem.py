@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from keras_msda import _checks
 from keras_msda.analysis import _logits, _losses
-from keras_msda.analysis.sets import MaskSet, mask_set
+from keras_msda.analysis._laws import Array
+from keras_msda.analysis._methods import MaskSet
+from keras_msda.analysis.sets import mask_set
 from keras_msda.layers.base import MixLayer
 
-Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
 
 #: How many mixed images the exact form makes at most.

@@ -110,8 +110,7 @@ def _lams(layer: Any) -> npt.NDArray[np.float32] | None:
     """Returns lambdas of equal chance, or None where it has no law of the layer's."""
     if not layer.draws_lam or getattr(layer, "ratio_range", None) is not None:
         return None
-    alpha = layer.alpha
-    a, b = alpha if isinstance(alpha, tuple) else (alpha, alpha)
+    a, b = _checks.check_alpha(type(layer).__name__, layer.alpha)
     return sampling.beta_table(a, b, reformulated=layer.targets == "own")
 
 

@@ -1,5 +1,7 @@
 """The methods, sizes and lambdas that the theory is tried on."""
 
+import keras
+
 from tests.analysis.oracles import Choice, method
 
 #: Odd, even, not square, one to three axes, an axis of one pixel.
@@ -42,6 +44,18 @@ EXACT_MEANS = ["mixup", "hmix-0", "hmix-.3-wrap", "hmix", "hmix-wrap", "hmix-ins
 EXACT_MEANS += ["hmix-1", "gmix-wrap"]
 #: Where it is so at every pixel, over all places.
 WRAPPED = ["mixup", "cutmix-wrap", "hmix-.3-wrap", "hmix-wrap", "gmix-wrap"]
+
+#: What none of the functions takes: argument, error and its words.
+BAD_INPUT = {
+    "no axis": ({"shape": ()}, ValueError, "shape.*Received: shape=\\(\\)"),
+    "four axes": (
+        {"shape": (2, 2, 2, 2)},
+        ValueError,
+        "one to three.*\\(2, 2, 2, 2\\)",
+    ),
+    "one draw": ({"draws": 1}, ValueError, "draws.*2 or more.*draws=1"),
+    "dense": ({"layer": keras.layers.Dense(2)}, TypeError, "mixing layer.*Dense"),
+}
 
 
 def named(sizes):

@@ -2,8 +2,8 @@
 
 import functools
 import math
+import re
 
-import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
@@ -12,11 +12,13 @@ import keras_msda as msda
 from keras_msda.analysis import (
     by_distance,
     mask_moments,
+    over_all_pairs,
     regularization_coefficients,
 )
 from tests.analysis import oracles
 from tests.analysis.cases import (
     ALPHAS,
+    BAD_INPUT,
     EXACT_MEANS,
     METHODS,
     SYMMETRIC,
@@ -373,7 +375,7 @@ def test_draws_follow_the_seed_alone_and_the_probability_scales_them():
     assert_allclose(half.error, first.error / 2, rtol=1e-6)
 
 
-# By distance
+# By distance, and over all
 
 
 def test_by_distance_averages_pairs_of_pixels():
@@ -397,18 +399,32 @@ def test_by_distance_of_volumes_keeps_what_is_constant():
     assert_array_equal(radial.distance, np.arange(len(radial.value)))
 
 
+@pytest.mark.parametrize("shape", [(9,), (6, 7), (3, 4, 5)], ids=str)
+def test_the_mean_over_all_pairs_counts_each(shape):
+    mask = np.random.default_rng(0).random(shape)
+    pixels = [np.array(place) for place in np.ndindex(shape)]
+    sums = np.zeros([2 * length - 1 for length in shape])
+    pairs = np.zeros_like(sums)
+    for first in pixels:
+        for second in pixels:
+            offset = tuple(second - first + np.array(shape) - 1)
+            sums[offset] += mask[tuple(first)] * mask[tuple(second)]
+            pairs[offset] += 1
+    assert_allclose(over_all_pairs(sums / pairs), mask.mean() ** 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("function", [by_distance, over_all_pairs])
+@pytest.mark.parametrize("shape", [(), (4,), (3, 4)], ids=str)
+def test_maps_without_a_middle_are_refused(function, shape):
+    words = f"{function.__name__}: .* odd length.*{re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=words):
+        function(np.zeros(shape))
+
+
 # Bad input
 
-BAD = {
-    "no axis": ({"shape": ()}, ValueError, "shape.*Received: shape=\\(\\)"),
-    "four axes": (
-        {"shape": (2, 2, 2, 2)},
-        ValueError,
-        "one to three.*\\(2, 2, 2, 2\\)",
-    ),
-    "one draw": ({"draws": 1}, ValueError, "draws.*2 or more.*draws=1"),
+BAD = BAD_INPUT | {
     "no layer": ({"layer": "mixup"}, TypeError, "mixing layer.*str"),
-    "dense": ({"layer": keras.layers.Dense(2)}, TypeError, "mixing layer.*Dense"),
     "unions": (
         {"layer": msda.CutMixLayer(targets="union", num_classes=3, seed=1)},
         ValueError,

@@ -22,16 +22,7 @@ SIZES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    """Lets JAX have float64."""
-    if models.BACKEND != "jax":
-        yield
-        return
-    import jax
-
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def measured(model, images, labels, **arguments):

@@ -22,16 +22,7 @@ LOSSES = {"softmax": 3, "logistic": 1}
 CLOSE = {"rtol": 1e-9, "atol": 1e-13}
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    """Lets JAX have float64."""
-    if models.BACKEND != "jax":
-        yield
-        return
-    import jax
-
-    with jax.enable_x64(True):
-        yield
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def nodes(copies):
