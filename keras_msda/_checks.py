@@ -1183,6 +1183,46 @@ def check_curve(owner: str, values: Any) -> np.ndarray:
     return curve
 
 
+def check_two_pixels(owner: str, shape: Sequence[int]) -> None:
+    """Checks that there are pixels at a distance."""
+    if math.prod(shape) < 2:
+        fail(
+            owner,
+            "`shape` must have two pixels or more.",
+            f"shape={shape}",
+            "Use for example `shape=(32, 32)`.",
+        )
+
+
+def check_step(owner: str, step: Any) -> float:
+    """Returns the distance of the frequencies of a table."""
+    if not (_is_number(step) and math.isfinite(step) and step > 0):
+        fail(
+            owner,
+            "`step` must be a positive finite number of cycles per pixel.",
+            f"step={step!r}",
+            "Use for example `step=1 / 32` for images of 32 pixels.",
+        )
+    return float(step)
+
+
+def check_amplitude(owner: str, values: Any) -> np.ndarray:
+    """Returns amplitudes of a table, float32."""
+    try:
+        table = np.asarray(values, "float32")
+    except (TypeError, ValueError):
+        table = np.zeros(0, "float32")
+    if table.ndim != 1 or len(table) < 2 or not np.isfinite(table).all():
+        fail(
+            owner,
+            "`amplitude` must be finite numbers at the frequencies 0, `step`, ..., two "
+            "at least.",
+            f"amplitude={values!r}",
+            "Use for example `amplitude=[0.0, 1.0, 0.5]`.",
+        )
+    return table
+
+
 def check_methods(owner: str, methods: Any, kind: type) -> None:
     """Checks the layers, by name, that are to be compared."""
     valid = len(methods) > 1 and all(isinstance(x, kind) for x in methods.values())

@@ -24,7 +24,11 @@ class RadialSpectrum:
 
     Args:
         step: Distance of the frequencies, in cycles per pixel, positive.
-        amplitude: At 0, `step`, 2 `step` and so on; the last one holds beyond.
+        amplitude: At 0, `step`, 2 `step` and so on, two or more; the last one holds
+            beyond.
+
+    Raises:
+        ValueError: If an argument is not one of those.
 
     Example:
         >>> import numpy as np
@@ -35,8 +39,9 @@ class RadialSpectrum:
     """
 
     def __init__(self, step: float, amplitude: npt.ArrayLike) -> None:
-        self.step = float(step)
-        self.amplitude = np.asarray(amplitude, "float32")
+        owner = type(self).__name__
+        self.step = _checks.check_step(owner, step)
+        self.amplitude = _checks.check_amplitude(owner, amplitude)
 
     def __call__(self, frequency: Any) -> Any:
         """Returns the amplitude at frequencies in cycles per pixel, array or tensor."""
@@ -130,6 +135,7 @@ def design_spectrum(
     """
     owner = "design_spectrum"
     shape = _checks.check_shape(owner, shape)
+    _checks.check_two_pixels(owner, shape)
     a, b = _checks.check_alpha(owner, alpha)
     _checks.check_draws(owner, draws)
     curve = _checks.check_curve(owner, coefficients)
@@ -149,9 +155,7 @@ def design_spectrum(
         _radial(_spread(reachable), shape),
         _radial(found.second, shape),
         _radial(found.error, shape).value,
-        float(np.sqrt(np.mean((wished - reachable)[apart] ** 2)))
-        if apart.any()
-        else 0.0,
+        float(np.sqrt(np.mean((wished - reachable)[apart] ** 2))),
         negative,
     )
 

@@ -162,11 +162,30 @@ def test_a_layer_with_a_spectrum_is_saved_and_loaded(tmp_path):
         ([[0.3, 0.2]], {}, "by distance"),
         (["a", "b"], {}, "finite numbers"),
         ([0.3, 0.2], {"shape": (8, 0)}, r"shape=\(8, 0\)"),
+        ([0.3, 0.2], {"shape": (1, 1)}, r"two pixels.*shape=\(1, 1\)"),
         ([0.3, 0.2], {"alpha": 0}, "alpha=0"),
         ([0.3, 0.2], {"draws": 1}, "draws=1"),
     ],
-    ids=["one", "nan", "matrix", "words", "shape", "alpha", "draws"],
+    ids=["one", "nan", "matrix", "words", "shape", "pixel", "alpha", "draws"],
 )
 def test_wrong_arguments_are_named(wish, settings, words):
     with pytest.raises(ValueError, match=f"design_spectrum: .*{words}"):
         analysis.design_spectrum(wish, **({"shape": (8, 8)} | settings))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((0, [1.0, 1.0]), "`step` must be a positive.*step=0"),
+        ((-0.1, [1.0, 1.0]), "`step` must be a positive.*step=-0.1"),
+        ((float("nan"), [1.0, 1.0]), "`step` must be a positive.*step=nan"),
+        (("0.1", [1.0, 1.0]), "`step` must be a positive.*step='0.1'"),
+        ((0.1, [1.0]), "two at least.*amplitude=\\[1.0\\]"),
+        ((0.1, 1.0), "two at least.*amplitude=1.0"),
+        ((0.1, [1.0, float("inf")]), "finite numbers.*inf"),
+        ((0.1, ["a", "b"]), "finite numbers.*'a'"),
+    ],
+)
+def test_tables_of_amplitudes_are_checked(arguments, words):
+    with pytest.raises(ValueError, match=f"RadialSpectrum: .*{words}"):
+        analysis.RadialSpectrum(*arguments)
