@@ -1166,13 +1166,19 @@ def check_draws(owner: str, draws: Any) -> None:
         )
 
 
+def _finite_row(values: Any, dtype: str) -> np.ndarray | None:
+    """Returns two finite numbers or more, one axis, or None if they are not that."""
+    try:
+        row = np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        return None
+    return row if row.ndim == 1 and len(row) > 1 and np.isfinite(row).all() else None
+
+
 def check_curve(owner: str, values: Any) -> np.ndarray:
     """Returns coefficients by distance."""
-    try:
-        curve = np.asarray(values, "float64")
-    except (TypeError, ValueError):
-        curve = np.zeros(0)
-    if curve.ndim != 1 or len(curve) < 2 or not np.isfinite(curve).all():
+    curve = _finite_row(values, "float64")
+    if curve is None:
         fail(
             owner,
             "`coefficients` must be finite numbers by distance 0, 1, 2, ..., two at "
@@ -1208,11 +1214,8 @@ def check_step(owner: str, step: Any) -> float:
 
 def check_amplitude(owner: str, values: Any) -> np.ndarray:
     """Returns amplitudes of a table, float32."""
-    try:
-        table = np.asarray(values, "float32")
-    except (TypeError, ValueError):
-        table = np.zeros(0, "float32")
-    if table.ndim != 1 or len(table) < 2 or not np.isfinite(table).all():
+    table = _finite_row(values, "float32")
+    if table is None:
         fail(
             owner,
             "`amplitude` must be finite numbers at the frequencies 0, `step`, ..., two "
