@@ -1,6 +1,7 @@
 """Mixed sample data augmentation for Keras: MixUp, CutMix, HMix, GMix and FMix."""
 
 from keras_msda import masks
+from keras_msda._checks import MixWarning
 from keras_msda.boxes import mix_bounding_boxes, mix_keypoints
 from keras_msda.callbacks import MixSchedule
 from keras_msda.layers import (
@@ -29,6 +30,7 @@ __all__ = [
     "MixPlan",
     "MixSchedule",
     "MixUpLayer",
+    "MixWarning",
     "MixedAccuracy",
     "MixedLoss",
     "RandomMixLayer",

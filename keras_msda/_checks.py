@@ -7,6 +7,7 @@ computes anything; checks read settings, dtypes and static shapes, and run befor
 import math
 import numbers
 import operator
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -53,6 +54,20 @@ def fail(
 ) -> NoReturn:
     """Raises an error in the house's form."""
     raise kind(f"{owner}: {rule} Received: {received}. {remedy}")
+
+
+class MixWarning(UserWarning):
+    """A use of mixing that trains on labels that do not match the images.
+
+    Turn it off, where it is meant, by
+    `warnings.filterwarnings("ignore", category=keras_msda.MixWarning)`.
+    """
+
+
+def warn(owner: str, rule: str, received: str, remedy: str) -> None:
+    """Warns in the form of the errors."""
+    text = f"{owner}: {rule} Received: {received}. {remedy}"
+    warnings.warn(text, MixWarning, stacklevel=2)
 
 
 def check_backend(name: str) -> None:
