@@ -105,6 +105,29 @@ def fail_leak(weight: str) -> NoReturn:
     )
 
 
+def fail_no_state(variable: str) -> NoReturn:
+    """Says that a loss has no state to go by, as Keras's trainer on JAX has it."""
+    fail(
+        variable,
+        "in a `train_step` of JAX the loss must be given the layer's state.",
+        "a loss outside of a stateless call",
+        "Compute it by `self.stateless_compute_loss(trainable_variables, "
+        "non_trainable_variables, metrics_variables, x=x, y=y, y_pred=y_pred)`, with "
+        "the values that `stateless_call` returns.",
+    )
+
+
+def fail_other_layer(owner: str, layer: str, called: Sequence[str]) -> NoReturn:
+    """Raises the error for the loss of a layer that the model does not call."""
+    fail(
+        owner,
+        "a loss must listen to the mixing layer that the model calls.",
+        f"the loss of the layer {layer!r}, while the step has called "
+        f"{', '.join(map(repr, called))}",
+        "Compile the model with the `loss` of the layer inside it: `layer.loss(...)`.",
+    )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
@@ -332,18 +355,132 @@ def is_image_rank(rank: int) -> bool:
     return 3 <= rank <= 5
 
 
-def check_rank(owner: str, shape: Any) -> None:
-    """Checks for a batch of images with one to three spatial axes."""
+def check_rank(owner: str, shape: Any, *, rows: bool = False) -> None:
+    """Checks for a batch of images with one to three spatial axes.
+
+    Args:
+        owner: Name that an error starts with.
+        shape: Shape of the images.
+        rows: Whether rows without a spatial axis, `(batch, features)`, are fine.
+    """
     rank = shape.rank if hasattr(shape, "rank") else len(shape)
-    if rank is None or not is_image_rank(rank):
-        remedy = "Flatten or expand the spatial axes to one, two or three."
-        if rank is not None and rank < 3:
-            remedy = "Batch first, as in `dataset.batch(128).map(layer)`."
+    if rank is not None and (is_image_rank(rank) or (rows and rank == 2)):
+        return
+    remedy = "Flatten or expand the spatial axes to one, two or three."
+    if rank == 2:
+        remedy = (
+            "Give signals an axis of channels, `x[..., None]`; rows of features "
+            "without spatial axes are for `MixUpLayer`."
+        )
+    elif rank is not None and rank < 2:
+        remedy = "Batch first, as in `dataset.batch(128).map(layer)`."
+    fail(
+        owner,
+        "images must have shape (batch, *spatial, channels), rank 3 to 5.",
+        f"shape {_show(shape)}",
+        remedy,
+    )
+
+
+def is_like_grey(shape: Any) -> bool:
+    """Returns whether signals may be grey images without an axis of channels."""
+    if len(shape) != 3:
+        return False
+    return isinstance(shape[2], int) and shape[1] == shape[2] >= 16
+
+
+def warn_of_signals(owner: str, shape: Any) -> None:
+    """Warns of images that are read as signals."""
+    warn(
+        owner,
+        "inputs (batch, length, channels) are signals, mixed along one axis.",
+        f"shape {_show(shape)}, which looks like grey images",
+        "Give grey images an axis of channels, `images[..., None]`; for signals of as "
+        "many channels, `mask_axes=(1,)` turns this warning off.",
+    )
+
+
+def warn_images_alone(owner: str) -> None:
+    """Warns of images that a pipeline mixes without their labels."""
+    warn(
+        owner,
+        "a pipeline must mix labels together with the images.",
+        "images alone, with training=True, in a `tf.data` pipeline",
+        "Map the layer over images and labels: `dataset.map(layer)`. Where there are "
+        "no labels, filter this warning, of category `keras_msda.MixWarning`.",
+    )
+
+
+def warn_unheard(owner: str, name: str) -> None:
+    """Warns of a model that is trained without the loss of its layer."""
+    warn(
+        owner,
+        "a model with a mixing layer inside must be trained with that layer's loss.",
+        f"a loss that has not asked what the layer {name!r} mixed",
+        "Compile with `loss=layer.loss(...)`. If the labels are not to be mixed, "
+        "filter this warning, of category `keras_msda.MixWarning`.",
+    )
+
+
+def fail_time_distributed(owner: str) -> NoReturn:
+    """Raises the error for one call a frame, of which a loss would know the last."""
+    fail(
+        owner,
+        "`TimeDistributed` mixes each frame by a plan of its own, and a loss knows the "
+        "last one alone.",
+        "a call in training inside `keras.layers.TimeDistributed`",
+        "Call the layer on whole videos (batch, frames, height, width, channels) "
+        "before it, with `mask_axes=(2, 3)` for one mask for all frames.",
+    )
+
+
+def check_known_rank(owner: str, name: str, tensor: Any) -> None:
+    """Checks that a traced tensor has a known number of axes."""
+    shape = getattr(tensor, "shape", None)
+    if getattr(shape, "rank", 0) is None:
         fail(
             owner,
-            "images must have shape (batch, *spatial, channels), rank 3 to 5.",
-            f"shape {_show(shape)}",
-            remedy,
+            f"{name} must have a known number of axes.",
+            "a tensor of unknown rank",
+            f"Tell it before the layer: `{name} = tf.ensure_shape({name}, (None, ...))`"
+            ", or `output_signature` in `from_generator`.",
+        )
+
+
+def check_no_weights_beside(owner: str, sample_weight: Any) -> None:
+    """Refuses sample weights beside a dictionary that holds the labels."""
+    if sample_weight is not None:
+        fail(
+            owner,
+            "weights of a dictionary of images and labels are one of its entries.",
+            "a dictionary, and `sample_weight` beside it",
+            'Add them under the key "sample_weight", or give labels beside the '
+            "dictionary, too.",
+        )
+
+
+def check_inputs(owner: str, inputs: Sequence[Any]) -> None:
+    """Checks a tuple of several inputs."""
+    plain = all(hasattr(entry, "shape") for entry in inputs)
+    if not inputs or not plain:
+        fail(
+            owner,
+            "several inputs in a tuple must be tensors, the images first.",
+            f"a tuple of {', '.join(type(entry).__name__ for entry in inputs)}",
+            'Use a dictionary, `{"images": x, ...}`, with `batch_keys` for what is '
+            "mixed like the images.",
+        )
+
+
+def check_labels_once(owner: str, inputs: Sequence[Any], beside: Sequence[Any]) -> None:
+    """Checks that labels and weights are given in one place."""
+    twice = [key for key in beside if key in inputs]
+    if twice:
+        fail(
+            owner,
+            "labels and weights stand in the dictionary or beside it.",
+            f"{twice[0]!r} in both",
+            "Leave one of them out.",
         )
 
 
@@ -765,6 +902,106 @@ def check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
             "Draw it with `layer.sample(batch, size, seed=...)`, and check "
             "`data_format`.",
         )
+
+
+def check_seed_pair(owner: str, seed: Any) -> Any:
+    """Returns a seed of draws: a pair of integers, or a tensor of two."""
+    if hasattr(seed, "dtype") and hasattr(seed, "shape"):
+        rank = getattr(seed.shape, "rank", len(tuple(seed.shape or ())))
+        fits = rank is None or tuple(seed.shape) in ((2,), (None,))
+        if fits and not keras.backend.is_float_dtype(seed.dtype):
+            return seed
+    elif (
+        isinstance(seed, (tuple, list)) and len(seed) == 2 and all(map(_is_whole, seed))
+    ):
+        return tuple(seed)
+    fail(
+        owner,
+        "`seed` must be a pair of integers, or a tensor of two.",
+        f"seed={seed!r}",
+        "Use for example `seed=(epoch, step)`.",
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    """Returns whether a value is an integer, or a traced scalar that may be one."""
+    if hasattr(value, "dtype") and not isinstance(value, np.generic):
+        return len(value.shape) == 0 and not keras.backend.is_float_dtype(value.dtype)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_sample_count(owner: str, name: str, count: Any) -> Any:
+    """Returns how many samples a plan is for, an integer where it is known."""
+    whole = _is_whole(count)
+    known = isinstance(count, numbers.Integral)
+    if not whole or (known and count < 0):
+        fail(
+            owner,
+            f"`{name}` must be an integer of 0 or more.",
+            f"{name}={count!r}",
+            f"Use for example `{name}=8`.",
+        )
+    return int(count) if known else count
+
+
+def check_mask_axes(owner: str, value: Any) -> tuple[int, ...] | None:
+    """Returns the axes that a mask depends on, or None for all spatial ones."""
+    if value is None:
+        return None
+    valid = isinstance(value, (tuple, list)) and 1 <= len(value) <= 3
+    if not valid or not all(isinstance(x, numbers.Integral) and x for x in value):
+        fail(
+            owner,
+            "`mask_axes` must hold one to three axes of the images, without the batch.",
+            f"mask_axes={value!r}",
+            "Use for example `mask_axes=(2, 3)` for height and width of videos "
+            "(batch, frames, height, width, channels).",
+        )
+    return tuple(int(axis) for axis in value)
+
+
+def check_places_of_axes(
+    owner: str, axes: Sequence[int], rank: int, first: int
+) -> tuple[int, ...]:
+    """Returns which of the spatial axes some axes of the images are, in order.
+
+    Args:
+        owner: Name that an error starts with.
+        axes: Axes of the images, perhaps negative.
+        rank: Number of spatial axes.
+        first: The first spatial axis.
+    """
+    total = rank + 2
+    places = sorted(axis % total - first for axis in axes if -total <= axis < total)
+    fits = len(set(places)) == len(axes)
+    if not fits or not all(0 <= place < rank for place in places):
+        fail(
+            owner,
+            "`mask_axes` must be different spatial axes of the images.",
+            f"mask_axes={tuple(axes)} for images with {rank} spatial axes",
+            f"Use some of the axes {', '.join(str(first + n) for n in range(rank))}.",
+        )
+    return tuple(places)
+
+
+def check_fold(owner: str, value: Any, targets: str) -> bool:
+    """Returns whether lambda is folded to one half or more."""
+    if not isinstance(value, (bool, np.bool_)):
+        fail(
+            owner,
+            "`fold` must be True or False.",
+            f"fold={value!r}",
+            "True makes lambda max(lambda, 1 - lambda).",
+        )
+    if value and targets == "own":
+        fail(
+            owner,
+            '`fold` cannot be combined with `targets="own"`, which draws lambda so '
+            "that the own label alone suffices.",
+            f"fold={value!r}, targets={targets!r}",
+            'Use `targets="soft"`.',
+        )
+    return bool(value)
 
 
 def check_seed(owner: str, seed: Any) -> int:

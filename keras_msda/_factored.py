@@ -68,6 +68,26 @@ def full(mask: Mask, size: Sequence[Any]) -> Tensor:
     return ops.broadcast_to(values, [*ops.shape(mask.offset), *size])
 
 
+def expanded(mask: Mask, places: Sequence[int], rank: int) -> Mask:
+    """Returns masks of some of the spatial axes, as they broadcast to all.
+
+    Args:
+        mask: Masks with as many axes as there are places.
+        places: Which of the axes these are, ascending.
+        rank: How many axes there are.
+    """
+
+    def expand(factor: Tensor) -> Tensor:
+        ops = _backend.of(factor)
+        draws, *lengths = ops.shape(factor)
+        shape = [1] * rank
+        for place, length in zip(places, lengths, strict=True):
+            shape[place] = length
+        return ops.reshape(factor, [draws, *shape])
+
+    return mask._replace(factors=tuple(map(expand, mask.factors)))
+
+
 def spread(mask: Mask, unit: Tensor | None, shared: bool) -> Mask:
     """Returns the masks of samples, given the number of the draw that each takes.
 

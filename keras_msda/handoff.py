@@ -4,6 +4,8 @@ Labels either carry it, packed or already mixed by a pipeline, or a layer inside
 model drew it in this very step and draws it again from the seed that it remembers.
 """
 
+import itertools
+import threading
 import weakref
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +20,8 @@ class Mixer(Protocol):
     """What a loss needs of a layer."""
 
     uid: str
+    name: str
+    was_called: bool
     targets: str
     target_threshold: float
     data_format: str
@@ -36,19 +40,79 @@ class Mixer(Protocol):
 
 
 # Losses name their layer by a uid in their configuration: nesting the layer itself
-# would make a second layer when a model is loaded. The newest layer of a uid counts,
-# which is the one that a load or a clone has just made.
-_LAYERS: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+# would make a second layer when a model is loaded. A copy has a uid of its own and
+# answers to that of its original, too; the newest comes last.
+_LAYERS: dict[str, list[weakref.ref[Any]]] = {}
 
 
-def register(layer: Mixer) -> None:
-    """Makes a layer known under its uid."""
-    _LAYERS[layer.uid] = layer
+def register(layer: Mixer, uid: str) -> None:
+    """Makes a layer known under a uid."""
+    for known in [known for known in _LAYERS if not find(known)]:
+        del _LAYERS[known]
+    _LAYERS.setdefault(uid, []).append(weakref.ref(layer))
+
+
+def find(uid: str) -> list[Any]:
+    """Returns the layers that answer to a uid, the newest last."""
+    found = [reference() for reference in _LAYERS.get(uid, ())]
+    return [layer for layer in found if layer is not None]
+
+
+def _all_layers() -> list[Any]:
+    """Returns all mixing layers that there are."""
+    found = {id(layer): layer for uid in list(_LAYERS) for layer in find(uid)}
+    return list(found.values())
+
+
+class _Calls(threading.local):
+    """What one thread has called, as far as Python sees it: traces count, runs do not.
+
+    Attributes:
+        stamps: When each layer was called last.
+        unheard: Layers that have mixed since a loss last asked them.
+    """
+
+    def __init__(self) -> None:
+        self.stamps: weakref.WeakKeyDictionary[Any, int]
+        self.stamps = weakref.WeakKeyDictionary()
+        self.unheard: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+_CALLS = _Calls()
+_STAMPS = itertools.count()
+
+
+def called(layer: Mixer, mixed: bool) -> None:
+    """Takes note of a call with images alone.
+
+    Args:
+        layer: The layer.
+        mixed: Whether it may have mixed, so that a loss must ask what it did.
+    """
+    _CALLS.stamps[layer] = next(_STAMPS)
+    if mixed and layer.targets != "own":
+        _CALLS.unheard.add(layer)
+    else:
+        _CALLS.unheard.discard(layer)
+
+
+def heard(layer: Mixer) -> None:
+    """Takes note that somebody asked what the last call of a layer did."""
+    _CALLS.unheard.discard(layer)
+
+
+def is_unheard(layer: Mixer) -> bool:
+    """Returns whether a layer has mixed and no loss has asked it since, once."""
+    found = layer in _CALLS.unheard
+    _CALLS.unheard.discard(layer)
+    return found
 
 
 class Listener:
     """A loss or metric that listens to a layer inside the model, or to none."""
 
+    #: Whether it weighs the labels of a mixed batch, as a loss does.
+    _decides = False
     _layer: Any = None
     _uid: str | None = None
     #: A metric's own copies of what the layer remembers, where it cannot read those.
@@ -57,27 +121,45 @@ class Listener:
     def listen_to(self, layer: Any) -> None:
         """Takes a layer, the uid of one in a file, or None."""
         if isinstance(layer, str):
-            self._uid, self._layer = layer, _LAYERS.get(layer)
-            _LOADING.add(self)
+            self._uid = layer
+            layer = self._found()
         else:
             self._layer = layer
-        if self._layer is not None and _backend.of_backend().functional:
-            self._hear()
+        if layer is not None and _backend.of_backend().functional:
+            self._hear(layer)
 
-    def _hear(self) -> None:
+    def _hear(self, layer: Any) -> None:
         """Makes room for what a loss tells; a loss itself needs none."""
 
     @property
     def layer(self) -> Any:
         """The mixing layer inside the model, or None."""
-        if self._layer is None and self._uid is not None:
+        found = self._found()
+        if found is None and self._uid is not None:
             _checks.fail_unknown_layer(type(self).__name__, self._uid)
-        return self._layer
+        return found
+
+    def _found(self) -> Any:
+        """Returns the layer, or of several that answer to a uid the newest."""
+        if self._layer is not None or self._uid is None:
+            return self._layer
+        found = find(self._uid)
+        return found[-1] if found else None
+
+    def settle(self) -> None:
+        """Chooses among several layers that answer to a uid, to be called in a step.
+
+        There the model has called its own layer before its loss.
+        """
+        if self._layer is None and self._uid is not None:
+            found = [x for x in find(self._uid) if x in _CALLS.stamps]
+            self._layer = max(found, key=_CALLS.stamps.__getitem__, default=None)
 
     @property
     def layer_uid(self) -> str | None:
         """The uid of the layer, as a configuration holds it."""
-        return self._uid if self._layer is None else self._layer.uid
+        found = self._found()
+        return self._uid if found is None else found.uid
 
     def recall(self) -> list[Tensor]:
         """Returns what the layer did last, as a loss or as a metric knows it.
@@ -85,15 +167,29 @@ class Listener:
         The trainer of JAX passes the layer's state to losses, and to metrics their own
         state alone. So a loss tells the metrics, whose state it is passed too.
         """
-        heard = self._heard
-        if heard and _backend.of_backend().is_passed(heard[0]):
-            return [variable.value for variable in heard]
-        recalled: list[Tensor] = self.layer.recall()
-        hearing = [] if heard else [x for x in _HEARING if x._layer is self._layer]
-        for metric in hearing:
-            for variable, value in zip(metric._heard, recalled, strict=True):
-                variable.assign(value)
+        ops = _backend.of_backend()
+        told = self._heard
+        if told and ops.is_passed(told[0]):
+            return [variable.value for variable in told]
+        layer = self.layer
+        if self._decides and not ops.is_compiling():
+            self._check_called(layer)
+            heard(layer)
+        recalled: list[Tensor] = layer.recall()
+        for metric in [] if told else _HEARING:
+            if metric._found() is layer:
+                for variable, value in zip(metric._heard, recalled, strict=True):
+                    variable.assign(value)
         return recalled
+
+    def _check_called(self, layer: Any) -> None:
+        """Refuses the loss of a layer where the step has called another one."""
+        others = [x for x in _all_layers() if x is not layer and x in _CALLS.stamps]
+        memories = [memory for x in others for memory in x.remembered()[:1]]
+        foreign = _backend.of_backend().is_foreign(layer.remembered()[0], memories)
+        if foreign or (others and not layer.was_called):
+            names = [x.name for x in others]
+            _checks.fail_other_layer(type(self).__name__, layer.name, names)
 
     def __dir__(self) -> list[str]:
         """Hides the layer from Keras, which saves what it finds in a metric."""
@@ -107,29 +203,6 @@ _HEARING: weakref.WeakSet[Any] = weakref.WeakSet()
 def hear(metric: Any) -> None:
     """Has the losses of a metric's layer tell it what they know."""
     _HEARING.add(metric)
-
-
-# Listeners that came from a file and have not been used.
-_LOADING: weakref.WeakSet[Listener] = weakref.WeakSet()
-
-
-def loaded(layer: Mixer, uid: str) -> bool:
-    """Tells whether a layer whose weights come from a file must answer to their uid.
-
-    A model that makes its layer in its own constructor is loaded with a new layer, and
-    its loss before that has the weights: the loss has found none, or that of the model
-    that was saved. From here on it listens to the new one.
-
-    Args:
-        layer: The layer.
-        uid: What the layer had when the file was written.
-    """
-    waiting = [listener for listener in _LOADING if listener.layer_uid == uid]
-    for listener in waiting:
-        _LOADING.discard(listener)
-        if layer.uid != uid:
-            listener.listen_to(layer)
-    return bool(waiting) and layer.uid != uid
 
 
 class Targets(NamedTuple):
@@ -162,8 +235,8 @@ def read_targets(reader: Any, labels: Any, outputs: Any, sample_weight: Any) -> 
         outputs: As the model returns them, classes last.
         sample_weight: Shape `(batch,)` or `(batch, 1)`, or None.
     """
+    reader.settle()
     owner, layer, ids = type(reader).__name__, reader.layer, reader.ids
-    _LOADING.discard(reader)
     ops = _backend.of(labels, outputs)
     labels, outputs = ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:

@@ -54,6 +54,8 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         0.8664
     """
 
+    _decides = True
+
     def __init__(
         self,
         loss: Any,

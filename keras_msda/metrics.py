@@ -65,12 +65,12 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         self.per_pixel = per_pixel
         self.listen_to(layer)
 
-    def _hear(self) -> None:
+    def _hear(self, layer: Any) -> None:
         """Makes room for what a loss tells."""
         if self._heard is None:
             self._heard = [
                 self.add_variable(x.shape, "zeros", dtype=x.dtype, name=f"heard_{n}")
-                for n, x in enumerate(self.layer.remembered())
+                for n, x in enumerate(layer.remembered())
             ]
             handoff.hear(self)
 

@@ -145,9 +145,10 @@ def mix_images(
     ops = _backend.of(images, plan.partner)
     images = ops.convert(images)
     data_format = _checks.check_data_format("mix_images", data_format)
-    _checks.check_rank("mix_images", images.shape)
+    factored = isinstance(plan.mask, _factored.Mask)
+    _checks.check_rank("mix_images", images.shape, rows=factored)
     rank = len(images.shape) - 2
-    if not isinstance(plan.mask, _factored.Mask):
+    if not factored:
         plan = plan._replace(mask=ops.convert(plan.mask, "float32"))
         _checks.check_plan("mix_images", images.shape, plan.mask.shape, data_format)
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)

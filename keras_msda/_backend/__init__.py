@@ -89,6 +89,18 @@ def in_pipeline(*values: Any) -> bool:
     return any(_is_tensorflow(x) and not hasattr(x, "numpy") for x in leaves)
 
 
+def is_traced_pipeline(images: Any) -> bool:
+    """Returns whether images are in a function that `tf.data` traces."""
+    return in_pipeline(images) or of(images).is_dataset()
+
+
+def truth(value: Any) -> Any:
+    """Returns a truth value: None, True, False, or a tensor if it is traced."""
+    if value is None or isinstance(value, bool):
+        return value
+    return of(value).truth(value)
+
+
 def _is_tensorflow(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "tensorflow"
 

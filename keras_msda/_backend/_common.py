@@ -1,7 +1,7 @@
 """What one library does otherwise and all others alike."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,6 +25,8 @@ class CommonOps:
     functional = False
     #: Whether integers have 32 bits at most.
     narrow = False
+    #: Whether `note` keeps anything.
+    keeps_notes = False
 
     def is_compiling(self) -> bool:
         """Tells whether `torch.compile` reads this."""
@@ -40,6 +42,10 @@ class CommonOps:
 
     def is_passed(self, weight: keras.Variable) -> bool:
         """Tells whether a weight's value was passed to a stateless call of JAX."""
+        return False
+
+    def is_dataset(self) -> bool:
+        """Returns whether `tf.data` traces this."""
         return False
 
     def for_cpus(self) -> bool:
@@ -60,9 +66,30 @@ class CommonOps:
         """Returns a function of tensors, compiled where the library does so."""
         return function
 
-    def note(self, name: str, value: Tensor) -> None:
-        """Keeps a traced tensor for what the same trace computes later."""
+    def copied(self, x: Tensor) -> Tensor:
+        """Returns the values that a variable has now."""
+        return x
 
-    def noted(self, name: str) -> Tensor | None:
+    def note(self, name: str, value: Tensor, variable: keras.Variable) -> None:
+        """Keeps a traced tensor for what the same trace computes later.
+
+        Args:
+            name: What it is known by.
+            value: What was just assigned to the variable.
+            variable: A weight; whatever else the trace does with it makes the note old.
+        """
+
+    def noted(self, name: str, variable: keras.Variable) -> Tensor | None:
         """Returns the last tensor that this very trace kept under a name, or None."""
         return None
+
+    def is_foreign(
+        self, variable: keras.Variable, others: Iterable[keras.Variable]
+    ) -> bool:
+        """Returns whether a step that is traced has used others and not a variable.
+
+        Args:
+            variable: Memory of a layer.
+            others: Memories of all other layers.
+        """
+        return False

@@ -1,7 +1,7 @@
 """JAX: arrays and traces."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -133,8 +133,17 @@ class JaxOps(KerasOps):
         return keras.StatelessScope(state_mapping=list(values))
 
     def is_passed(self, weight: keras.Variable) -> bool:
-        """Tells whether a weight's value was passed to a stateless call of JAX."""
-        return self._own(weight) is not weight.value
+        """Returns whether a weight's value was passed to a stateless call of JAX."""
+        try:
+            return self._own(weight) is not weight.value
+        except TypeError:  # Of a model that Keras's trainer trains elsewhere.
+            return False
+
+    def is_foreign(
+        self, variable: keras.Variable, others: Iterable[keras.Variable]
+    ) -> bool:
+        """Returns whether a step that is traced has used others and not a variable."""
+        return not self.is_passed(variable) and any(map(self.is_passed, others))
 
     def random_bits(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
         """Returns uniform bits as int32, a function of the int32 seed pair alone."""

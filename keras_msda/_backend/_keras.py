@@ -70,6 +70,11 @@ class KerasOps(CommonOps, abc.ABC):
     def is_eager(self, x: Tensor) -> bool:
         """Tells whether the values can be looked at now."""
 
+    def truth(self, value: Any) -> Any:
+        """Returns a truth value, or a tensor of one where it is traced."""
+        traced = keras.ops.is_tensor(value) and not self.is_eager(value)
+        return ops.cast(value, "bool") if traced else bool(value)
+
     def is_ragged(self, x: Any) -> bool:
         """Tells a ragged tensor, which TensorFlow alone has."""
         return False
@@ -194,6 +199,10 @@ class KerasOps(CommonOps, abc.ABC):
     def all(self, x: Tensor, axis: Any = None) -> Tensor:
         """Tells whether all hold."""
         return ops.all(x, axis)
+
+    def any(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Returns whether any holds."""
+        return ops.any(x, axis)
 
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes."""

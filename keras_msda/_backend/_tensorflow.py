@@ -1,8 +1,9 @@
 """TensorFlow: every pipeline, and whatever Keras computes with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
+import keras
 import numpy as np
 
 from keras_msda._backend._common import JIT_COMPILE, CommonOps
@@ -12,6 +13,8 @@ Tensor = Any
 
 class TensorFlowOps(CommonOps):
     """The operations of TensorFlow, under NumPy's names where NumPy has one."""
+
+    keeps_notes = True
 
     def __init__(self) -> None:
         """Imports TensorFlow, which importing keras_msda alone must not do."""
@@ -54,6 +57,13 @@ class TensorFlowOps(CommonOps):
     def is_eager(self, x: Tensor) -> bool:
         """Tells whether the values can be looked at now."""
         return self._tf.executing_eagerly() and hasattr(x, "numpy")
+
+    def truth(self, value: Any) -> Any:
+        """Returns a truth value, or a tensor of one where it is traced."""
+        if not self._tf.is_tensor(value) or self._tf.executing_eagerly():
+            return bool(value)
+        static = self._tf.get_static_value(value)
+        return self._tf.cast(value, "bool") if static is None else bool(static)
 
     def is_ragged(self, x: Any) -> bool:
         """Tells a ragged tensor."""
@@ -197,6 +207,14 @@ class TensorFlowOps(CommonOps):
     def all(self, x: Tensor, axis: Any = None) -> Tensor:
         """Tells whether all hold."""
         return self._tf.reduce_all(x, axis)
+
+    def any(self, x: Tensor, axis: Any = None) -> Tensor:
+        """Returns whether any holds."""
+        return self._tf.reduce_any(x, axis)
+
+    def copied(self, x: Tensor) -> Tensor:
+        """Returns the values that a variable has now."""
+        return self._tf.identity(x)
 
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes."""
@@ -415,8 +433,10 @@ class TensorFlowOps(CommonOps):
         if self._tf.executing_eagerly():
             return False
         others = {x.device_type for x in self._tf.config.list_logical_devices()}
-        if others <= {"CPU"}:
-            return True
+        return others <= {"CPU"} or self.is_dataset()
+
+    def is_dataset(self) -> bool:
+        """Returns whether `tf.data` traces this."""
         graph = self._tf.compat.v1.get_default_graph()
         while graph is not None:
             # What `tf.data` traces has such names.
@@ -506,25 +526,61 @@ class TensorFlowOps(CommonOps):
 
     # Traces. A collection belongs to one graph: nothing is kept once that is gone.
 
-    def note(self, name: str, value: Tensor) -> None:
+    def note(self, name: str, value: Tensor, variable: keras.Variable) -> None:
         """Keeps a traced tensor for what the same graph and replica compute later."""
         if not self._tf.executing_eagerly():
-            self._notes(name)[:] = [value]
+            self._notes(name)[:] = [(value, self._uses(variable))]
 
-    def noted(self, name: str) -> Tensor | None:
-        """Returns the last tensor that this very graph kept under a name, or None."""
+    def noted(self, name: str, variable: keras.Variable) -> Tensor | None:
+        """Returns the last tensor that this very graph kept under a name, or None.
+
+        None too if the graph has since called a function, or a loop, that was given the
+        variable: what that has written counts.
+        """
         if self._tf.executing_eagerly():
             return None
         # A graph inside another starts with the notes of that.
         graph = self._tf.compat.v1.get_default_graph()
-        own = [value for value in self._notes(name) if value.graph is graph]
-        return own[0] if own else None
+        own = [note for note in self._notes(name) if note[0].graph is graph]
+        if not own or own[0][1] != self._uses(variable):
+            return None
+        return own[0][0]
 
-    def _notes(self, name: str) -> list[Tensor]:
+    def _notes(self, name: str) -> list[tuple[Tensor, int]]:
         # A constant where each replica is traced. TPUs have one trace for all: None.
         number = self._tf.get_static_value(self.replica())
         collection = self._tf.compat.v1.get_collection_ref
         return collection(f"keras_msda/{name}/{number}")  # type: ignore[no-any-return]
+
+    def _uses(self, variable: keras.Variable) -> int:
+        """Returns how many operations of this graph, reads apart, use a variable."""
+        graph = self._tf.compat.v1.get_default_graph()
+        found = 0
+        for outer, inner in getattr(graph, "captures", ()):
+            if outer is self._handle(variable):
+                uses = [op.type for op in inner.consumers()]
+                found += sum(kind != "ReadVariableOp" for kind in uses)
+        return found
+
+    def _handle(self, variable: keras.Variable) -> Any:
+        """Returns what a graph captures of a weight, that of this replica."""
+        return getattr(self._local(variable.value), "handle", None)
+
+    def is_foreign(
+        self, variable: keras.Variable, others: Iterable[keras.Variable]
+    ) -> bool:
+        """Returns whether a step that is traced has used others and not a variable."""
+        if self._tf.executing_eagerly():
+            return False
+        graph = self._tf.compat.v1.get_default_graph()
+        if not any(self._uses(other) for other in others):
+            return False
+        while graph is not None:
+            with graph.as_default():
+                if self._uses(variable):
+                    return False
+            graph = getattr(graph, "outer_graph", None)
+        return True
 
     # Files.
 

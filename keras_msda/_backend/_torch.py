@@ -28,6 +28,10 @@ class TorchOps(KerasOps):
         """Tells whether the values can be looked at now."""
         return not (self.is_compiling() or x.is_meta)
 
+    def copied(self, x: Tensor) -> Tensor:
+        """Returns the values that a variable has now: they are changed in place."""
+        return x.clone()
+
     def max(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the largest; Keras's breaks a compiled graph."""
         return x.max() if axis is None else torch.amax(x, axis)

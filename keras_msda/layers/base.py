@@ -1,11 +1,24 @@
 """The one `call` of all mixing layers, and what matches it: loss and metric."""
 
+import sys
+import types
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
 
-from keras_msda import _backend, _checks, boxes, further, plans, segmentation, targets
+from keras_msda import (
+    _backend,
+    _checks,
+    boxes,
+    further,
+    handoff,
+    plans,
+    segmentation,
+    structures,
+    targets,
+)
+from keras_msda.layers import memory
 from keras_msda.layers.drawing import DrawingLayer
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
@@ -45,6 +58,11 @@ class MixLayer(DrawingLayer):
         batch_keys: Further keys of a dictionary, mixed with the same plan: tensors of
             the images' rank as images are, by the mask averaged over their coarser grid
             if they have one; others by the weight of the labels.
+        mask_axes: Axes of the images that a mask depends on; None for all spatial ones.
+            For videos `(batch, frames, height, width, channels)`, `(2, 3)` gives all
+            frames of a sample one mask. The weight is the mean of the mask.
+        fold: Whether lambda becomes max(lambda, 1 - lambda), so that the own image has
+            the larger share, as in MixMatch.
         data_format: "channels_last", "channels_first" or None for Keras's setting.
         jit_compile: Whether TensorFlow's graphs, pipelines too, compile the passes over
             images and wide labels by XLA: "auto" where their sizes are known when a
@@ -61,69 +79,66 @@ class MixLayer(DrawingLayer):
 
     # Calls.
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(
+        self,
+        images: Any,
+        labels: Any = None,
+        sample_weight: Any = None,
+        training: Any = None,
+    ) -> Any:
         """Mixes a batch; see `call`.
 
         What TensorFlow traces while Keras computes with another library is a pipeline,
         which Keras's own way of calling cannot serve. And of a dictionary Keras gets
         what is mixed alone: it would convert the rest.
         """
-        keyed = bool(args) and isinstance(args[0], Mapping)
-        if keyed:
-            self._check_keys(args[0])
-        if _backend.in_pipeline(args, kwargs):
-            return self.call(*args, **kwargs)
-        if not keyed:
-            self._check_integers(args, kwargs)
-            return super().__call__(*args, **kwargs)
-        inputs, *rest = args
-        known = {*_checks.KEYS, *self.batch_keys}
-        named = {key: value for key, value in inputs.items() if key in known}
-        self._check_integers(named)
-        mixed = super().__call__(named, *rest, **kwargs)
-        return {key: mixed.get(key, value) for key, value in inputs.items()}
+        given = self._take_apart(images, labels, sample_weight)
+        options = {} if training is None else {"training": training}
+        if _backend.in_pipeline(given.parts):
+            return self.call(images, labels, sample_weight, **options)
+        if _backend.of_backend().narrow:
+            values = keras.tree.flatten(given.parts)
+            _checks.check_integers(type(self).__name__, values)
+        if given.alone:
+            return super().__call__(images, **options)
+        return given.restore(super().__call__(given.parts, **options))
 
     def call(
         self,
         images: Any,
         labels: Any = None,
         sample_weight: Any = None,
-        training: bool | None = None,
+        training: Any = None,
     ) -> Any:
         """Mixes a batch.
 
         Args:
             images: Shape `(batch, *spatial, channels)`, or channels first, with one to
-                three spatial axes; or a tuple of the first three arguments; or a
-                dictionary that holds "images" and some of "labels", "sample_weight",
-                "segmentation_masks", "bounding_boxes", "keypoints" and `batch_keys`,
-                whose other keys come back as they are.
+                three spatial axes; `MixUpLayer` takes rows `(batch, features)` too. Or
+                a tuple of the first three arguments. Or a dictionary that holds
+                "images" and some of "labels", "sample_weight", "segmentation_masks",
+                "bounding_boxes", "keypoints" and `batch_keys`, whose other keys come
+                back as they are. With labels beside them, inputs may be a dictionary of
+                that kind, or a tuple of images and what is mixed like them.
             labels: Class ids `(batch,)` or `(batch, 1)`, or floats `(batch, ...)`; a
                 dictionary or tuple of them for several outputs.
             sample_weight: Shape `(batch,)` or `(batch, 1)`; for several outputs perhaps
                 a dictionary or tuple of them.
-            training: True mixes, False never does. None mixes images that come with
-                labels and leaves images alone unmixed, as Keras's Dropout does.
+            training: Whether to mix, a truth value or a tensor of one. None mixes
+                images that come with labels and leaves images alone unmixed, as Keras's
+                Dropout does.
 
         Returns:
-            Images in the compute dtype; with labels a tuple or a dictionary like the
-            input.
+            Images in the compute dtype; with labels the same nest as the input.
 
         Raises:
             ValueError: If shapes, dtypes or arguments do not hold together.
         """
-        if isinstance(images, Mapping):
-            return self._call_batch(images, training is not False)
-        if isinstance(images, (tuple, list)) and labels is None:
-            _checks.check_parts(type(self).__name__, images)
-            images, labels, sample_weight = (*images, None)[:3]
-        if labels is None:
-            _checks.check_no_weights(type(self).__name__, sample_weight)
-            return self._call_images(images, bool(training))
-        batch = {"images": images, "labels": labels}
-        if sample_weight is not None:
-            batch["sample_weight"] = sample_weight
-        return tuple(self._call_batch(batch, training is not False).values())
+        given = self._take_apart(images, labels, sample_weight)
+        flag = _backend.truth(training)
+        if given.alone:
+            return self._call_images(images, False if flag is None else flag)
+        return given.restore(self._call_batch(given.parts, flag is None or flag))
 
     def mix(self, inputs: Any, *, seed: Any) -> Any:
         """Mixes a batch by the draws of a seed, and leaves the own sequence alone.
@@ -147,58 +162,111 @@ class MixLayer(DrawingLayer):
             >>> print(bool(np.all(labels == again)))
             True
         """
-        if isinstance(inputs, Mapping):
-            self._check_keys(inputs)
-            return self._call_batch(inputs, True, seed)
-        if not isinstance(inputs, (tuple, list)):
-            return self._call_batch({"images": inputs}, True, seed)["images"]
-        _checks.check_parts(type(self).__name__, inputs)
-        names = ("images", "labels", "sample_weight")
-        batch = dict(zip(names, inputs, strict=False))
-        return tuple(self._call_batch(batch, True, seed).values())
+        seed = _checks.check_seed_pair(type(self).__name__, seed)
+        given = self._take_apart(inputs)
+        return given.restore(self._call_batch(given.parts, True, seed=seed))
 
-    def _call_images(self, images: Tensor, training: bool) -> Tensor:
+    def _take_apart(
+        self, images: Any, labels: Any = None, sample_weight: Any = None
+    ) -> structures.Batch:
+        """Returns the parts of a batch, whose ranks are known."""
+        owner = type(self).__name__
+        given = structures.take_apart(
+            owner,
+            images,
+            labels,
+            sample_weight,
+            batch_keys=self.batch_keys,
+            box_format=self.bounding_box_format,
+        )
+        for key, part in given.parts.items():
+            for tensor in keras.tree.flatten(part):
+                _checks.check_known_rank(owner, key, tensor)
+        return given
+
+    def _call_images(self, images: Tensor, training: Any) -> Tensor:
+        """Mixes images alone, if it is training, and remembers it for the loss."""
         batch, size = self._measure(images)
         _checks.check_same_rank(type(self).__name__, images.shape, self.spatial)
         ops = _backend.of(images)
-        seed = self._next_seed(images) if training else ops.zeros([2], "int32")
-        self._remember(training, seed, batch, size)
-        if not training:
+        if training is False:
+            seed, state = ops.zeros([2], "int32"), memory.UNMIXED
+        else:
+            self._check_alone(images)
+            seed, state = self._next_seed(images), memory.MIXED
+        if not isinstance(training, bool):
+            state = ops.where(training, state, memory.UNMIXED)
+        if not _backend.in_pipeline(seed):
+            self._step.remember(state, seed, batch, self._masked(size))
+        if not ops.is_compiling():
+            handoff.called(self, training is not False)
+        if training is False:
             return ops.cast(images, self.compute_dtype)
-        return self._call_batch({"images": images}, True, seed)["images"]
+        return self._call_batch({"images": images}, training, seed=seed)["images"]
 
-    def _check_integers(self, *inputs: Any) -> None:
-        if _backend.of_backend().narrow:
-            _checks.check_integers(type(self).__name__, keras.tree.flatten(inputs))
+    def _check_alone(self, images: Tensor) -> None:
+        """Refuses, or warns of, calls whose mixes no loss will know of."""
+        owner = type(self).__name__
+        if _backend.is_traced_pipeline(images):
+            self._say("pipeline", _checks.warn_images_alone, owner)
+        if not _backend.of(images).is_compiling() and _is_distributed_in_time():
+            _checks.fail_time_distributed(owner)
 
-    def _check_keys(self, inputs: Mapping[str, Any]) -> None:
-        owner, keys = type(self).__name__, list(inputs)
-        _checks.check_keys(owner, keys, self.batch_keys, self.bounding_box_format)
+    def _say(self, about: str, warn: Any, *received: Any) -> None:
+        """Warns once in the layer's life."""
+        if about not in self._said:
+            self._said.append(about)
+            warn(*received)
 
     def _call_batch(
-        self, inputs: Mapping[str, Any], mix: bool, seed: Any = None
+        self, parts: Mapping[str, Any], mix: Any, seed: Any = None
     ) -> dict[str, Any]:
-        """Mixes what belongs to images, all by one plan, that of the next seed."""
-        images = _backend.of(inputs["images"]).convert(inputs["images"])
-        batch, size = self._measure(images)
+        """Mixes what belongs to images, all by one plan, that of the next seed.
+
+        Args:
+            parts: By key, as `structures` takes them apart.
+            mix: Whether to mix, perhaps traced.
+            seed: Seed pair instead of the next.
+        """
+        ops = _backend.of(parts["images"])
+        images = ops.convert(parts["images"])
+        size = self._measure(images)[1]
         layout = plans.Layout(images.shape[0], size, self.data_format)
-        parts = self._check_parts(inputs, layout)
-        if mix and seed is None:
+        checked = self._check_parts(parts, layout) | {"images": images}
+        if mix is not False and seed is None:
             seed = self._next_seed(images)
-        elif mix and _backend.in_pipeline(images):
-            seed = _backend.of(images).convert(seed, "int64")
-        dtype = self.compute_dtype
+        elif mix is not False and _backend.in_pipeline(images):
+            seed = ops.convert(seed, "int64")
+
+        def mixed() -> dict[str, Any]:
+            return self._mixed(checked, layout, seed)
+
+        def unmixed() -> dict[str, Any]:
+            return self._mixed(checked, layout, None)
+
         with _backend.compiled(self.jit_compile):
-            if mix:
-                plan = self._plan(batch, size, seed=seed)
-                plan = plans.in_groups(plan, self._parts(batch, seed))
-                mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
-            else:
-                plan = plans.unmixed(batch, images)
-                mixed = _backend.of(images).cast(images, dtype)
+            if isinstance(mix, bool):
+                return mixed() if mix else unmixed()
+            return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
+
+    def _mixed(
+        self, checked: Mapping[str, Any], layout: plans.Layout, seed: Any
+    ) -> dict[str, Any]:
+        """Returns checked parts, mixed by the plan of a seed; None leaves them."""
+        parts, images = dict(checked), checked["images"]
+        batch, size = self._measure(images)
+        dtype = self.compute_dtype
+        if seed is None:
+            plan = plans.unmixed(batch, images)
+            parts["images"] = _backend.of(images).cast(images, dtype)
+        else:
+            plan = self._plan(batch, self._masked(size), seed=seed)
+            plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
+            plan = plans.in_groups(plan, self._parts(batch, seed))
+            mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
             parts["images"] = mixed
-            self._mix_parts(parts, plan, layout, self._form(mix))
-        return {key: parts.get(key, value) for key, value in inputs.items()}
+        self._mix_parts(parts, plan, layout, self._form(seed is not None))
+        return parts
 
     def _form(self, mix: bool = True) -> targets.Form:
         """Returns what becomes of labels; those not mixed are not smoothed."""
@@ -231,7 +299,7 @@ class MixLayer(DrawingLayer):
         for key, place in (("bounding_boxes", "boxes"), ("keypoints", "points")):
             if key in inputs:
                 parts[key] = boxes.checked(owner, inputs[key], place, layout)
-        for key in self.batch_keys:
+        for key in self._further_keys(inputs):
             parts[key] = further.checked(owner, key, inputs[key], layout)
         return parts
 
@@ -265,18 +333,73 @@ class MixLayer(DrawingLayer):
             parts["keypoints"] = boxes.mixed_points(
                 parts["keypoints"], plan, layout.size, share
             )
-        for key in self.batch_keys:
+        for key in self._further_keys(parts):
             parts[key] = further.mixed(parts[key], plan, layout, self.compute_dtype)
+
+    def _further_keys(self, parts: Mapping[str, Any]) -> list[str]:
+        """Returns the keys of what is mixed like images, but for these."""
+        return [*self.batch_keys, *structures.further_keys(parts)]
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""
         owner = type(self).__name__
         ops = _backend.of(images)
         _checks.check_not_ragged(owner, "images", ops.is_ragged(images), images)
-        _checks.check_rank(owner, images.shape)
+        _checks.check_rank(owner, images.shape, rows=self._even)
         batch, *rest = ops.shape(images)
         last = self.data_format == "channels_last"
-        return batch, tuple(rest[:-1] if last else rest[1:])
+        size = tuple(rest[:-1] if last else rest[1:])
+        if last and self.mask_axes is None and _checks.is_like_grey(images.shape):
+            self._say("rank", _checks.warn_of_signals, owner, images.shape)
+        return batch, size
+
+    def _takes_rank(self, rank: int) -> bool:
+        """Returns whether images may have this rank."""
+        return _checks.is_image_rank(rank) or (rank == 2 and self._even)
+
+    # What Keras asks of a layer.
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Returns the shape of mixed images, that of the images."""
+        return input_shape
+
+    def compute_output_spec(
+        self,
+        images: Any,
+        labels: Any = None,
+        sample_weight: Any = None,
+        training: Any = None,
+    ) -> Any:
+        """Returns what a symbolic call gives; see `call` for the arguments."""
+        given = self._take_apart(images, labels, sample_weight)
+        if not given.alone:
+            arguments = images, labels, sample_weight, training
+            return keras.Operation.compute_output_spec(self, *arguments)
+        _checks.check_rank(type(self).__name__, images.shape, rows=self._even)
+        handoff.called(self, False)
+        return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Returns Keras's mask of mixed sequences: own or partner's, where mixed.
+
+        Args:
+            inputs: Images alone.
+            previous_mask: Shape `(batch, length)`, or None.
+        """
+        if previous_mask is None or isinstance(previous_mask, keras.KerasTensor):
+            return previous_mask
+        if not hasattr(previous_mask, "shape"):
+            return None  # Of a call with labels.
+        ops = _backend.of(previous_mask)
+        plan = self.replay(ops.shape(previous_mask)[0])
+        return previous_mask | plans.take_partner(previous_mask, plan.partner)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """No metrics. Keras's trainer asks for them when it has computed its loss."""
+        if handoff.is_unheard(self):
+            self._say("loss", _checks.warn_unheard, type(self).__name__, self.name)
+        return []
 
     # Loss and metric.
 
@@ -306,3 +429,17 @@ class MixLayer(DrawingLayer):
             accuracy
         """
         return MixedAccuracy(self, **kwargs)
+
+
+def _is_distributed_in_time() -> bool:
+    """Returns whether `keras.layers.TimeDistributed` is calling.
+
+    It calls what it wraps once a frame, and nobody else can tell.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self") if frame.f_code.co_name == "call" else None
+        if isinstance(caller, keras.layers.TimeDistributed):
+            return True
+        frame = frame.f_back
+    return False

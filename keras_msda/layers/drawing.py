@@ -2,7 +2,7 @@
 
 import abc
 import random
-import threading
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any, Self
@@ -11,12 +11,9 @@ import keras
 import numpy as np
 
 from keras_msda import _backend, _checks, _factored, handoff, plans, sampling
+from keras_msda.layers import memory
 
 Tensor = Any
-
-# What the last call with images alone did, as a loss finds it in the layer's weight:
-# [state, seed, seed, batch, length, length, length].
-_NEVER, _UNMIXED, _MIXED = 0, 1, 2
 
 #: Arguments that every mixing layer has, but for lambda's law and the seed.
 SHARED = (
@@ -32,22 +29,22 @@ SHARED = (
     "bounding_box_format",
     "min_box_share",
     "batch_keys",
+    "mask_axes",
+    "fold",
     "data_format",
     "jit_compile",
 )
 
 
-class _Setting(keras.random.SeedGenerator):
+class _Setting:
     """A variable that draws depend on and that may change after tracing.
 
-    Keras counts the state of a generator among a layer's variables, so that compiled
-    steps read it, but not among its weights: it is neither listed in a summary nor
-    saved. The layer's configuration holds what it is made from.
+    One of the layer's variables, so that compiled steps read it, but no weight: it is
+    neither listed in a summary nor saved. The layer's configuration holds what it is
+    made from.
     """
 
     def __init__(self, name: str, value: Any) -> None:
-        # Not the parent's, which would make a seed.
-        self.name = name
         self._host = np.asarray(value, "float32")
         self._mirror: Any = None
         self.state = keras.Variable(
@@ -75,6 +72,20 @@ class _Setting(keras.random.SeedGenerator):
         return ops.convert(self._mirror)
 
 
+#: Instead of indices: the partner of sample i is sample i of a second batch.
+SECOND = object()
+
+
+def _valid(plan: plans.MixPlan, batch: Any) -> plans.MixPlan:
+    """Returns a plan of given partners with weights of NaN where there is none."""
+    ops = _backend.of(plan.partner)
+    known = (plan.partner >= 0) & (plan.partner < batch)
+    return plan._replace(
+        partner=ops.where(known, plan.partner, 0),
+        weight=ops.where(known, plan.weight, float("nan")),
+    )
+
+
 class DrawingLayer(keras.layers.Layer, abc.ABC):
     """A layer that draws plans: arguments, state, sampling, configuration.
 
@@ -88,8 +99,6 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
     #: Whether a mask is the same at every pixel.
     _even = False
     _default_per = "sample"
-    #: Whether its state was passed to the last call.
-    _passed = False
 
     def __init__(
         self,
@@ -107,6 +116,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         bounding_box_format: str | None = None,
         min_box_share: float = 0.0,
         batch_keys: tuple[str, ...] = (),
+        mask_axes: tuple[int, ...] | None = None,
+        fold: bool = False,
         data_format: str | None = None,
         jit_compile: bool | str = "auto",
         seed: int | None = None,
@@ -138,6 +149,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             owner, "min_box_share", min_box_share, "Use 0.0 to keep all boxes."
         )
         self.batch_keys = _checks.check_batch_keys(owner, batch_keys)
+        self.mask_axes = _checks.check_mask_axes(owner, mask_axes)
+        self.fold = _checks.check_fold(owner, fold, targets)
         self.data_format = _checks.check_data_format(owner, data_format)
         self.jit_compile = _checks.check_jit_compile(owner, jit_compile)
         # Python's generator, which `keras.utils.set_random_seed` seeds.
@@ -149,20 +162,20 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         self.spatial: tuple[int | None, ...] | None = None
         first = _backend.of_backend().first_seed(self.seed)
         self._seed_state = self._add_state("seed_state", first)
-        never = np.array([_NEVER, 0, 0, 0, 1, 1, 1], first.dtype)
-        self._memory = self._add_state("memory", never)
+        empty = memory.Memory.empty(first.dtype)
+        self._memory = self._add_state("memory", empty)
+        self._step = memory.Memory(self._memory)
+        # What it has warned of.
+        self._said: list[str] = []
         # The state of draws in pipelines, where Keras's backend is not TensorFlow.
         self._pipeline_state: Any = None
-        # What the last eager call of each thread did, and the lengths that it saw.
-        self._latest: dict[int, Tensor] = {}
-        self._lengths: tuple[Any, ...] = ()
         self._chance = _Setting("probability", self._check_probability(probability))
         self.probability = probability
         self._alpha = _checks.check_alpha(owner, alpha)
         # Tables of lambda: "mixed", and "own" where the own label alone is used.
         self._tables: dict[str, _Setting] = {}
         self._add_table(targets == "own")
-        handoff.register(self)
+        handoff.register(self, self.uid)
 
     @property
     def probability(self) -> float:
@@ -222,11 +235,22 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             aggregation="none",
         )
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables that a step reads or writes, for stateless calls."""
+        own = [self._seed_state, self._memory]
+        return own + [setting.state for setting in self._settings()]
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """No variable: a model has the same weights with the layer and without it."""
+        return []
+
     def build(self, input_shape: Any) -> None:
         """Fixes the number of spatial axes, which a traced loss must know."""
         if isinstance(input_shape, Mapping):
             input_shape = input_shape.get("images", ())
-        if _checks.is_image_rank(len(input_shape)):
+        if self._takes_rank(len(input_shape)):
             first = self.data_format == "channels_first"
             self.spatial = tuple(input_shape[2:] if first else input_shape[1:-1])
 
@@ -275,11 +299,9 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             >>> print(plan.mask.shape, plan.partner.shape)
             (4, 8, 8) (4,)
         """
-        owner = type(self).__name__
-        _checks.check_size(owner, size)
-        _checks.check_lam(owner, lam)
-        plan = self._plan(batch, tuple(size), seed=seed, lam=lam)
-        return plan._replace(mask=_factored.full(plan.mask, size))
+        batch, size, seed = self._check_sample("batch", batch, size, seed, lam)
+        plan = self._plan(batch, self._masked(size), seed=seed, lam=lam)
+        return plan._replace(mask=self._full(plan.mask, size))
 
     def sample_masks(
         self, draws: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
@@ -306,14 +328,50 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             >>> print(bool((mask[:, 0] == weight).numpy().all()))
             True
         """
-        owner = type(self).__name__
-        _checks.check_size(owner, size)
-        _checks.check_lam(owner, lam)
+        draws, size, seed = self._check_sample("draws", draws, size, seed, lam)
         ops = _backend.of(draws, seed)
         _, _, *seeds = ops.seeds(seed, 4)
-        shape = self._draw(draws, tuple(size), seeds=seeds, lam=lam)
-        mask = _factored.full(self._mask(shape, tuple(size)), size)
-        return mask, self._weight(shape, tuple(size))
+        masked = self._masked(size)
+        shape = self._draw(draws, masked, seeds=seeds, lam=lam)
+        mask = self._full(self._mask(shape, masked), size)
+        return mask, self._weight(shape, masked)
+
+    def _check_sample(
+        self, name: str, count: Any, size: Any, seed: Any, lam: Any
+    ) -> tuple[Any, tuple[Any, ...], Any]:
+        """Checks the arguments of a sample; returns count, size and seed."""
+        owner = type(self).__name__
+        count = _checks.check_sample_count(owner, name, count)
+        _checks.check_size(owner, size)
+        _checks.check_lam(owner, lam)
+        size = tuple(int(n) if isinstance(n, np.integer) else n for n in size)
+        return count, size, _checks.check_seed_pair(owner, seed)
+
+    # Which of the spatial axes the mask depends on.
+
+    def _places(self, rank: int) -> tuple[int, ...]:
+        """Returns which of so many spatial axes the mask depends on."""
+        if self.mask_axes is None:
+            return tuple(range(rank))
+        owner = type(self).__name__
+        first = 2 if self.data_format == "channels_first" else 1
+        return _checks.check_places_of_axes(owner, self.mask_axes, rank, first)
+
+    def _masked(self, size: Any) -> tuple[Any, ...]:
+        """Returns the lengths of the axes that the mask depends on."""
+        return tuple(size[place] for place in self._places(len(size)))
+
+    def _expanded(self, mask: _factored.Mask, rank: int) -> _factored.Mask:
+        """Returns masks as they broadcast to all of so many spatial axes."""
+        if self.mask_axes is None:
+            return mask
+        return _factored.expanded(mask, self._places(rank), rank)
+
+    def _full(self, mask: _factored.Mask, size: Any) -> Tensor:
+        """Returns masks at every pixel of images."""
+        return _factored.full(self._expanded(mask, len(size)), size)
+
+    # Draws.
 
     def _draw(self, units: Any, size: Any, *, seeds: Any, lam: Any) -> Any:
         """Draws what masks are made from, for lambda given or drawn."""
@@ -321,14 +379,38 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         lam_seed, shape_seed = seeds
         if lam is None:
             lam = self._sample_lam(units, own=self.targets == "own", seed=lam_seed)
+            lam = self._folded(lam) if self.fold else lam
         else:
             lam = ops.broadcast_to(ops.convert(lam, "float32"), [units])
         return self._sample_shape(lam, size, seed=shape_seed)
 
+    def _folded(self, lam: Any) -> Any:
+        """Returns max(lam, 1 - lam); of a random choice for each of its layers."""
+        if isinstance(lam, list):
+            return [self._folded(member) for member in lam]
+        return _backend.of(lam).maximum(lam, 1.0 - lam)
+
     def _plan(
-        self, batch: Any, size: Any, *, seed: Any, lam: Any = None, masked: bool = True
+        self,
+        batch: Any,
+        size: Any,
+        *,
+        seed: Any,
+        lam: Any = None,
+        masked: bool = True,
+        partner: Any = None,
     ) -> plans.MixPlan:
-        """Returns the plan of a seed, its mask factored, or None if not `masked`."""
+        """Returns the plan of a seed.
+
+        Args:
+            batch: Number of samples.
+            size: Lengths that the mask depends on.
+            seed: Seed pair.
+            lam: lambda instead of drawing it.
+            masked: Whether there is a mask, a factored one, or None.
+            partner: int32 `(batch,)`, indices instead of drawing them; or `SECOND`:
+                each sample has its partner at its own place in a second batch.
+        """
         ops = _backend.of(batch, seed)
         partner_seed, coin_seed, *seeds = ops.seeds(seed, 4)
         pairing = sampling.sample_partners(
@@ -348,14 +430,19 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
                 ops.take(mixed, pairing.unit),
             )
         itself = ops.arange(batch)
-        mixed = mixed & (pairing.partner != itself)
-        partner = ops.where(mixed, pairing.partner, itself)
+        if partner is SECOND:
+            chosen = itself
+        else:
+            chosen = pairing.partner if partner is None else ops.cast(partner, "int32")
+            mixed = mixed & (chosen != itself)
+            chosen = ops.where(mixed, chosen, itself)
         mask = None
         if masked:
             mask = self._mask(shape, size)
             mask = _factored.spread(mask, pairing.unit, shared=self.per == "batch")
             mask = _factored.keep_own(mask, mixed)
-        return plans.MixPlan(partner, mask, ops.where(mixed, weight, 1.0))
+        plan = plans.MixPlan(chosen, mask, ops.where(mixed, weight, 1.0))
+        return plan if partner is None or partner is SECOND else _valid(plan, batch)
 
     def _parts(self, batch: Any, like: Tensor) -> int:
         """Returns how many parts of the batch partners stay in."""
@@ -374,22 +461,6 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             self._pipeline_state = ops.variable(ops.first_seed(self.seed))
         return ops.next_seed(self._pipeline_state)
 
-    def _remember(self, mixed: bool, seed: Tensor, batch: Any, size: Any) -> None:
-        """Keeps what a call with images alone drew, for the loss of the same step."""
-        if _backend.in_pipeline(seed):
-            return
-        ops = _backend.of(seed)
-        lengths = [*size, *[1] * (3 - len(size))]
-        values = (_MIXED if mixed else _UNMIXED, seed[0], seed[1], batch, *lengths)
-        memory = ops.stack([ops.cast(value, "int64") for value in values])
-        self._memory.assign(memory)
-        if ops.is_eager(memory):
-            self._latest[threading.get_ident()] = memory
-        ops.note(f"{id(self)}", memory)
-        self._passed = ops.is_passed(self._memory)
-        if ops.immediate:  # Elsewhere they may belong to a trace.
-            self._lengths = tuple(size)
-
     def _settings(self) -> list[_Setting]:
         """Returns what draws depend on."""
         return [self._chance, *self._tables.values()]
@@ -399,25 +470,14 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         return [self._memory, *(setting.state for setting in self._settings())]
 
     def recall(self) -> list[Tensor]:
-        """Returns the values of `remembered`.
+        """Returns the values of `remembered` as a loss in this place sees them."""
+        packed = self._step.recall()
+        return [packed, *(setting.state.value for setting in self._settings())]
 
-        Other threads may train by this layer meanwhile. A traced step takes what it
-        has traced itself, and where several threads have called the layer eagerly each
-        takes its own last call.
-
-        What a call of JAX writes goes to whoever passed it the state: a step that
-        computes its loss without that has nothing to go by.
-        """
-        ops = _backend.of_backend()
-        values = [variable.value for variable in self.remembered()]
-        traced = ops.noted(f"{id(self)}")
-        if traced is not None:
-            values[0] = traced
-        elif len(self._latest) > 1 and ops.is_eager(values[0]):
-            values[0] = self._latest.get(threading.get_ident(), values[0])
-        if self._passed and not ops.is_passed(self._memory):
-            values[0] = ops.zeros(self._memory.shape, "int32")
-        return values
+    @property
+    def was_called(self) -> bool:
+        """Whether the layer has been called with images alone in this process."""
+        return self._step.used
 
     def replay(
         self,
@@ -442,32 +502,38 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             also if it had another size.
         """
         ops = _backend.of_backend()
-        memory, *values = self.recall() if recalled is None else recalled
-        memory = ops.convert(memory, "int32")
-        state, seed, called = memory[0], memory[1:3], memory[3]
-        lengths = [memory[4 + axis] for axis in range(len(self.spatial or (1,)))]
-        if ops.immediate and self._lengths:
-            lengths = list(self._lengths)  # Without a wait for the device.
+        if recalled is None:
+            handoff.heard(self)
+            recalled = self.recall()
+        step = memory.unpack(recalled[0], ops)
+        lengths = self._lengths(step, ops)
+        masked = lengths if size is None else list(self._masked(size))
         settings = [setting.state for setting in self._settings()]
-        with ops.given(zip(settings, values, strict=True)):
-            plan = self._plan(
-                batch, size or lengths, seed=seed, masked=size is not None
-            )
-        mixed = state == _MIXED
-        plan = plans.in_groups(plan, self._parts(batch, memory))
+        with ops.given(zip(settings, recalled[1:], strict=True)):
+            plan = self._plan(batch, masked, seed=step.seed, masked=size is not None)
+        mixed = step.state == memory.MIXED
+        plan = plans.in_groups(plan, self._parts(batch, step.seed))
         itself = ops.arange(ops.shape(plan.partner)[-1])
-        known = (state != _NEVER) & (called == batch)
+        known = (step.state != memory.NEVER) & (step.batch == batch)
         weight = ops.where(mixed, plan.weight, 1.0)
         mask = None
         if size is not None:
-            mask = ops.where(mixed, _factored.full(plan.mask, size), 1.0)
-            same = ops.all(ops.stack(lengths) == ops.stack(size))
+            mask = ops.where(mixed, self._full(plan.mask, size), 1.0)
+            same = ops.all(ops.stack(lengths) == ops.stack(masked))
             mask = ops.where(known & same, mask, float("nan"))
         return plans.MixPlan(
             ops.where(mixed, plan.partner, itself),
             mask,
             ops.where(known, weight, float("nan")),
         )
+
+    def _lengths(self, step: memory.Step, ops: Any) -> list[Any]:
+        """Returns the lengths that the masks of a call depended on."""
+        if ops.immediate and self._step.size():
+            return list(self._step.size())  # Without a wait for the device.
+        rank = len((0,) if self.spatial is None else self.spatial)
+        count = rank if self.mask_axes is None else len(self.mask_axes)
+        return [step.size[axis] for axis in range(count)]
 
     # Saving.
 
@@ -476,27 +542,38 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
         The state has one form in files, so that another backend can go on with it.
         """
-        state, memory = map(
+        state, packed = map(
             keras.ops.convert_to_numpy, (self._seed_state, self._memory)
         )
         store["0"] = _backend.of_backend().stored_seed(state)
-        store["1"] = memory.astype("int64")
+        store["1"] = memory.Memory.stored(packed)
         store["uid"] = np.frombuffer(bytes.fromhex(self.uid), "uint8")
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads the state, and answers to a loss that was saved with it."""
+        """Loads the state, and answers to a loss that was saved with it.
+
+        A file of a model without the layer has none: the layer then keeps its own.
+        """
+        if "0" not in store.keys():
+            return
         ops = _backend.of_backend()
         self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
         self._memory.assign(np.asarray(store["1"]))
-        if "uid" not in store.keys():
-            return
-        saved = np.asarray(store["uid"], "uint8").tobytes().hex()
-        if handoff.loaded(self, saved):
-            self._answer_to(saved)
+        if "uid" in store.keys():
+            self._answer_to(np.asarray(store["uid"], "uint8").tobytes().hex())
 
     def _answer_to(self, uid: str) -> None:
-        self.uid = uid
-        handoff.register(self)
+        """Makes losses find the layer that were saved with another one.
+
+        A copy beside its original has a uid of its own: each model's loss then finds
+        the layer of its model.
+        """
+        if any(layer is self for layer in handoff.find(uid)):
+            return
+        taken = any(layer.uid == uid for layer in handoff.find(uid))
+        if not taken and re.fullmatch("([0-9a-f]{2})+", uid):
+            self.uid = uid
+        handoff.register(self, uid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the uid by which losses find it."""
