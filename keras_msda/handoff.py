@@ -7,7 +7,7 @@ model drew it in this very step and draws it again from the seed that it remembe
 import itertools
 import threading
 import weakref
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import keras
 
@@ -19,7 +19,7 @@ Tensor = Any
 class Mixer(Protocol):
     """What a loss needs of a layer."""
 
-    uid: str
+    lineage: str
     name: str
     was_called: bool
     targets: str
@@ -39,9 +39,9 @@ class Mixer(Protocol):
         """Returns the plan of the last call again, with masks of a given size."""
 
 
-# Losses name their layer by a uid in their configuration: nesting the layer itself
-# would make a second layer when a model is loaded. A copy has a uid of its own and
-# answers to that of its original, too; the newest comes last.
+# Losses name their layer by its lineage in their configuration: nesting the layer
+# itself would make a second one when a model is loaded. Copies share the lineage of
+# their original; the newest comes last.
 _LAYERS: dict[str, list[weakref.ref[Any]]] = {}
 
 
@@ -115,11 +115,21 @@ class Listener:
     _decides = False
     _layer: Any = None
     _uid: str | None = None
+    _name_of_layer: str | None = None
     #: A metric's own copies of what the layer remembers, where it cannot read those.
     _heard: list[keras.Variable] | None = None
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Makes the loss or metric again; its layer may be yet to come."""
+        config = dict(config)
+        name = config.pop("layer_name", None)
+        listener = cls(**config)
+        listener._name_of_layer = name
+        return listener
+
     def listen_to(self, layer: Any) -> None:
-        """Takes a layer, the uid of one in a file, or None."""
+        """Takes a layer, the lineage of one in a file, or None."""
         if isinstance(layer, str):
             self._uid = layer
             layer = self._found()
@@ -140,26 +150,35 @@ class Listener:
         return found
 
     def _found(self) -> Any:
-        """Returns the layer, or of several that answer to a uid the newest."""
+        """Returns the layer, or of several copies the newest."""
         if self._layer is not None or self._uid is None:
             return self._layer
-        found = find(self._uid)
-        return found[-1] if found else None
+        return next(reversed(self._copies()), None)
+
+    def _copies(self) -> list[Any]:
+        """Returns the layers that a configuration may mean, the newest last.
+
+        A model may hold a layer and a copy of it, whose names differ.
+        """
+        found = find(self._uid or "")
+        named = [layer for layer in found if layer.name == self._name_of_layer]
+        return named or found
 
     def settle(self) -> None:
-        """Chooses among several layers that answer to a uid, to be called in a step.
+        """Chooses among several copies of a layer, to be called in a step.
 
         There the model has called its own layer before its loss.
         """
         if self._layer is None and self._uid is not None:
-            found = [x for x in find(self._uid) if x in _CALLS.stamps]
-            self._layer = max(found, key=_CALLS.stamps.__getitem__, default=None)
+            used = [layer for layer in self._copies() if layer in _CALLS.stamps]
+            self._layer = max(used, key=_CALLS.stamps.__getitem__, default=None)
 
-    @property
-    def layer_uid(self) -> str | None:
-        """The uid of the layer, as a configuration holds it."""
+    def layer_config(self) -> dict[str, str | None]:
+        """Returns how a configuration names the layer."""
         found = self._found()
-        return self._uid if found is None else found.uid
+        if found is None:
+            return {"layer": self._uid, "layer_name": self._name_of_layer}
+        return {"layer": found.lineage, "layer_name": found.name}
 
     def recall(self) -> list[Tensor]:
         """Returns what the layer did last, as a loss or as a metric knows it.

@@ -156,20 +156,23 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""
         config: dict[str, Any] = super().get_config()
-        return config | {
-            "loss": keras.saving.serialize_keras_object(self.loss),
-            "layer": self.layer_uid,
-            "ids": self.ids,
-            "class_weight": self.class_weight,
-            "per_pixel": self.per_pixel,
-        }
+        return (
+            config
+            | self.layer_config()
+            | {
+                "loss": keras.saving.serialize_keras_object(self.loss),
+                "ids": self.ids,
+                "class_weight": self.class_weight,
+                "per_pixel": self.per_pixel,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MixedLoss":
         """Makes the loss again; its layer is found by the uid, or is yet to come."""
         config = dict(config)
         config["loss"] = keras.saving.deserialize_keras_object(config["loss"])
-        return cls(**config)
+        return super().from_config(config)
 
 
 def _takes_ids(loss: Any) -> bool | None:

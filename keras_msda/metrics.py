@@ -99,13 +99,16 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""
         config: dict[str, Any] = super().get_config()
-        return config | {
-            "layer": self.layer_uid,
-            "k": self.k,
-            "dominant": self.dominant,
-            "ids": self.ids,
-            "per_pixel": self.per_pixel,
-        }
+        return (
+            config
+            | self.layer_config()
+            | {
+                "k": self.k,
+                "dominant": self.dominant,
+                "ids": self.ids,
+                "per_pixel": self.per_pixel,
+            }
+        )
 
 
 def _rounded(weight: Tensor) -> Tensor:

@@ -157,7 +157,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         if seed is None:
             seed = random.randrange(2**31)
         self.seed = _checks.check_seed(owner, seed)
-        self.uid = uuid.uuid4().hex
+        #: Of this very object; and of what it is a copy of, by which losses find it.
+        self.uid = self.lineage = uuid.uuid4().hex
         #: Spatial lengths that the layer was built for, None where any; or None.
         self.spatial: tuple[int | None, ...] | None = None
         first = _backend.of_backend().first_seed(self.seed)
@@ -547,7 +548,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         )
         store["0"] = _backend.of_backend().stored_seed(state)
         store["1"] = memory.Memory.stored(packed)
-        store["uid"] = np.frombuffer(bytes.fromhex(self.uid), "uint8")
+        store["uid"] = np.frombuffer(bytes.fromhex(self.lineage), "uint8")
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the state, and answers to a loss that was saved with it.
@@ -563,17 +564,9 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
             self._answer_to(np.asarray(store["uid"], "uint8").tobytes().hex())
 
     def _answer_to(self, uid: str) -> None:
-        """Makes losses find the layer that were saved with another one.
-
-        A copy beside its original has a uid of its own: each model's loss then finds
-        the layer of its model.
-        """
-        if any(layer is self for layer in handoff.find(uid)):
-            return
-        taken = any(layer.uid == uid for layer in handoff.find(uid))
-        if not taken and re.fullmatch("([0-9a-f]{2})+", uid):
-            self.uid = uid
-        handoff.register(self, uid)
+        """Makes losses find the layer that were saved with another one."""
+        if not any(layer is self for layer in handoff.find(uid)):
+            handoff.register(self, uid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the uid by which losses find it."""
@@ -582,7 +575,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         config |= {name: getattr(self, name) for name in names}
         if isinstance(self.num_classes, Mapping):  # Keras's own kind of dictionary.
             config["num_classes"] = dict(self.num_classes)
-        return config | {"uid": self.uid}
+        return config | {"uid": self.lineage}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -593,4 +586,6 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         layer = cls(**config)
         if uid is not None:
             layer._answer_to(uid)
+            if re.fullmatch("([0-9a-f]{2})+", uid):  # As files hold it.
+                layer.lineage = uid
         return layer
