@@ -1153,17 +1153,100 @@ def check_no_alpha(owner: str, arguments: dict[str, Any]) -> None:
         )
 
 
-def fail_unpacked(owner: str, labels: Any, outputs: Any) -> NoReturn:
+def check_label_rank(owner: str, labels: Any, outputs: Any) -> None:
+    """Checks that axes and classes of labels and outputs are known when traced."""
+    for name, shape in (("labels", labels), ("outputs", outputs)):
+        if getattr(shape, "rank", 0) is None:
+            fail(
+                owner,
+                f"the number of axes of the {name} must be known when traced.",
+                f"{name} of unknown shape",
+                f"Set it where they are made, for example "
+                f"`{name} = tf.ensure_shape({name}, (None, 10))`.",
+            )
+    if outputs[-1:] == (None,) and len(outputs) > 1:
+        fail(
+            owner,
+            "the last axis of the outputs must be known when traced.",
+            f"outputs of shape {_show(outputs)}",
+            "Let the model end with a layer of a given width, such as `Dense(10)`.",
+        )
+
+
+def fail_unpacked(owner: str, labels: Any, outputs: Any, ids: bool | None) -> NoReturn:
     """Raises the error for labels that carry no partner."""
-    fail(
-        owner,
-        "without a layer the labels must be packed pairs, or soft labels of the "
-        "outputs' shape.",
-        f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+    check_two_columns(owner, labels, outputs)
+    remedy = (
         'Map the dataset with a layer of `targets="pair"` (validation too, with '
         "`training=False`), or use `layer.loss(...)` and `layer.accuracy()` of the "
-        "layer inside the model.",
+        "layer inside the model."
     )
+    if ids is False and len(labels) == 2 and labels[-1] == 3:
+        remedy = (
+            "Packed class ids need a loss that takes class ids, such as "
+            '"sparse_categorical_crossentropy", or `ids=True`. Labels that are mixed '
+            "already need no `MixedLoss`: give `compile` the loss itself."
+        )
+    elif labels[-1:] == (None,) and len(labels) > 1:
+        remedy = (
+            "Set the last axis where labels are made, for example "
+            "`labels = tf.ensure_shape(labels, (None, 3))`."
+        )
+    fail(
+        owner,
+        "without a layer the labels must be packed pairs, floats, or soft labels of "
+        "the outputs' shape.",
+        f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+        remedy,
+    )
+
+
+def check_two_columns(owner: str, labels: Any, outputs: Any) -> None:
+    """Refuses labels of two classes for one output."""
+    if len(labels) == len(outputs) > 1 and (labels[-1], outputs[-1]) == (2, 1):
+        fail(
+            owner,
+            "one output for two classes takes labels of shape (batch, 1), from 0 to 1.",
+            f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+            "Leave `num_classes=2` out and map floats: "
+            '`layer(x, tf.cast(y, "float32")[:, None])`; or give the model two outputs '
+            "with a softmax.",
+        )
+
+
+def check_plain(owner: str, labels: Any, outputs: Any, ids: bool) -> None:
+    """Refuses labels of a layer inside the model that a loss of Keras cannot take."""
+    if len(labels) != len(outputs) or len(labels) < 2:
+        return
+    width, classes = labels[-1], outputs[-1]
+    packed = classes > 1 and width == (3 if ids else 2 * classes + 1)
+    if packed or (ids and width not in (1, None)):
+        kind = "class ids, of shape (batch,) or (batch, 1)" if ids else "not packed"
+        fail(
+            owner,
+            f"the labels of a layer inside the model must be {kind}.",
+            f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+            "Use `MixedLoss(...)` without the layer for what a pipeline has packed, "
+            'and for one-hot labels a loss such as "categorical_crossentropy".',
+        )
+
+
+def check_counted(owner: str, labels: Any, outputs: Any) -> None:
+    """Checks that an accuracy can compare labels with outputs."""
+    check_two_columns(owner, labels, outputs)
+    wanted = {tuple(outputs[1:]), tuple(outputs[1:-1]), (*outputs[1:-1], 1)}
+    given = tuple(labels[1:])
+    if not any(
+        len(given) == len(shape) and not any(map(_differ, given, shape))
+        for shape in wanted
+    ):
+        fail(
+            owner,
+            "the labels must be class ids, one for each output, or soft labels of the "
+            "outputs' shape.",
+            f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+            "Use `MixedAccuracy()` without the layer for what a pipeline has packed.",
+        )
 
 
 def fail_ambiguous(owner: str, labels: Any) -> NoReturn:
@@ -1171,9 +1254,24 @@ def fail_ambiguous(owner: str, labels: Any) -> NoReturn:
     fail(
         owner,
         "with three classes, three numbers may be packed ids or a soft label.",
-        f"labels of shape {_show(labels)}",
-        f"Say which: `{owner}(..., ids=True)` for packed ids, `ids=False` for soft "
-        "labels.",
+        f"labels of shape {_show(labels)}, which no `MixedLoss` has read before",
+        f"Write `metrics=[{owner}(ids=True)]` for packed ids, "
+        f"`metrics=[{owner}(ids=False)]` for soft labels, and "
+        "`metrics=[layer.accuracy()]` for a layer inside the model.",
+    )
+
+
+def fail_unsaid(owner: str, labels: Any, outputs: Any) -> NoReturn:
+    """Raises the error for labels that a function could take in several ways."""
+    fail(
+        owner,
+        "three numbers may be packed class ids, packed numbers or labels that are not "
+        "packed, and a function does not say which it takes.",
+        f"labels of shape {_show(labels)} with outputs of shape {_show(outputs)}",
+        f"Write `{owner}(function, ids=True)` for packed class ids, "
+        f"`{owner}(function, ids=False)` for packed numbers or soft labels of three "
+        "classes. Labels that are mixed already need neither: give `compile` the "
+        "function itself.",
     )
 
 
@@ -1223,6 +1321,47 @@ def fail_one_value(owner: str, values: Any, weights: Any) -> NoReturn:
         f"values of shape {_show(values)} for weights of shape {_show(weights)}",
         "Mix the masks in the pipeline, under the key "
         '"segmentation_masks", for a loss of whole images such as Dice.',
+    )
+
+
+def check_values(
+    owner: str, loss: str, values: Any, weights: Any, *batches: Any
+) -> None:
+    """Checks that a loss returns a value for each weight.
+
+    Args:
+        owner: Whom an error names.
+        loss: Name of the loss.
+        values: Shape of what it returned.
+        weights: Shape of the labels' weights.
+        *batches: Shapes that start with the batch, the outputs' first.
+    """
+    known = [shape[0] for shape in batches]
+    batch = bool(len(values)) and not (
+        isinstance(values[0], int) and values[0] not in known
+    )
+    if batch and len(values) >= len(weights):
+        return
+    if len(weights) > 1:
+        fail_one_value(owner, values, weights)
+    outputs = batches[0]
+    remedy = (
+        "Leave the mean over the batch to Keras: take sums and means over the last "
+        "axis alone, as in `keras.ops.mean(values, axis=-1)`."
+    )
+    name = loss.lower()
+    if name in ("dice", "tversky"):
+        axes = tuple(range(1, len(outputs)))
+        axis = -1 if len(axes) == 1 else axes
+        remedy = (
+            f"Give it the axes of a sample: `keras.losses.{name.title()}(axis={axis})`."
+        )
+    fail(
+        owner,
+        "the loss must return one value per sample, as each sample has weights of its "
+        "own.",
+        f"values of shape {_show(values)} for outputs of shape {_show(outputs)}",
+        remedy,
     )
 
 

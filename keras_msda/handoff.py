@@ -234,6 +234,8 @@ class Targets(NamedTuple):
             each pixel has a label; None where only the own label counts.
         sample_weight: Weights of the samples, mixed like the labels, or None.
         premixed: Whether the labels may be mixes already.
+        known: 1 where the layer's last call had this batch, NaN where not, float32; or
+            None where the weight or the labels say so themselves.
     """
 
     own: Tensor
@@ -241,6 +243,7 @@ class Targets(NamedTuple):
     weight: Tensor | None
     sample_weight: Tensor | None
     premixed: bool = False
+    known: Tensor | None = None
 
 
 def read_targets(reader: Any, labels: Any, outputs: Any, sample_weight: Any) -> Targets:
@@ -248,40 +251,62 @@ def read_targets(reader: Any, labels: Any, outputs: Any, sample_weight: Any) -> 
 
     Args:
         reader: The loss or metric: its `layer` is the one inside the model, or None;
-            its `ids` tells whether labels are class ids, None to tell by the shape; its
+            its `ids` says whether labels are class ids, None where that is not known;
+            its `of_classes` whether labels can be nothing but ids or soft labels; its
             `per_pixel` whether each pixel has a label, None to tell by the rank.
         labels: As the model is given them.
         outputs: As the model returns them, classes last.
         sample_weight: Shape `(batch,)` or `(batch, 1)`, or None.
     """
     reader.settle()
-    owner, layer, ids = type(reader).__name__, reader.layer, reader.ids
+    owner, layer = type(reader).__name__, reader.layer
     ops = _backend.of(labels, outputs)
-    labels, outputs = ops.convert(labels), ops.convert(outputs)
+    given, labels, outputs = labels, ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:
         sample_weight = ops.convert(sample_weight, "float32")
-    if layer is None and ids is None and _could_be_both(labels, outputs):
-        _checks.fail_ambiguous(owner, labels.shape)
-    if _is_packed(labels, outputs, ids, inside=layer is not None):
-        return Targets(*plans.unpack_labels(labels), sample_weight)
+    _checks.check_label_rank(owner, labels.shape, outputs.shape)
     if layer is not None:
         return _drawn(reader, labels, outputs, sample_weight)
-    if ids or not _alike(labels, outputs):
-        _checks.fail_unpacked(owner, labels.shape, outputs.shape)
+    if _is_packed(reader, given, labels, outputs):
+        return Targets(*plans.unpack_labels(labels), sample_weight)
+    if _is_flat(labels, outputs):
+        labels = labels[..., None]
+    if reader.ids or not _alike(labels, outputs):
+        _checks.fail_unpacked(owner, labels.shape, outputs.shape, reader.ids)
     return Targets(labels, None, None, sample_weight, premixed=True)
 
 
 def _drawn(reader: Any, labels: Tensor, outputs: Tensor, sample_weight: Any) -> Targets:
-    """Returns the labels of what a layer inside the model drew in this step."""
+    """Returns the labels of what a layer inside the model drew in this step.
+
+    They are never packed, whatever their width: packing is what a pipeline does.
+    """
     owner, layer = type(reader).__name__, reader.layer
     if layer.targets == "own":
-        return Targets(labels, None, None, sample_weight)
+        known = _is_known(reader, labels)
+        return Targets(labels, None, None, sample_weight, known=known)
     if sample_weight is not None:
         _checks.check_sample_weight(owner, sample_weight.shape)
     if layer.targets == "union":
         _checks.check_union(owner, labels.shape, outputs.shape)
         return _united(labels, reader, sample_weight)
     return _replayed(labels, reader, _pixels(reader, labels, outputs), sample_weight)
+
+
+def _is_known(reader: Any, labels: Tensor) -> Tensor:
+    """Returns 1 if the layer's last call had the batch of the labels, else NaN."""
+    ops = _backend.of_backend()
+    heard = reader._heard
+    told = heard is not None and ops.is_passed(heard[0])
+    # [state, seed, seed, batch, ...]; state 0 is that of a layer never called.
+    memory = ops.convert(reader.recall()[0], "int32")
+    called, batch = memory[0] != 0, memory[3]
+    known = called & (batch == ops.shape(labels)[0])
+    if told:
+        # JAX's trainer gives a metric what a loss has told it. The own label needs no
+        # loss that listens, so that nothing told is no sign of a missing call.
+        known = known | ~called
+    return ops.where(known, ops.ones([], "float32"), float("nan"))
 
 
 def _alike(labels: Tensor, outputs: Tensor) -> bool:
@@ -337,21 +362,84 @@ def _pixels(reader: Any, labels: Tensor, outputs: Tensor) -> tuple[int, ...] | N
     return size
 
 
-def _could_be_both(labels: Tensor, outputs: Tensor) -> bool:
-    """Tells labels that may be packed ids or soft labels of three classes."""
-    return _alike(labels, outputs) and tuple(labels.shape[1:]) == (3,)
+def _is_flat(labels: Tensor, outputs: Tensor) -> bool:
+    """Returns whether mixed labels of one output lack its axis, as Keras allows."""
+    shape = tuple(outputs.shape)
+    floats = keras.backend.is_float_dtype(labels.dtype)
+    return floats and shape[-1] == 1 and tuple(labels.shape)[1:] == shape[1:-1]
 
 
-def _is_packed(
-    labels: Tensor, outputs: Tensor, ids: bool | None, *, inside: bool
-) -> bool:
-    """Tells packed labels by their last axis: 3 for ids, 2 C + 1 for C outputs.
+def _is_packed(reader: Any, given: Any, labels: Tensor, outputs: Tensor) -> bool:
+    """Returns whether labels that no layer inside the model mixes are packed.
 
-    Three numbers for three classes are the plain labels of a layer inside the model.
+    `plans.pack_labels` makes floats of the outputs' rank: three numbers a row of class
+    ids, `2 L + 1` of L numbers. So labels of integers, of truth values or of another
+    rank are never packed. For W numbers, with C outputs:
+
+    | `ids` | W | reading |
+    |---|---|---|
+    | True: a loss of Keras of class ids, or said | 3, of rank 2 | packed ids |
+    | | any other | an error |
+    | False: any other loss of Keras, or said | 2 C + 1 | packed soft labels |
+    | | C | taken as they are |
+    | | any other | an error |
+    | None: an accuracy | 3, of rank 2, unless C is 3 | packed ids |
+    | | 3, of rank 2, C is 3 | as a `MixedLoss` reads them, else it asks |
+    | | 2 C + 1, C | as for False |
+    | | any other | an error |
+    | None: a function | 3, of rank 2 or with C = 1 | it asks |
+    | | 2 C + 1, C | as for False |
+    | | any other | an error |
+
+    A function may take targets of any width, three for one output too. Labels of an
+    accuracy are ids, or have the outputs' width. With C = 1 packed ids are packed
+    numbers, so that an accuracy need not tell them apart.
+
+    Args:
+        reader: As in `read_targets`.
+        given: The labels as they came, by which a metric finds what a loss has read.
+        labels: The same as a tensor.
+        outputs: As the model returns them.
     """
-    if len(labels.shape) != len(outputs.shape) or len(labels.shape) < 2:
-        return False
     width, classes = labels.shape[-1], outputs.shape[-1]
-    if len(labels.shape) == 2 and width == 3 and ids is not False:
-        return bool(ids) or not (inside and classes == 3)
-    return ids is not True and bool(width == 2 * classes + 1)
+    floats = keras.backend.is_float_dtype(labels.dtype)
+    if not floats or len(labels.shape) != len(outputs.shape) or len(labels.shape) < 2:
+        return False
+    row = len(labels.shape) == 2 and width == 3
+    pair = bool(width == 2 * classes + 1)
+    if reader.ids is not None:
+        if row and classes == 3:
+            _tell(given, reader.ids)
+        return row if reader.ids else pair
+    if reader.of_classes:
+        return _asked(reader, given) if row and classes == 3 else row or pair
+    if row or (pair and classes == 1):
+        _checks.fail_unsaid(type(reader).__name__, labels.shape, outputs.shape)
+    return pair
+
+
+# Whether a loss has read labels as packed ids, by the identity of the labels: a metric
+# gets the same tensor in the same step, later.
+_READ: dict[int, tuple[weakref.ref[Any], bool]] = {}
+
+
+def _tell(labels: Any, ids: bool) -> None:
+    """Keeps for metrics what three numbers for three classes are."""
+    key = id(labels)
+    if _backend.of_backend().is_compiling():
+        return
+    try:
+        alive = weakref.ref(labels, lambda _: _READ.pop(key, None))
+    except TypeError:  # A list.
+        return
+    _READ[key] = alive, ids
+
+
+def _asked(reader: Any, labels: Any) -> bool:
+    """Returns whether a loss has read these very labels as packed ids, or asks."""
+    found = None if _backend.of_backend().is_compiling() else _READ.get(id(labels))
+    if found is not None and found[0]() is labels:
+        return found[1]
+    if not reader.is_rehearsal():
+        _checks.fail_ambiguous(type(reader).__name__, labels.shape)
+    return False

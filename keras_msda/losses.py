@@ -55,6 +55,8 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
     """
 
     _decides = True
+    #: Whether labels can be nothing but class ids or soft labels of the outputs' shape.
+    of_classes = False
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         own = isinstance(base, keras.losses.Loss)
         default = base.reduction if own else "sum_over_batch_size"
         super().__init__(
-            name=name or (base.name if own else base.__name__),
+            name=name or (base.name if own else _name(base)),
             reduction=reduction or default,
             dtype=dtype,
         )
@@ -96,12 +98,25 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
                 a layer inside the model.
         """
         targets = handoff.read_targets(self, y_true, y_pred, sample_weight)
+        if self.layer is not None:
+            self._check_plain(targets.own.shape, y_pred.shape)
         if self.class_weight is not None:
             targets = self._weigh_classes(targets, y_pred, self.class_weight)
         structure = {"own": targets.own}
         if targets.other is not None:
             structure |= {"other": targets.other, "weight": targets.weight}
+        elif targets.known is not None:
+            structure["known"] = targets.known
         return super().__call__(structure, y_pred, targets.sample_weight)
+
+    def _check_plain(self, labels: Any, outputs: Any) -> None:
+        """Refuses labels of a layer inside the model that a loss of Keras misreads."""
+        owner, ids = type(self).__name__, _takes_ids(self.loss)
+        if ids is not None:
+            _checks.check_plain(owner, labels, outputs, ids)
+        name = _name(self.loss).lower()
+        if ids is False and ("crossentropy" in name or "hinge" in name):
+            _checks.check_two_columns(owner, labels, outputs)
 
     def _weigh_classes(
         self, targets: handoff.Targets, y_pred: Tensor, class_weight: dict[int, float]
@@ -127,15 +142,17 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         """Returns the loss of each sample.
 
         Args:
-            y_true: "own" labels, and "other" labels with "weight" where there are two.
+            y_true: "own" labels, and "other" labels with "weight" where there are two;
+                where not, perhaps "known", which is 1, or NaN.
             y_pred: Outputs of the model.
         """
         own = self._evaluate(y_true["own"], y_pred)
         if "other" not in y_true:
-            return own
+            if self.class_weight is not None:
+                self._check_values(own, y_pred.shape[:1], y_true["own"], y_pred)
+            return _times(own, y_true["known"]) if "known" in y_true else own
         weight = y_true["weight"]
-        if len(own.shape) < len(weight.shape):
-            _checks.fail_one_value(type(self).__name__, own.shape, weight.shape)
+        self._check_values(own, weight.shape, y_true["own"], y_pred)
         weight = _factored.per_draw(weight, len(own.shape) - len(weight.shape))
         other = self._evaluate(y_true["other"], y_pred)
         dtype = keras.backend.standardize_dtype(own.dtype)
@@ -146,6 +163,14 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
             counted = own._keras_mask & (weight > 0.0)
             mixed._keras_mask = counted | (other._keras_mask & (weight < 1.0))
         return mixed
+
+    def _check_values(
+        self, values: Tensor, weights: Any, labels: Tensor, outputs: Tensor
+    ) -> None:
+        """Checks that the given loss returns what can be weighed."""
+        owner, name = type(self).__name__, _name(self.loss)
+        batches = outputs.shape, labels.shape
+        _checks.check_values(owner, name, values.shape, weights, *batches)
 
     def _evaluate(self, labels: Tensor, outputs: Tensor) -> Tensor:
         """Returns the given loss of each sample."""
@@ -175,13 +200,32 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         return super().from_config(config)
 
 
+def _name(loss: Any) -> str:
+    """Returns the name of a function, or that of an object's class."""
+    return str(getattr(loss, "__name__", type(loss).__name__))
+
+
 def _takes_ids(loss: Any) -> bool | None:
-    """Tells whether a loss takes class ids: yes, no, or None for a user's own."""
-    name = getattr(loss, "__name__", type(loss).__name__)
-    if name.lower().replace("_", "").startswith("sparse"):
-        return True
-    known = hasattr(keras.losses, name)
-    return False if known else None
+    """Returns whether a loss takes class ids: yes, no, or None for a user's own.
+
+    A user's function may have the name of one of Keras's and take anything.
+    """
+    kinds = (loss,) if hasattr(loss, "__name__") else type(loss).__mro__
+    for kind in kinds:
+        known = getattr(keras.losses, kind.__name__, None)
+        if known is kind and kind is not keras.losses.Loss:
+            return kind.__name__.lower().startswith("sparse")
+    return None
+
+
+def _times(values: Tensor, known: Tensor) -> Tensor:
+    """Returns values times 1 or NaN, with Keras's word on what counts of them."""
+    ops = _backend.of(values)
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    product = values * ops.cast(known, dtype)
+    if hasattr(values, "_keras_mask"):
+        product._keras_mask = values._keras_mask
+    return product
 
 
 def _class_weights(

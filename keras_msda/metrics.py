@@ -43,6 +43,9 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         0.75
     """
 
+    #: Whether labels can be nothing but class ids or soft labels of the outputs' shape.
+    of_classes = True
+
     def __init__(
         self,
         layer: Any = None,
@@ -86,6 +89,7 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         """
         targets = handoff.read_targets(self, y_true, y_pred, sample_weight)
         own = targets.own
+        _checks.check_counted(type(self).__name__, own.shape, y_pred.shape)
         if self.dominant and targets.premixed:
             own = _strongest(own)
         hits = _hits(own, y_pred, self.k)
@@ -94,7 +98,24 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
             weight = _factored.per_draw(weight, len(hits.shape) - len(weight.shape))
             other = _hits(targets.other, y_pred, self.k)
             hits = plans.blend(hits, other, weight, "float32")
+        if targets.known is not None:
+            hits = hits * targets.known
         super().update_state(hits, targets.sample_weight)
+
+    def is_rehearsal(self) -> bool:
+        """Returns whether Keras only makes the metric's state, by symbolic labels.
+
+        It does so before any loss has read labels, and forgets what comes out. What is
+        assigned then does not reach the variable; nor does it in a stateless call, to
+        which the variable's value is passed.
+        """
+        variable = self.variables[0]
+        if _backend.of_backend().is_passed(variable):
+            return False
+        variable.assign(variable.value)
+        now = variable.value
+        with keras.StatelessScope():
+            return variable.value is not now
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration; the layer is named by its uid."""

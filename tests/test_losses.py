@@ -136,7 +136,7 @@ def test_the_loss_that_has_no_weight_does_not_show_even_if_infinite(own_weight):
         ids = keras.ops.cast(labels, "int32")
         return -keras.ops.log(keras.ops.take_along_axis(outputs, ids, -1))[:, 0]
 
-    value = msda.MixedLoss(improbable)(np.array([row], "float32"), outputs)
+    value = msda.MixedLoss(improbable, ids=True)(np.array([row], "float32"), outputs)
     np.testing.assert_array_equal(value, 0.0)
 
 
