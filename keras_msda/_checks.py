@@ -8,7 +8,7 @@ import math
 import numbers
 import operator
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import keras
@@ -18,7 +18,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 PER = ("sample", "pair", "batch")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
 TARGETS = ("soft", "pair", "own", "union")
-BORDERS = ("clip", "wrap", "inside")
+BORDERS = ("clip", "wrap", "inside", "clip_odd")
 DATA_FORMATS = ("channels_last", "channels_first")
 SEGMENTATION = ("auto", "select", "blend")
 BOX_FORMATS = (
@@ -348,6 +348,69 @@ def check_spectrum(owner: str, value: Any) -> Any:
     if callable(value):
         return value
     return check_choice(owner, "spectrum", value, ("isotropic", "official"))
+
+
+def check_noise(owner: str, shape: Any, whole: Sequence[Any], fewer: bool) -> None:
+    """Checks the shape of the normals that a field is made from.
+
+    Args:
+        owner: Name that the error starts with.
+        shape: Their static shape.
+        whole: Their shape, without the draws, with all frequencies.
+        fewer: Whether the highest frequencies may be missing.
+    """
+    if getattr(shape, "rank", 0) is None:
+        return
+    lengths = list(shape)[1:]
+
+    def fits(given: Any, most: Any) -> bool:
+        if given is None or not isinstance(most, int):
+            return True
+        return bool(given == most or (fewer and 0 < given < most))
+
+    valid = len(lengths) == len(whole) and lengths[-1] in (None, 2)
+    if not valid or not all(map(fits, lengths, whole)):
+        fail(
+            owner,
+            f"`noise` must have the shape (draws, {', '.join(map(str, whole))})"
+            f"{', or fewer frequencies' if fewer else ''}.",
+            f"shape {_show(shape)}",
+            "Give real and imaginary parts on the last axis, of the half spectrum.",
+        )
+
+
+def check_amplitude_shape(owner: str, values: Any, shape: tuple[int, ...]) -> None:
+    """Checks that a spectrum returns a real number for each frequency."""
+    fits = values.dtype.kind in "biuf" and values.ndim <= len(shape)
+    pairs = zip(values.shape[::-1], shape[::-1], strict=False)
+    if not fits or any(n not in (1, length) for n, length in pairs):
+        fail(
+            owner,
+            "`spectrum` must return one real amplitude for each frequency.",
+            f"shape {values.shape} and dtype {values.dtype} for frequencies of shape "
+            f"{shape}",
+            "Use functions that work elementwise.",
+        )
+
+
+def check_amplitude_values(owner: str, values: Any, frequencies: Any) -> None:
+    """Checks what a spectrum returns at all frequencies but 0."""
+    wrong = ~np.isfinite(values)
+    if np.any(wrong):
+        fail(
+            owner,
+            "the amplitude of `spectrum` must be finite at all frequencies but 0.",
+            f"{values[wrong][0]} at {frequencies[wrong][0]:.4g} cycles per pixel",
+            "Bound it, for example by `np.maximum(frequency, 1e-3) ** -3.0`.",
+        )
+    if values.size and not np.any(values):
+        fail(
+            owner,
+            "the amplitude of `spectrum` must not be 0 at all frequencies but 0, or all "
+            "masks would be the same.",
+            f"0 at {values.size:,} frequencies",
+            "Give a function that is positive at some, in cycles per pixel.",
+        )
 
 
 def is_image_rank(rank: int) -> bool:
@@ -912,7 +975,9 @@ def check_seed_pair(owner: str, seed: Any) -> Any:
         if fits and not keras.backend.is_float_dtype(seed.dtype):
             return seed
     elif (
-        isinstance(seed, (tuple, list)) and len(seed) == 2 and all(map(_is_whole, seed))
+        isinstance(seed, (tuple, list))
+        and len(seed) == 2
+        and all(_is_whole(x) or _is_integer_scalar(x) for x in seed)
     ):
         return tuple(seed)
     fail(
@@ -921,27 +986,6 @@ def check_seed_pair(owner: str, seed: Any) -> Any:
         f"seed={seed!r}",
         "Use for example `seed=(epoch, step)`.",
     )
-
-
-def _is_whole(value: Any) -> bool:
-    """Returns whether a value is an integer, or a traced scalar that may be one."""
-    if hasattr(value, "dtype") and not isinstance(value, np.generic):
-        return len(value.shape) == 0 and not keras.backend.is_float_dtype(value.dtype)
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def check_sample_count(owner: str, name: str, count: Any) -> Any:
-    """Returns how many samples a plan is for, an integer where it is known."""
-    whole = _is_whole(count)
-    known = isinstance(count, numbers.Integral)
-    if not whole or (known and count < 0):
-        fail(
-            owner,
-            f"`{name}` must be an integer of 0 or more.",
-            f"{name}={count!r}",
-            f"Use for example `{name}=8`.",
-        )
-    return int(count) if known else count
 
 
 def check_mask_axes(owner: str, value: Any) -> tuple[int, ...] | None:
@@ -1070,26 +1114,208 @@ def check_epoch(owner: str, epoch: Any) -> None:
         )
 
 
-def check_lam(owner: str, lam: Any) -> None:
-    """Checks a lambda, or some, that can be looked at without tracing."""
-    known = isinstance(lam, (numbers.Real, list, tuple, np.ndarray, np.generic))
-    if known and not np.all((np.asarray(lam) >= 0) & (np.asarray(lam) <= 1)):
+def check_lam(
+    owner: str, lam: Any, remedy: str = "Leave `lam` out to draw it."
+) -> None:
+    """Checks a lambda, or some.
+
+    Args:
+        owner: Name that the error starts with.
+        lam: What `_backend.visible` returns of it; None is not checked.
+        remedy: What the error ends with.
+    """
+    _check_within(owner, "lam", lam, "in [0, 1]", lambda x: (x >= 0) & (x <= 1), remedy)
+
+
+def check_rounding(owner: str, rounding: Any) -> None:
+    """Checks what is added to sides or counts before they are rounded down.
+
+    Args:
+        owner: Name that the error starts with.
+        rounding: What `_backend.visible` returns of it.
+    """
+
+    def holds(values: np.ndarray) -> Any:
+        return (values >= 0) & (values < 1)
+
+    remedy = "Use 0.0 to round down, or uniform draws."
+    _check_within(owner, "rounding", rounding, "in [0, 1)", holds, remedy)
+
+
+def _check_within(
+    owner: str,
+    name: str,
+    values: Any,
+    where: str,
+    holds: Callable[[np.ndarray], Any],
+    remedy: str,
+) -> None:
+    """Checks numbers that can be looked at, and leaves others alone."""
+    known = (numbers.Real, list, tuple, str, np.ndarray, np.generic)
+    if not isinstance(values, known):
+        return
+    array = np.asarray(values)
+    if array.dtype.kind in "biuf" and np.all(holds(array)):
+        return
+    received = f"{name}={values!r}"
+    if array.dtype.kind in "iuf" and array.size > 8:
+        wrong = array[~holds(array)]
+        received = f"{name} of shape {array.shape} with the value {wrong[0]!r}"
+    fail(owner, f"`{name}` must be {where}.", received, remedy)
+
+
+def check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -> None:
+    """Checks the shape of what is given for each draw, as far as it is known.
+
+    Args:
+        owner: Name that the error starts with.
+        name: Of the argument.
+        shape: Its static shape.
+        expected: A pair an axis: its name and its length, where that is fixed. Lengths
+            of 1 serve for all.
+    """
+    known = getattr(shape, "rank", 0) is not None
+    fits = known and len(shape) == len(expected)
+    if known and not (
+        fits
+        and all(
+            n is None or length is None or n in (1, length)
+            for n, (_, length) in zip(shape, expected, strict=True)
+        )
+    ):
+        words = [axis if n is None else f"{axis}={n}" for axis, n in expected]
+        comma = "," if len(words) == 1 else ""
         fail(
             owner,
-            "`lam` must be in [0, 1].",
-            f"lam={lam!r}",
-            "Leave `lam` out to draw it.",
+            f"`{name}` must have the shape ({', '.join(words)}{comma}).",
+            f"shape {_show(shape)}",
+            "Give one entry for each draw, such as `[0.5]` for one lambda.",
         )
 
 
-def check_size(owner: str, size: Any) -> None:
-    """Checks the spatial size of a plan."""
-    if not (isinstance(size, (tuple, list)) and 1 <= len(size) <= 3):
+def check_center(owner: str, center: Any, size: Sequence[Any]) -> None:
+    """Checks centre pixels.
+
+    Args:
+        owner: Name that the error starts with.
+        center: What `_backend.visible` returns of them; None is not checked.
+        size: Spatial lengths; integers are checked against.
+    """
+    if center is None:
+        return
+    whole = center.dtype.kind in "iu"
+    if whole and center.ndim == 2 and center.shape[1] == len(size):
+        lengths = [n if isinstance(n, int) else np.inf for n in size]
+        if np.all((center >= 0) & (center < lengths)):
+            return
+    elif whole:  # Its shape is another check's.
+        return
+    fail(
+        owner,
+        "`center` must be integer pixels inside the image.",
+        f"center of dtype {center.dtype} from {_least(center)} for size={size!r}",
+        "Count pixels from 0, axis by axis.",
+    )
+
+
+def _least(values: np.ndarray) -> str:
+    """Returns the range of values, where they have one."""
+    if values.dtype.kind not in "biuf" or not values.size:
+        return "nothing"
+    return f"{values.min()} to {values.max()}"
+
+
+def check_field(owner: str, shape: Any, draws: int | None) -> None:
+    """Checks the shape of random fields."""
+    rank = getattr(shape, "rank", 0)
+    known = rank is not None and 2 <= len(shape) <= 4
+    sizes = list(shape)[1:] if known else [0]
+    batch = shape[0] if known else None
+    if 0 in sizes or not (batch is None or draws is None or batch == draws):
+        first = "draws" if draws is None else f"draws={draws}"
         fail(
             owner,
-            "`size` must hold one to three spatial lengths, without channels.",
+            f"`field` must have the shape ({first}, *size) with one to three spatial "
+            "axes.",
+            f"shape {_show(shape)}",
+            "Make it by `keras_msda.masks.fourier_field`.",
+        )
+
+
+def check_draw_count(owner: str, name: str, value: Any) -> Any:
+    """Returns a number of samples or draws, 0 or more, or a traced one.
+
+    Args:
+        owner: Name that the error starts with.
+        name: Of the argument.
+        value: An integer, also one of NumPy, or a traced scalar.
+    """
+    if _is_length(value) or (_is_whole(value) and value == 0):
+        return int(value)
+    if not _is_whole(value) and _is_integer_scalar(value):
+        return value
+    fail(
+        owner,
+        f"`{name}` must be an integer, not negative.",
+        f"{name}={value!r}",
+        f"Use for example `{name}=8`.",
+    )
+
+
+def _is_integer_scalar(value: Any) -> bool:
+    """Returns whether a value is an integer tensor without axes."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return False
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    return len(value.shape) == 0 and keras.backend.is_int_dtype(dtype)
+
+
+#: Along one axis four times the length must be an int32.
+LONGEST_AXIS = 2**29 - 1
+_MOST_PIXELS = 2**31 - 1
+
+
+def check_size(owner: str, size: Any) -> tuple[Any, ...]:
+    """Returns the spatial size of a plan, integers or traced scalars."""
+    lengths = tuple(size) if isinstance(size, (tuple, list)) else ()
+    fits = 1 <= len(lengths) <= 3 and all(
+        _is_length(n) or (not _is_whole(n) and _is_integer_scalar(n)) for n in lengths
+    )
+    if not fits:
+        fail(
+            owner,
+            "`size` must hold one to three spatial lengths, positive integers, without "
+            "channels.",
             f"size={size!r}",
             "Use for example `size=(32, 32)`.",
+        )
+    lengths = tuple(int(n) if _is_whole(n) else n for n in lengths)
+    check_countable(owner, lengths, _MOST_PIXELS)
+    return lengths
+
+
+def check_countable(owner: str, size: Sequence[Any], most: int | None = None) -> None:
+    """Checks that pixels can be counted, where lengths are integers.
+
+    Args:
+        owner: Name that the error starts with.
+        size: Spatial lengths.
+        most: Largest number of pixels, None for any.
+    """
+    known = [length for length in size if isinstance(length, int)]
+    if known and max(known) > LONGEST_AXIS:
+        fail(
+            owner,
+            f"an axis may have {LONGEST_AXIS:,} pixels at most.",
+            f"size={tuple(size)!r}",
+            "Cut the images into parts first.",
+        )
+    if most is not None and math.prod(known) > most:
+        fail(
+            owner,
+            f"an image may have {most:,} pixels at most.",
+            f"size={tuple(size)!r}, {math.prod(known):,} pixels",
+            "Cut the images into parts first.",
         )
 
 
@@ -1541,9 +1767,12 @@ def check_shape(owner: str, shape: Any) -> tuple[int, ...]:
     return tuple(int(length) for length in shape)
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def _is_length(value: Any) -> bool:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and value > 0
+    return _is_whole(value) and value > 0
 
 
 def check_draws(owner: str, draws: Any) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, cast
 
 import keras
+import numpy as np
 
 from keras_msda import _checks
 from keras_msda._backend._common import JIT_COMPILE
@@ -99,6 +100,31 @@ def truth(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     return of(value).truth(value)
+
+
+def visible(value: Any) -> np.ndarray | None:
+    """Returns numbers that can be looked at now, or None where they are traced.
+
+    Args:
+        value: A number, an array, a list or a tensor. None stays None.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (np.ndarray, np.generic, int, float, str)):
+        return np.asarray(value)
+    if isinstance(value, (list, tuple)):
+        leaves = keras.tree.flatten(value)
+        if any(hasattr(x, "dtype") and visible(x) is None for x in leaves):
+            return None
+        try:
+            return np.asarray(value)
+        except ValueError:  # Rows of several lengths.
+            return np.asarray(value, object)
+    if not of(value).is_eager(value):
+        return None
+    found = np.asarray(keras.ops.convert_to_numpy(value))
+    # NumPy itself knows no bfloat16.
+    return found.astype("float32") if found.dtype.kind == "V" else found
 
 
 def _is_tensorflow(value: Any) -> bool:

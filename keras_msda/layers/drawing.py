@@ -342,10 +342,9 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
     ) -> tuple[Any, tuple[Any, ...], Any]:
         """Checks the arguments of a sample; returns count, size and seed."""
         owner = type(self).__name__
-        count = _checks.check_sample_count(owner, name, count)
-        _checks.check_size(owner, size)
-        _checks.check_lam(owner, lam)
-        size = tuple(int(n) if isinstance(n, np.integer) else n for n in size)
+        count = _checks.check_draw_count(owner, name, count)
+        size = _checks.check_size(owner, size)
+        _checks.check_lam(owner, _backend.visible(lam))
         return count, size, _checks.check_seed_pair(owner, seed)
 
     # Which of the spatial axes the mask depends on.

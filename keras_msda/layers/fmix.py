@@ -26,7 +26,8 @@ class FMixLayer(MixLayer):
         max_soft: Half the share of pixels in a soft edge, in [0, 0.5].
         spectrum: "isotropic", the paper's; "official", the published code's, whose
             masks lack high frequencies along the last axis; or a function from
-            frequencies in cycles per pixel to amplitudes.
+            frequencies in cycles per pixel to amplitudes, see
+            `keras_msda.masks.fourier_field`.
         **kwargs: Shared arguments, see `MixLayer`.
 
     Example:
@@ -59,6 +60,7 @@ class FMixLayer(MixLayer):
     def _sample_shape(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
+        _checks.check_countable(type(self).__name__, size, fourier.MOST_PIXELS)
         ops = _backend.of(lam)
         rounding_seed, field_seed = ops.seeds(seed, 2)
         rounding = sampling.sample_uniform(ops.shape(lam), seed=rounding_seed)
@@ -91,5 +93,7 @@ class FMixLayer(MixLayer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Makes the layer again; its draws start from the seed."""
-        spectrum = keras.saving.deserialize_keras_object(config["spectrum"])
-        return super().from_config(config | {"spectrum": spectrum})
+        if "spectrum" in config:
+            spectrum = keras.saving.deserialize_keras_object(config["spectrum"])
+            config = config | {"spectrum": spectrum}
+        return super().from_config(config)

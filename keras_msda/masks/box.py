@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras_msda import _backend, _checks, _factored
+from keras_msda.masks import _given
 
 Tensor = Any
 
@@ -207,7 +208,7 @@ def box_mask(
         `(draws,)`.
 
     Raises:
-        ValueError: If the size or the border is not one of those.
+        ValueError: If an argument is not one of those.
 
     Example:
         >>> from keras_msda import masks
@@ -223,12 +224,14 @@ def box_mask(
     References:
         Yun, Han, Oh, Chun, Choe and Yoo, CutMix, 2019, equation 2.
     """
-    _checks.check_size("box_mask", size)
-    _checks.check_choice("box_mask", "border", border, _checks.BORDERS)
-    ops = _backend.of(lam, center, rounding)
-    lam = ops.convert(lam, "float32")
-    side = box_sides(1.0 - lam, size, ops.convert(rounding, "float32"))
-    extent = box_extent(side, ops.convert(center, "int32"), size, border)
+    owner = "box_mask"
+    size = _checks.check_size(owner, size)
+    _checks.check_choice(owner, "border", border, _checks.BORDERS)
+    lam, center = _given.draws_at(owner, lam, center, size)
+    rounding = _given.rounding_of(owner, rounding, lam, ("rank", len(size)))
+    side = box_sides(1.0 - lam, size, rounding)
+    extent = box_extent(side, center, size, border)
+    ops = _backend.of(lam)
     level = ops.ones(ops.shape(lam), "float32")
     weight = uncovered_share(extent, size)
     return _factored.full(box(level, extent, size), size), weight
@@ -258,7 +261,7 @@ def floor_box_mask(
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If the size, the ratio or the border is not one of those.
+        ValueError: If an argument is not one of those.
 
     Example:
         >>> from keras_msda import masks
@@ -270,14 +273,14 @@ def floor_box_mask(
         Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation, 2022,
         section 4 (HMix).
     """
-    _checks.check_size("floor_box_mask", size)
-    _checks.check_choice("floor_box_mask", "border", border, _checks.BORDERS)
+    owner = "floor_box_mask"
+    size = _checks.check_size(owner, size)
+    _checks.check_choice(owner, "border", border, _checks.BORDERS)
     remedy = "0.0 is MixUp, 1.0 is CutMix."
-    _checks.check_share("floor_box_mask", "box_ratio", box_ratio, remedy)
-    ops = _backend.of(lam, center)
-    lam = ops.convert(lam, "float32")
+    _checks.check_share(owner, "box_ratio", box_ratio, remedy)
+    lam, center = _given.draws_at(owner, lam, center, size)
     side = box_sides(box_ratio * (1.0 - lam), size, 0.0)
-    extent = box_extent(side, ops.convert(center, "int32"), size, border)
+    extent = box_extent(side, center, size, border)
     level = floor_level(lam, extent, size)
     weight = floor_box_weight(lam, extent, size)
     return _factored.full(box(level, extent, size), size), weight

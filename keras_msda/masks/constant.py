@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_msda import _backend, _checks, _factored
+from keras_msda.masks import _given
 
 Tensor = Any
 
@@ -25,7 +26,7 @@ def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If the size does not have one to three axes.
+        ValueError: If the size does not have one to three axes, or lambda is out of range.
 
     Example:
         >>> from keras_msda import masks
@@ -37,6 +38,6 @@ def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         Zhang, Cisse, Dauphin and Lopez-Paz, mixup: Beyond Empirical Risk Minimization,
         2018, equation 1.
     """
-    _checks.check_size("constant_mask", size)
-    lam = _backend.of(lam).convert(lam, "float32")
+    size = _checks.check_size("constant_mask", size)
+    lam = _given.lambdas("constant_mask", lam, lam)
     return _factored.full(constant(lam), size), lam

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_msda import _backend, _checks, _factored
+from keras_msda.masks import _given
 
 Tensor = Any
+
+#: Pixels that `top_count` counts in integers of 32 bits.
+MOST_PIXELS = 2**30
 
 
 def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
@@ -22,7 +26,7 @@ def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
 
     Args:
         lam: float32 `(draws,)` in [0, 1].
-        pixels: int32, below 2^30.
+        pixels: int32, 2^30 at most.
         rounding: float32 in [0, 1), a number or `(draws,)`.
     """
     ops = _backend.of(lam)
@@ -217,7 +221,7 @@ def fourier_mask(
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If `max_soft` is out of its range.
+        ValueError: If an argument is not one of those.
 
     Example:
         >>> from keras_msda import masks
@@ -229,9 +233,14 @@ def fourier_mask(
         Harris, Marcu, Painter, Niranjan, Pruegel-Bennett and Hare, FMix: Enhancing
         Mixed Sample Data Augmentation, 2020, section 4.
     """
-    _checks.check_max_soft("fourier_mask", max_soft)
+    owner = "fourier_mask"
+    _checks.check_max_soft(owner, max_soft)
+    lam = _given.lambdas(owner, lam, field)
     ops = _backend.of(lam, field)
-    lam, field = ops.convert(lam, "float32"), ops.convert(field, "float32")
+    field = ops.convert(field, "float32")
+    _checks.check_field(owner, field.shape, lam.shape[0])
     size = ops.shape(field)[1:]
+    rounding = _given.rounding_of(owner, rounding, lam)
+    _checks.check_countable(owner, size, MOST_PIXELS)
     mask = fourier(lam, field, max_soft, rounding)
     return _factored.full(mask, size), fourier_weight(lam, size, rounding)

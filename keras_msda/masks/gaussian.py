@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keras_msda import _backend, _checks, _factored
+from keras_msda.masks import _given
 
 Tensor = Any
 
@@ -198,8 +199,8 @@ def gaussian_mask(
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If the size or the border is not one of those; a bump has no sides
-            that could be kept "inside".
+        ValueError: If an argument is not one of those; a bump has no sides that could
+            be kept "inside".
 
     Example:
         >>> from keras_msda import masks
@@ -211,9 +212,8 @@ def gaussian_mask(
         Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation, 2022,
         section 4 (GMix).
     """
-    _checks.check_size("gaussian_mask", size)
+    size = _checks.check_size("gaussian_mask", size)
     _checks.check_choice("gaussian_mask", "border", border, BORDERS)
-    ops = _backend.of(lam, center)
-    lam, center = ops.convert(lam, "float32"), ops.convert(center, "int32")
+    lam, center = _given.draws_at("gaussian_mask", lam, center, size)
     mask = gaussian(lam, center, size, border)
     return _factored.full(mask, size), gaussian_weight(lam, center, size, border)

@@ -15,6 +15,16 @@ Spectrum = str | Callable[[Any], Any]
 _LOST_VARIANCE = 1e-4
 # Columns of frequencies for which matrix products beat the fast transform.
 _FEW = 64
+# Cycles an image from which on all are drawn.
+_FARTHEST = 2.0**20
+# Higher powers keep the lowest frequency alone, as this one does.
+_HIGHEST_POWER = 1e5
+# Amplitudes that leave float32 room for a field of 2^30 pixels on either side.
+_LEAST, _MOST = 2.0**-84, 2.0**84
+_LOG_LARGEST = math.log(2.0**122)
+# How much higher than all others the amplitude of frequency 0 may be: it does not
+# change a mask, but as a part of each pixel it takes digits from the rest.
+_MOST_MEAN = 2.0**12
 # 2 pi^(n/2) / Gamma(n/2): the surface of the unit sphere in n dimensions.
 _SPHERE = {1: 2.0, 2: 2 * math.pi, 3: 4 * math.pi}
 
@@ -33,19 +43,30 @@ def kept_frequencies(size: Sequence[Any], decay_power: float) -> tuple[Any, ...]
     Returns:
         One number an axis; half the length where all are kept.
 
+    Raises:
+        ValueError: If the size or the power is not one of those.
+
     Example:
         >>> from keras_msda import masks
         >>> print(masks.kept_frequencies((224, 224), 3.0))
         (11, 11)
     """
+    size = _checks.check_size("kept_frequencies", size)
+    decay_power = _checks.check_decay_power("kept_frequencies", decay_power)
+    return _kept(size, decay_power)
+
+
+def _kept(size: Sequence[Any], decay_power: float) -> tuple[Any, ...]:
+    """Returns what `kept_frequencies` does, of arguments that are known to be right."""
     ops = _backend.of(*size)
     everything = tuple(length // 2 for length in size)
-    excess = 2 * decay_power - len(size)
+    excess = 2 * min(decay_power, _HIGHEST_POWER) - len(size)
     if excess <= 0:
         return everything
     tail = _SPHERE[len(size)] / (excess * 2 * _LOST_VARIANCE)
     # One more, since lattice points stand for the volume around them.
-    radius = math.ceil(min(tail ** (1 / excess), 2.0**20)) + 1
+    far = math.log(tail) > excess * math.log(_FARTHEST)
+    radius = math.ceil(_FARTHEST if far else tail ** (1 / excess)) + 1
     if all(isinstance(length, int) for length in size):
         longest = max(size)
         return tuple(
@@ -80,7 +101,7 @@ def noise_shape(
         return (2, *size[2:], *[_official_half(width) for width in size[1:2]], 2)
     kept = [length // 2 for length in size]
     if spectrum == "isotropic":
-        kept = list(kept_frequencies(size, decay_power))
+        kept = list(_kept(size, decay_power))
     rows = [_smaller(2 * k + 1, length) for k, length in zip(kept, size, strict=True)]
     return (*rows[:-1], kept[-1] + 1, 2)
 
@@ -105,10 +126,38 @@ def _radius(axes: Sequence[Tensor]) -> Tensor:
 
 
 def _decayed(radius: Tensor, size: Sequence[Any], decay_power: float) -> Tensor:
-    """Returns max(f, 1 / longest axis)^-decay_power."""
+    """Returns max(f, 1 / longest axis)^-decay_power, or that times a number.
+
+    The number keeps what float32 cannot hold, of which masks need the ratios alone.
+    """
     ops = _backend.of(radius)
-    lowest = 1.0 / ops.max(ops.cast(ops.stack(size), "float32"))
-    return ops.exp(-decay_power * ops.log(ops.maximum(radius, lowest)))
+    longest = ops.max(ops.cast(ops.stack(size), "float32"))
+    power = min(decay_power, _HIGHEST_POWER)
+    logarithm = ops.log(ops.maximum(radius, 1.0 / longest))
+    if all(isinstance(length, int) for length in size):
+        if power * math.log(max(size)) <= _largest(math.prod(size)):
+            return ops.exp(-power * logarithm)
+        return _relative(radius, longest, power)
+    pixels = ops.prod(ops.cast(ops.stack(size), "float32"))
+    fits = power * ops.log(longest) <= _largest(pixels)
+    usual = ops.exp(-power * logarithm)
+    return ops.where(fits, usual, _relative(radius, longest, power))
+
+
+def _relative(radius: Tensor, longest: Tensor, power: float) -> Tensor:
+    """Returns max(f L, 1)^-power, in which the lowest frequency has the amplitude 1."""
+    ops = _backend.of(radius)
+    return ops.exp(-power * ops.log(ops.maximum(radius * longest, 1.0)))
+
+
+def _largest(pixels: Any) -> Any:
+    """Returns the logarithm of the largest amplitude that a field has room for.
+
+    Times the square root of the number of pixels, and 64 for the normals' sum.
+    """
+    if isinstance(pixels, int):
+        return _LOG_LARGEST - math.log(pixels) / 2
+    return _LOG_LARGEST - _backend.of(pixels).log(pixels) / 2.0
 
 
 def fourier_field(
@@ -123,17 +172,23 @@ def fourier_field(
         noise: Standard normals, float32 `(draws, *noise_shape)`: real and imaginary
             parts, last, of the half spectrum's lowest frequencies, in FFT order.
         size: Spatial lengths of the field, one to three.
-        decay_power: The amplitude falls as `max(f, 1 / longest axis)^-decay_power`.
+        decay_power: The amplitude falls as `max(f, 1 / longest axis)^-decay_power`, in
+            units that float32 can hold. Powers from 1e5 on count as that.
         spectrum: "isotropic" as the paper defines it; "official" as the published code
             indexes it, which keeps the frequencies 0 and 1 alone along the last axis;
             or a function from frequencies in cycles per pixel to amplitudes, which gets
-            a NumPy array, or a tensor where the size is not known when traced.
+            a NumPy array, or a tensor where the size is not known when traced. Where it
+            is not finite at frequency 0, as 1 / f, it is taken at 1 / longest axis. Its
+            sign and scale do not matter.
 
     Returns:
         float32 `(draws, *size)`, on a torus.
 
     Raises:
-        ValueError: If the size, the power or the spectrum is not one of those.
+        ValueError: If an argument is not one of those, or a spectrum's amplitude is not
+            finite at a frequency but 0, or 0 at all of them. Where amplitudes are
+            tensors that are traced, those that are not finite count as 0, and if none
+            is left all are 1.
 
     Example:
         >>> import numpy as np
@@ -148,11 +203,14 @@ def fourier_field(
         Harris, Marcu, Painter, Niranjan, Pruegel-Bennett and Hare, FMix: Enhancing
         Mixed Sample Data Augmentation, 2020, section 4.
     """
-    _checks.check_size("fourier_field", size)
-    _checks.check_decay_power("fourier_field", decay_power)
-    _checks.check_spectrum("fourier_field", spectrum)
+    owner = "fourier_field"
+    size = _checks.check_size(owner, size)
+    decay_power = _checks.check_decay_power(owner, decay_power)
+    _checks.check_spectrum(owner, spectrum)
     ops = _backend.of(noise, *size)
     noise = ops.convert(noise, "float32")
+    whole = noise_shape(size, 0.0, spectrum)  # All frequencies.
+    _checks.check_noise(owner, noise.shape, whole, spectrum == "isotropic")
     if spectrum == "official":
         return _official_field(noise, size, decay_power)
     *rows, columns = ops.shape(noise)[1:-1]
@@ -174,11 +232,88 @@ def _amplitude(
     """Returns the amplitude of each frequency that is drawn."""
     if not callable(spectrum):
         return _decayed(radius, size, decay_power)
-    if all(isinstance(length, int) for length in size):
-        axes = [np.fft.fftfreq(length) for length in size[:-1]]
-        axes.append(np.arange(size[-1] // 2 + 1) / size[-1])
-        radius = np.sqrt(sum(axis**2 for axis in np.ix_(*axes))).astype("float32")
-    return _backend.of(radius).convert(spectrum(radius), "float32")
+    ops = _backend.of(radius)
+    if not all(isinstance(length, int) for length in size):
+        lowest = 1.0 / ops.max(ops.cast(ops.stack(size), "float32"))
+        return _traced_amplitude(spectrum, radius, lowest)
+    frequency = _half_spectrum(size)
+    lowest = np.float32(1 / max(size))
+    with np.errstate(all="ignore"):
+        values = spectrum(frequency)
+        found = _backend.visible(values)
+        if found is None:  # Made by a library that traces.
+            return _traced_amplitude(spectrum, frequency, lowest, values)
+        found = _checked_amplitude(found, frequency)
+        if not np.isfinite(found.flat[0]):
+            # The first is frequency 0.
+            clamped = _backend.visible(spectrum(np.maximum(frequency, lowest)))
+            found.flat[0] = np.broadcast_to(clamped, frequency.shape).flat[0]
+    return ops.convert(_scaled_amplitude(found), "float32")
+
+
+def _half_spectrum(size: Sequence[int]) -> np.ndarray:
+    """Returns the frequencies of a half spectrum, float32, in cycles per pixel."""
+    axes = [np.fft.fftfreq(length) for length in size[:-1]]
+    axes.append(np.arange(size[-1] // 2 + 1) / size[-1])
+    radius: np.ndarray = np.sqrt(sum(axis**2 for axis in np.ix_(*axes)))
+    return radius.astype("float32")
+
+
+def _checked_amplitude(values: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """Returns amplitudes as float64 of the shape of the frequencies, or raises.
+
+    What is not finite at frequency 0 alone is left for a lower one to replace.
+    """
+    owner = "fourier_field"
+    _checks.check_amplitude_shape(owner, values, frequency.shape)
+    found = np.broadcast_to(values, frequency.shape).astype("float64")
+    _checks.check_amplitude_values(owner, found.ravel()[1:], frequency.ravel()[1:])
+    return found
+
+
+def _scaled_amplitude(values: np.ndarray) -> np.ndarray:
+    """Returns amplitudes that float32 holds, in the same ratios."""
+    others = values.ravel()[1:]
+    peak = np.abs(others).max(initial=0.0)
+    if not peak:  # Of one pixel there is frequency 0 alone.
+        return np.ones_like(values)
+    values.flat[0] = np.clip(values.flat[0], -_MOST_MEAN * peak, _MOST_MEAN * peak)
+    return values if _LEAST <= peak <= _MOST else values / peak
+
+
+def _traced_amplitude(
+    spectrum: Callable[[Any], Any],
+    frequency: Any,
+    lowest: Any,
+    values: Tensor | None = None,
+) -> Tensor:
+    """Returns what `_amplitude` does where values cannot be looked at.
+
+    What would be an error there counts as 0 here, and zeros everywhere as ones.
+    """
+    ops = _backend.of(frequency, values)
+    frequency = ops.convert(frequency)
+    if values is None:
+        values = spectrum(frequency)
+    clamped = spectrum(ops.maximum(frequency, lowest))
+    zeros = ops.zeros(ops.shape(frequency), "float32")
+    values, clamped = (ops.convert(x, "float32") + zeros for x in (values, clamped))
+    at_zero = frequency == 0.0
+    values = ops.where(at_zero & ~_is_finite(values), clamped, values)
+    values = ops.where(_is_finite(values), values, 0.0)
+    size = ops.maximum(values, -values)
+    peak = ops.max(ops.where(at_zero, 0.0, size))
+    usable = peak > 0.0
+    bound = ops.where(usable, _MOST_MEAN, 1.0) * peak
+    values = ops.where(at_zero, ops.minimum(ops.maximum(values, -bound), bound), values)
+    fits = (peak >= _LEAST) & (peak <= _MOST)
+    values = values / ops.where(fits | ~usable, 1.0, peak)
+    return ops.where(usable, values, 1.0)
+
+
+def _is_finite(x: Tensor) -> Tensor:
+    """Returns where values are finite numbers."""
+    return (x - x) == 0.0
 
 
 def _transformed(parts: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
