@@ -988,6 +988,56 @@ def check_seed_pair(owner: str, seed: Any) -> Any:
     )
 
 
+def check_partner_settings(owner: str, per: str, groups: Any) -> None:
+    """Checks the settings of a layer that is given partners."""
+    if per == "pair" or groups not in (None, 1):
+        fail(
+            owner,
+            '`partner` cannot be combined with `per="pair"` or `groups`, which are '
+            "about drawn partners.",
+            f"per={per!r}, groups={groups!r}",
+            'Use `per="sample"` or `per="batch"`, and leave `groups` out.',
+        )
+
+
+def check_indices(owner: str, partner: Any, batch: Any) -> Any:
+    """Returns given partners, integers of one for each sample."""
+    length = partner.shape[0] if len(partner.shape) == 1 else -1
+    whole = keras.backend.is_int_dtype(partner.dtype)
+    if not whole or _differ(length, batch):
+        fail(
+            owner,
+            "`partner` must be integers of shape (batch,), or a second batch.",
+            f"shape {_show(partner.shape)} and dtype "
+            f"{keras.backend.standardize_dtype(partner.dtype)} for a batch of {batch}",
+            "Give the index of a partner for each sample, its own for none.",
+        )
+    return partner
+
+
+def check_second(owner: str, keys: Sequence[str], second: Sequence[str]) -> None:
+    """Checks that a second batch has the parts of the first."""
+    if set(keys) != set(second):
+        fail(
+            owner,
+            "a second batch must hold what the first one holds.",
+            f"{sorted(second)} beside {sorted(keys)}",
+            "Give `partner` in the form of the first batch, for example "
+            "`layer(x, y, partner=(other_x, other_y))`.",
+        )
+
+
+def check_alike(owner: str, own: Any, other: Any) -> None:
+    """Checks that tensors of two batches have the same shape, as far as is known."""
+    if len(own.shape) != len(other.shape) or any(map(_differ, own.shape, other.shape)):
+        fail(
+            owner,
+            "a second batch must have the shapes of the first.",
+            f"shapes {_show(own.shape)} and {_show(other.shape)}",
+            "Batch both with `drop_remainder=True`, and pad what differs in length.",
+        )
+
+
 def check_mask_axes(owner: str, value: Any) -> tuple[int, ...] | None:
     """Returns the axes that a mask depends on, or None for all spatial ones."""
     if value is None:

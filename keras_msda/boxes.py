@@ -250,7 +250,9 @@ def _both(
     ragged = ops.is_ragged(entries["labels"])
     if ragged:
         entries = {key: _padded(key, x, measure) for key, x in entries.items()}
-    partner = {key: plans.take_partner(x, plan.partner) for key, x in entries.items()}
+    halves = {key: plans.both(x, plan.partner) for key, x in entries.items()}
+    entries = {key: own for key, (own, _) in halves.items()}
+    partner = {key: other for key, (_, other) in halves.items()}
     weight = plan.weight
     own_share = measure.share(entries[place], shown, weight)
     partner_share = measure.share(partner[place], 1.0 - shown, 1.0 - weight)

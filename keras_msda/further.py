@@ -44,7 +44,7 @@ def mixed(x: Tensor, plan: plans.MixPlan, layout: plans.Layout, dtype: str) -> T
     lengths = layout.lengths(ops.shape(x))
     if lengths is None:
         weight = _factored.per_draw(plan.weight, len(x.shape) - 1)
-        return plans.blend(x, plans.take_partner(x, plan.partner), weight, dtype)
+        return plans.blend(*plans.both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
         plan = plan._replace(mask=_coarser(plan.mask, layout, lengths))
     return plans.mix_images(x, plan, layout.data_format, dtype=dtype)

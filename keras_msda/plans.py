@@ -89,6 +89,20 @@ def take_partner(x: Tensor, partner: Tensor) -> Tensor:
     return ops.take_in_groups(x, partner)
 
 
+def both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Returns what belongs to the samples, and what to their partners.
+
+    Args:
+        x: One entry for each sample.
+        partner: Indices; or None where the partners of the first half of the entries
+            are those of the second half.
+    """
+    if partner is not None:
+        return x, take_partner(x, partner)
+    half = _backend.of(x).shape(x)[0] // 2
+    return x[:half], x[half:]
+
+
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     """Returns `share * own + (1 - share) * other`, exact where the share is 0 or 1.
 
@@ -110,6 +124,12 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     else:
         mixed = ops.weighted(own, share) + ops.weighted(other, 1.0 - share)
     return ops.to_bytes(mixed) if given == dtype == "uint8" else ops.cast(mixed, dtype)
+
+
+def _index(plan: MixPlan) -> Tensor | None:
+    """Returns the partners of a plan as a tensor, or None for a second half."""
+    partner = plan.partner
+    return None if partner is None else _backend.of(partner).convert(partner)
 
 
 def mix_images(
@@ -163,10 +183,10 @@ def mix_images(
             mask = _factored.dense(mask, rank)
         if not joined:
             mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
-        return blend(images, take_partner(images, partner), mask, dtype)
+        return blend(*both(images, partner), mask, dtype)
 
     # Together, so that a compiled graph makes one pass over the images.
-    mixed = ops.fused(mix, images, ops.convert(plan.partner), mask)
+    mixed = ops.fused(mix, images, _index(plan), mask)
     return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
 
 
@@ -205,12 +225,12 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
     ops = _backend.of(labels, plan.partner)
     labels = ops.convert(labels)
     _checks.check_soft(owner, labels.dtype)
-    _checks.check_batch(owner, "labels", labels.shape, plan.weight.shape)
+    if plan.partner is not None:
+        _checks.check_batch(owner, "labels", labels.shape, plan.weight.shape)
     given = keras.backend.standardize_dtype(labels.dtype)
     dtype = "float64" if given == "float64" else "float32"
     weight = _factored.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)
-    other = take_partner(labels, ops.convert(plan.partner))
-    return blend(labels, other, weight, dtype)
+    return blend(*both(labels, _index(plan)), weight, dtype)
 
 
 def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
@@ -274,9 +294,9 @@ def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, T
     """
     ops = _backend.of(sample_weight)
     given = ops.convert(sample_weight, "float32")
-    own = ops.reshape(given, [-1])
-    weight, total = weigh(own, take_partner(own, plan.partner), plan.weight)
-    return plan._replace(weight=weight), ops.reshape(total, ops.shape(given))
+    own, other = both(ops.reshape(given, [-1]), plan.partner)
+    weight, total = weigh(own, other, plan.weight)
+    return plan._replace(weight=weight), ops.reshape(total, [-1, *given.shape[1:]])
 
 
 def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
@@ -299,10 +319,11 @@ def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
     weight = _factored.per_draw(plan.weight, len(own.shape) - 1)
     if not keras.backend.is_float_dtype(labels.dtype):
         exact = ops.cast(labels, "int64") <= _checks.LARGEST_ID
-        exact = exact & take_partner(exact, plan.partner)
-        weight = ops.where(exact, weight, float("nan"))
+        own_exact, other_exact = both(exact, plan.partner)
+        weight = ops.where(own_exact & other_exact, weight, float("nan"))
+    own, other = both(own, plan.partner)
     weight = ops.broadcast_to(weight, [*ops.shape(own)[:-1], 1])
-    return ops.concat([own, take_partner(own, plan.partner), weight], -1)
+    return ops.concat([own, other, weight], -1)
 
 
 def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -96,7 +96,7 @@ def mixed(
             mask = mask[:, None] if axis == 1 else mask[..., None]
         if has_channels and classes is not None:
             masks = masks[:, 0] if axis == 1 else masks[..., 0]
-        other = plans.take_partner(masks, partner)
+        masks, other = plans.both(masks, partner)
         if classes is not None:
             own, other = (ops.one_hot(x, classes, axis) for x in (masks, other))
             return plans.blend(own, other, mask, "float32")

@@ -37,6 +37,16 @@ def further_keys(parts: Mapping[str, Any]) -> list[str]:
     return [key for key in parts if _FURTHER.fullmatch(key)]
 
 
+def is_indices(partner: Any) -> bool:
+    """Returns whether partners are given as indices, and not as a second batch."""
+    if isinstance(partner, (Mapping, tuple)):
+        return False
+    if isinstance(partner, list):
+        return not any(hasattr(entry, "shape") and entry.shape for entry in partner)
+    shape = getattr(partner, "shape", None)
+    return getattr(shape, "rank", 0) is not None and len(shape or ()) == 1
+
+
 def take_apart(  # noqa: PLR0913 (the three parts of a batch)
     owner: str,
     images: Any,

@@ -19,7 +19,7 @@ from keras_msda import (
     targets,
 )
 from keras_msda.layers import memory
-from keras_msda.layers.drawing import DrawingLayer
+from keras_msda.layers.drawing import SECOND, DrawingLayer
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
 
@@ -85,6 +85,8 @@ class MixLayer(DrawingLayer):
         labels: Any = None,
         sample_weight: Any = None,
         training: Any = None,
+        *,
+        partner: Any = None,
     ) -> Any:
         """Mixes a batch; see `call`.
 
@@ -95,7 +97,9 @@ class MixLayer(DrawingLayer):
         given = self._take_apart(images, labels, sample_weight)
         options = {} if training is None else {"training": training}
         if _backend.in_pipeline(given.parts):
-            return self.call(images, labels, sample_weight, **options)
+            return self.call(images, labels, sample_weight, partner=partner, **options)
+        if partner is not None:
+            options["partner"] = self._take_partner_apart(partner, given)
         if _backend.of_backend().narrow:
             values = keras.tree.flatten(given.parts)
             _checks.check_integers(type(self).__name__, values)
@@ -109,6 +113,8 @@ class MixLayer(DrawingLayer):
         labels: Any = None,
         sample_weight: Any = None,
         training: Any = None,
+        *,
+        partner: Any = None,
     ) -> Any:
         """Mixes a batch.
 
@@ -127,6 +133,11 @@ class MixLayer(DrawingLayer):
             training: Whether to mix, a truth value or a tensor of one. None mixes
                 images that come with labels and leaves images alone unmixed, as Keras's
                 Dropout does.
+            partner: Partners of one's own instead of drawn ones: integers `(batch,)`,
+                the index of each sample's partner, its own for none; or a second batch
+                of the same form and shapes, whose sample i is the partner of sample i.
+                Labels must come with the images: a loss of the layer inside a model
+                cannot know given partners, and is NaN.
 
         Returns:
             Images in the compute dtype; with labels the same nest as the input.
@@ -136,17 +147,24 @@ class MixLayer(DrawingLayer):
         """
         given = self._take_apart(images, labels, sample_weight)
         flag = _backend.truth(training)
-        if given.alone:
+        if given.alone and partner is None:
             return self._call_images(images, False if flag is None else flag)
-        return given.restore(self._call_batch(given.parts, flag is None or flag))
+        if partner is not None:
+            partner = self._take_partner_apart(partner, given)
+        if flag is None:
+            flag = not given.alone
+        if given.alone:  # What the loss remembers must not be an earlier call.
+            self._step.forget(images)
+        return given.restore(self._call_batch(given.parts, flag, partner=partner))
 
-    def mix(self, inputs: Any, *, seed: Any) -> Any:
+    def mix(self, inputs: Any, *, seed: Any, partner: Any = None) -> Any:
         """Mixes a batch by the draws of a seed, and leaves the own sequence alone.
 
         Args:
             inputs: Images; or a tuple or dictionary as in `call`.
             seed: Pair of integers, or a tensor of two; what is drawn is a function of
                 it.
+            partner: As in `call`.
 
         Returns:
             What `call` returns in training.
@@ -164,7 +182,10 @@ class MixLayer(DrawingLayer):
         """
         seed = _checks.check_seed_pair(type(self).__name__, seed)
         given = self._take_apart(inputs)
-        return given.restore(self._call_batch(given.parts, True, seed=seed))
+        if partner is not None:
+            partner = self._take_partner_apart(partner, given)
+        mixed = self._call_batch(given.parts, True, seed=seed, partner=partner)
+        return given.restore(mixed)
 
     def _take_apart(
         self, images: Any, labels: Any = None, sample_weight: Any = None
@@ -183,6 +204,20 @@ class MixLayer(DrawingLayer):
             for tensor in keras.tree.flatten(part):
                 _checks.check_known_rank(owner, key, tensor)
         return given
+
+    def _take_partner_apart(self, partner: Any, given: structures.Batch) -> Any:
+        """Returns indices as they are, and the parts of a second batch."""
+        owner = type(self).__name__
+        _checks.check_partner_settings(owner, self.per, self.groups)
+        if structures.is_indices(partner):
+            return partner
+        if given.alone and not isinstance(partner, Mapping):
+            return {"images": partner}
+        if isinstance(partner, Mapping) and set(partner) == set(given.parts):
+            return partner  # Taken apart already.
+        second = self._take_apart(partner).parts
+        _checks.check_second(owner, list(given.parts), list(second))
+        return second
 
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
         """Mixes images alone, if it is training, and remembers it for the loss."""
@@ -219,7 +254,12 @@ class MixLayer(DrawingLayer):
             warn(*received)
 
     def _call_batch(
-        self, parts: Mapping[str, Any], mix: Any, seed: Any = None
+        self,
+        parts: Mapping[str, Any],
+        mix: Any,
+        *,
+        seed: Any = None,
+        partner: Any = None,
     ) -> dict[str, Any]:
         """Mixes what belongs to images, all by one plan, that of the next seed.
 
@@ -227,19 +267,28 @@ class MixLayer(DrawingLayer):
             parts: By key, as `structures` takes them apart.
             mix: Whether to mix, perhaps traced.
             seed: Seed pair instead of the next.
+            partner: Indices, or the parts of a second batch, instead of drawn partners.
         """
         ops = _backend.of(parts["images"])
         images = ops.convert(parts["images"])
         size = self._measure(images)[1]
         layout = plans.Layout(images.shape[0], size, self.data_format)
         checked = self._check_parts(parts, layout) | {"images": images}
+        joined = checked
+        if isinstance(partner, Mapping):
+            joined = self._joined(checked, partner, layout)
+            partner = SECOND
+        elif partner is not None:
+            partner = _checks.check_indices(
+                type(self).__name__, ops.convert(partner), layout.batch
+            )
         if mix is not False and seed is None:
             seed = self._next_seed(images)
         elif mix is not False and _backend.in_pipeline(images):
             seed = ops.convert(seed, "int64")
 
         def mixed() -> dict[str, Any]:
-            return self._mixed(checked, layout, seed)
+            return self._mixed(joined, layout, seed, partner)
 
         def unmixed() -> dict[str, Any]:
             return self._mixed(checked, layout, None)
@@ -249,20 +298,50 @@ class MixLayer(DrawingLayer):
                 return mixed() if mix else unmixed()
             return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
 
+    def _joined(
+        self, checked: Mapping[str, Any], second: Mapping[str, Any], layout: Any
+    ) -> dict[str, Any]:
+        """Returns checked parts of a batch, followed by those of a second batch."""
+        owner = type(self).__name__
+        images = _backend.of(second["images"]).convert(second["images"])
+        others = self._check_parts(second, layout) | {"images": images}
+
+        def join(own: Any, other: Any) -> Any:
+            if own is None or other is None:
+                return own
+            ops = _backend.of(own, other)
+            _checks.check_alike(owner, own, other)
+            if not ops.is_ragged(own):  # Or halves would not be the two batches.
+                other = ops.reshape(other, ops.shape(own))
+            return ops.concat([own, ops.cast(other, own.dtype)], 0)
+
+        return {
+            key: keras.tree.map_structure(join, own, others[key])
+            for key, own in checked.items()
+        }
+
     def _mixed(
-        self, checked: Mapping[str, Any], layout: plans.Layout, seed: Any
+        self,
+        checked: Mapping[str, Any],
+        layout: plans.Layout,
+        seed: Any,
+        partner: Any = None,
     ) -> dict[str, Any]:
         """Returns checked parts, mixed by the plan of a seed; None leaves them."""
         parts, images = dict(checked), checked["images"]
         batch, size = self._measure(images)
+        batch = batch // 2 if partner is SECOND else batch
         dtype = self.compute_dtype
         if seed is None:
             plan = plans.unmixed(batch, images)
             parts["images"] = _backend.of(images).cast(images, dtype)
         else:
-            plan = self._plan(batch, self._masked(size), seed=seed)
+            plan = self._plan(batch, self._masked(size), seed=seed, partner=partner)
             plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
-            plan = plans.in_groups(plan, self._parts(batch, seed))
+            if partner is SECOND:
+                plan = plan._replace(partner=None)
+            elif partner is None:
+                plan = plans.in_groups(plan, self._parts(batch, seed))
             mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
             parts["images"] = mixed
         self._mix_parts(parts, plan, layout, self._form(seed is not None))
@@ -369,12 +448,16 @@ class MixLayer(DrawingLayer):
         labels: Any = None,
         sample_weight: Any = None,
         training: Any = None,
+        *,
+        partner: Any = None,
     ) -> Any:
         """Returns what a symbolic call gives; see `call` for the arguments."""
         given = self._take_apart(images, labels, sample_weight)
-        if not given.alone:
+        if partner is not None or not given.alone:
             arguments = images, labels, sample_weight, training
-            return keras.Operation.compute_output_spec(self, *arguments)
+            return keras.Operation.compute_output_spec(
+                self, *arguments, partner=partner
+            )
         _checks.check_rank(type(self).__name__, images.shape, rows=self._even)
         handoff.called(self, False)
         return keras.KerasTensor(images.shape, dtype=self.compute_dtype)

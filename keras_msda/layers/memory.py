@@ -128,6 +128,12 @@ class Memory:
         ops.note(f"{id(self)}", packed, self.variable)
         self._passed = ops.is_passed(self.variable)
 
+    def forget(self, like: Tensor) -> None:
+        """Makes losses that ask for the last call NaN."""
+        ops = _backend.of(like)
+        if not _backend.in_pipeline(like):
+            self.remember(NEVER, ops.zeros([2], "int32"), 0, ())
+
     def _keep(self, record: _Record, ops: Any) -> None:
         """Keeps an eager call of this thread, and what it will write over."""
         if not hasattr(self._local, "record"):
