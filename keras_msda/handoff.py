@@ -58,6 +58,23 @@ def find(uid: str) -> list[Any]:
     return [layer for layer in found if layer is not None]
 
 
+def answer(layer: Mixer, uid: str) -> None:
+    """Makes a layer whose weights come from a file known under the file's uid.
+
+    A model that makes its layer in its own constructor is loaded with a new layer, and
+    its loss before that has the weights: that loss means this layer.
+    """
+    if not any(known is layer for known in find(uid)):
+        register(layer, uid)
+    for listener in [x for x in _WAITING if x._uid == uid]:
+        _WAITING.discard(listener)
+        listener._guess = layer
+
+
+# Losses and metrics that came from a file, before their model's weights.
+_WAITING: "weakref.WeakSet[Listener]" = weakref.WeakSet()
+
+
 def _all_layers() -> list[Any]:
     """Returns all mixing layers that there are."""
     found = {id(layer): layer for uid in list(_LAYERS) for layer in find(uid)}
@@ -116,6 +133,8 @@ class Listener:
     _layer: Any = None
     _uid: str | None = None
     _name_of_layer: str | None = None
+    #: Of several copies the newest when the configuration was read.
+    _guess: Any = None
     #: A metric's own copies of what the layer remembers, where it cannot read those.
     _heard: list[keras.Variable] | None = None
 
@@ -132,7 +151,8 @@ class Listener:
         """Takes a layer, the lineage of one in a file, or None."""
         if isinstance(layer, str):
             self._uid = layer
-            layer = self._found()
+            layer = self._guess = next(reversed(find(layer)), None)
+            _WAITING.add(self)
         else:
             self._layer = layer
         if layer is not None and _backend.of_backend().functional:
@@ -150,10 +170,12 @@ class Listener:
         return found
 
     def _found(self) -> Any:
-        """Returns the layer, or of several copies the newest."""
+        """Returns the layer, or of several copies the likeliest before any step."""
         if self._layer is not None or self._uid is None:
             return self._layer
-        return next(reversed(self._copies()), None)
+        if self._guess is None:
+            self._guess = next(reversed(self._copies()), None)
+        return self._guess
 
     def _copies(self) -> list[Any]:
         """Returns the layers that a configuration may mean, the newest last.
@@ -170,6 +192,7 @@ class Listener:
         There the model has called its own layer before its loss.
         """
         if self._layer is None and self._uid is not None:
+            _WAITING.discard(self)
             used = [layer for layer in self._copies() if layer in _CALLS.stamps]
             self._layer = max(used, key=_CALLS.stamps.__getitem__, default=None)
 
@@ -212,7 +235,8 @@ class Listener:
 
     def __dir__(self) -> list[str]:
         """Hides the layer from Keras, which saves what it finds in a metric."""
-        return [x for x in super().__dir__() if x not in ("layer", "_layer")]
+        hidden = ("layer", "_layer", "_guess")
+        return [x for x in super().__dir__() if x not in hidden]
 
 
 # Metrics that a loss tells what it knows.

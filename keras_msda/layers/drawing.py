@@ -560,12 +560,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
         self._memory.assign(np.asarray(store["1"]))
         if "uid" in store.keys():
-            self._answer_to(np.asarray(store["uid"], "uint8").tobytes().hex())
-
-    def _answer_to(self, uid: str) -> None:
-        """Makes losses find the layer that were saved with another one."""
-        if not any(layer is self for layer in handoff.find(uid)):
-            handoff.register(self, uid)
+            uid = np.asarray(store["uid"], "uint8").tobytes().hex()
+            handoff.answer(self, uid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the uid by which losses find it."""
@@ -584,7 +580,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         config.pop("trainable", None)
         layer = cls(**config)
         if uid is not None:
-            layer._answer_to(uid)
+            handoff.register(layer, uid)
             if re.fullmatch("([0-9a-f]{2})+", uid):  # As files hold it.
                 layer.lineage = uid
         return layer
