@@ -14,6 +14,8 @@ from scipy import special
 
 from keras_msda.analysis._laws import Array
 
+# SciPy's distribution function is NaN for some smaller parameters.
+_LEAST = 1e-300
 # Of less probability on either side there are no nodes.
 _TAIL = 1e-17
 # Jacobi's rule ends at -1; a smaller parameter leaves all of a piece's probability at 0.
@@ -34,7 +36,7 @@ def beta_nodes(
         breaks: Values of lambda at which integrands jump or kink.
         rank: Number of spatial axes.
     """
-    a, b = alpha
+    a, b = (max(x, _LEAST) for x in alpha)
     below = sorted({x ** (1 / rank) for x in breaks if 0 < x < 0.5})
     above = sorted({(1 - x) ** (1 / rank) for x in breaks if 0.5 < x < 1})
     low, low_weights = _half(a, b, below, rank)
