@@ -43,18 +43,20 @@ def chosen(
     return tuple(name for name in known if name in names)
 
 
-def whole(minimum: int) -> Callable[[str], int]:
+def whole(minimum: int, *, bits: int = 32) -> Callable[[str], int]:
     """Makes the reader of a whole number.
 
     Args:
         minimum: The least one.
+        bits: How many it may have; NumPy and TensorFlow take seeds of 32.
     """
 
     def read(text: str) -> int:
-        # NumPy and TensorFlow take seeds of 32 bits.
-        if not text.isdecimal() or not minimum <= int(text) < 2**32:
+        # So many digits are too many anyway, and Python does not read thousands.
+        valid = text.isdecimal() and len(text) < 100
+        if not valid or not minimum <= int(text) < 2**bits:
             raise argparse.ArgumentTypeError(
-                f"must be a whole number from {minimum}, got {text!r}"
+                f"must be a whole number from {minimum} below 2^{bits}, got {text!r}"
             )
         return int(text)
 
@@ -77,12 +79,16 @@ def size(text: str) -> tuple[int, ...]:
     parts = text.lower().split("x")
     single = len(parts) == 2 and not parts[1]
     lengths = parts[:1] if single else parts
-    if len(lengths) > 3 or not all(x.isdecimal() and 0 < int(x) for x in lengths):
+    if len(lengths) > 3 or not all(_is_length(x) for x in lengths):
         raise argparse.ArgumentTypeError(
             f"must be like 32, 32x48, 8x8x8 or 64x, got {text!r}"
         )
     numbers = tuple(int(length) for length in lengths)
     return numbers * 2 if len(parts) == 1 else numbers
+
+
+def _is_length(text: str) -> bool:
+    return text.isdecimal() and len(text) < 100 and int(text) > 0
 
 
 def alpha(text: str) -> tuple[float, float]:

@@ -43,6 +43,8 @@ KEYS = (
 )
 #: Whole numbers up to this one are exact in float32.
 LARGEST_ID = 2**24
+#: Beyond, SciPy's distribution function is not exact enough to integrate with.
+LARGEST_EXACT_ALPHA = 1e9
 
 
 def fail(
@@ -1801,7 +1803,34 @@ def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int,
             "Give for example `keras_msda.HMixLayer()`.",
             TypeError,
         )
+    axes = getattr(layer, "mask_axes", None)
+    if axes is not None:
+        fail(
+            owner,
+            "the theory is about masks that depend on all spatial axes.",
+            f"a layer with mask_axes={axes!r}",
+            "Leave `mask_axes` out, and give `shape` the axes that a mask depends on.",
+        )
+    if getattr(layer, "fold", False) and layer.targets == "own":
+        fail(
+            owner,
+            "own labels weight lambda by itself, which folding undoes.",
+            "a layer with targets='own' and fold=True",
+            "Leave `fold` out.",
+        )
     return check_shape(owner, shape)
+
+
+def check_exact_alpha(owner: str, alpha: tuple[float, float]) -> tuple[float, float]:
+    """Checks that means over lambda can be exact, and returns the pair."""
+    if max(alpha) > LARGEST_EXACT_ALPHA:
+        fail(
+            owner,
+            f"means over lambda are exact for `alpha` up to {LARGEST_EXACT_ALPHA:g}.",
+            f"alpha={alpha!r}",
+            "Use a smaller `alpha`: lambda hardly differs from its mean there, too.",
+        )
+    return alpha
 
 
 def check_shape(owner: str, shape: Any) -> tuple[int, ...]:

@@ -1,17 +1,64 @@
-"""Finds out before any work whether its results can be written."""
+"""Finds out before any work whether results can be written, and writes them whole."""
 
+import contextlib
+import os
+import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
-def make_folder(folder: Path) -> Path:
+def special_kind(path: Path) -> str:
+    """Returns in words what a path is that is no file, and "" for a file.
+
+    Args:
+        path: Must exist. Pipes are told before they are opened, which would wait for
+            ever.
+
+    Raises:
+        OSError: When there is no such path, or none that can be followed.
+    """
+    mode = path.stat().st_mode
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives the name of a new file that takes the place of `path` once it is whole.
+
+    Where writing fails or is interrupted, what was there before stays as it was.
+
+    Args:
+        path: A file; where it is a link, what it leads to.
+    """
+    target = Path(os.path.realpath(path))
+    # The same ending: writers of pictures go by it.
+    part = target.with_name(f".{os.getpid()}.part{target.suffix}")
+    try:
+        yield part
+        part.replace(target)
+    except OSError as error:
+        # The user never chose the name of the part.
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, names: Sequence[str]) -> Path:
     """Makes a folder for results, unless it is there, and tries to write in it.
 
     Args:
         folder: Its parent must exist, so that a typing mistake makes no tree.
+        names: Of the files that will be written; what has such a name must be a file.
 
     Returns:
         The same folder.
@@ -24,11 +71,15 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(exist_ok=True)
         _try_writing(folder)
+        kinds = {name: _kind_or_none(folder / name) for name in names}
     except OSError as error:
         reason = error.strerror
         raise OSError(
             f"cannot write in the output folder {folder}: {reason}"
         ) from error
+    for name, kind in kinds.items():
+        if kind:
+            raise OSError(f"cannot write the output {folder / name}: it is {kind}.")
     return folder
 
 
@@ -53,18 +104,37 @@ def check_picture(path: Path, inputs: Sequence[Path]) -> Path:
             f"the output's name must end in one of {', '.join(PICTURE_SUFFIXES)}. "
             f"Received: {path}"
         )
-    if path.resolve() in [given.resolve() for given in inputs]:
-        raise ValueError(f"the output {path} would replace an input.")
     if not path.parent.is_dir():
         raise OSError(f"the output's folder {path.parent} does not exist.")
     try:
-        if path.exists():
+        kind = _kind_or_none(path)
+        if kind == "":
             path.open("ab").close()
-        else:
-            _try_writing(path.parent)
+        if not kind:
+            _try_writing(Path(os.path.realpath(path)).parent)
     except OSError as error:
         raise OSError(f"cannot write the output {path}: {error.strerror}") from error
+    if kind:
+        raise ValueError(f"the output {path} is {kind}. Give the name of a file.")
+    # By what they are and not by name: a hard link is the input, too.
+    if any(_is_same(path, given) for given in inputs):
+        raise ValueError(f"the output {path} would replace an input.")
     return path
+
+
+def _kind_or_none(path: Path) -> str | None:
+    """Returns `special_kind`, or None where there is nothing."""
+    try:
+        return special_kind(path)
+    except FileNotFoundError:
+        return None
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Returns whether both are one file; what cannot be read is told later."""
+    with contextlib.suppress(OSError):
+        return path.samefile(other)
+    return False
 
 
 def _try_writing(folder: Path) -> None:

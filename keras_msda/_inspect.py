@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _checks, _methods, analysis, plot
+from keras_msda import _checks, _files, _methods, analysis, plot
 
 # Lambdas at which sides change, times numbers in a transform, times kinds of boxes: of
 # so much two exact results take some 30 s. It is 105x105 pixels for HMix, whose boxes
@@ -104,7 +104,8 @@ def draw(rows: Sequence[Row], settings: Settings, out: Path) -> None:
         {_title(row.method): row.moments for row in rows},
         {_title(name): found[name] for name in _methods.LAYERS if name in found},
     )
-    figure.savefig(out)
+    with _files.replacing(out) as part:
+        figure.savefig(part)
 
 
 def format_rows(rows: Sequence[Row], settings: Settings) -> str:
@@ -157,7 +158,9 @@ def _coefficient_lines(rows: Sequence[Row], a: float, b: float) -> list[str]:
             line = f"{row.method:<8}{form:<8}{''.join(f'{x:>8.4f}' for x in value)}"
             if compared:
                 average = analysis.over_all_pairs(offsets)
-                line += f"{average:>10.4f}{average / mixup:>10.2%}"
+                # At alphas near the least float MixUp's underflows.
+                ratio = f"{average / mixup:.2%}" if mixup else "-"
+                line += f"{average:>10.4f}{ratio:>10}"
             lines.append(line)
     return [*lines, "", f"MixUp has {mixup:.4f} at each distance. {_WORDS}"]
 

@@ -3,7 +3,10 @@
 Every picture comes out as 8 bits, grey or RGB, upright and opaque.
 """
 
+import re
+import stat
 import struct
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +23,6 @@ _DAMAGE = (
     ValueError,
     EOFError,
     struct.error,
-    Image.DecompressionBombError,
 )
 
 
@@ -50,19 +52,36 @@ def read_picture(path: Path) -> Picture:
         ValueError: When the file is no picture or is cut off.
         OSError: When there is no such file or it cannot be read.
     """
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder, not a picture.")
-    with path.open("rb") as file:
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):  # To open a pipe would wait for ever.
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise ValueError(f"{path} is {kind}, not a picture.")
+    with path.open("rb") as file, warnings.catch_warnings():
+        # Of a picture that is large, but read: it is made smaller, and that is said.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             opened = Image.open(file)
             opened.load()
             image = ImageOps.exif_transpose(opened)
+        except Image.DecompressionBombError as error:
+            raise ValueError(_too_large(path, error)) from error
         except _DAMAGE as error:
             # Pillow's own words name a file object here, which tells a user nothing.
             unknown = isinstance(error, UnidentifiedImageError)
             reason = "not a picture" if unknown else f"damaged or cut off ({error})"
             raise ValueError(f"{path} cannot be read: it is {reason}.") from error
     return _plain(image, path)
+
+
+def _too_large(path: Path, error: Exception) -> str:
+    """Returns what to say of a picture that Pillow does not open."""
+    # Pillow's words: "Image size (N pixels) exceeds limit of N pixels, ...".
+    numbers = [int(number) / 1e6 for number in re.findall(r"\d+", str(error))]
+    if len(numbers) == 2:
+        size = f"{numbers[0]:.0f} megapixels, of {numbers[1]:.0f} at most"
+    else:
+        size = str(error)
+    return f"{path} is too large: {size}. Save it with fewer pixels."
 
 
 def fit_size(size: tuple[int, int], largest: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _methods, _pictures, plot
+from keras_msda import _files, _methods, _pictures, plot
 
 
 def read_pair(
@@ -74,5 +74,6 @@ def preview(
         for number, method in enumerate(methods)
     ]
     figure = plot.panel_figure(rows, shown=1, heads=("A", "B", "mask", "mix"))
-    figure.savefig(out)
+    with _files.replacing(out) as part:
+        figure.savefig(part)
     return rows

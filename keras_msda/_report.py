@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_msda import _methods, datasets, plot
+from keras_msda import _files, _methods, datasets, plot
 
 # Three samples a method, so that the picture shows what lambda does.
 SHOWN_LAMBDAS = (0.3, 0.5, 0.7)
@@ -134,9 +134,8 @@ def write_results(
         "settings": {**settings._asdict(), "out": str(settings.out)},
         "rows": [row._asdict() for row in rows],
     }
-    part = settings.out / "results.json.part"
-    part.write_text(json.dumps(results, indent=2) + "\n")
-    part.replace(settings.out / "results.json")
+    with _files.replacing(settings.out / "results.json") as part:
+        part.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def _write_picture(
@@ -156,7 +155,9 @@ def _write_picture(
             seed=(settings.seed, number),
         )
     _write_plans(settings.out / "plans.npz", panels)
-    plot.panel_figure(list(panels.values())).savefig(settings.out / "picture.png")
+    figure = plot.panel_figure(list(panels.values()))
+    with _files.replacing(settings.out / "picture.png") as part:
+        figure.savefig(part)
 
 
 def _write_plans(path: Path, panels: Mapping[str, plot.Panels]) -> None:
@@ -167,4 +168,5 @@ def _write_plans(path: Path, panels: Mapping[str, plot.Panels]) -> None:
         for field, values in drawn._asdict().items()
         if field != "name"
     }
-    np.savez_compressed(path, **arrays)
+    with _files.replacing(path) as part:
+        np.savez_compressed(part, **arrays)

@@ -1,9 +1,12 @@
 """The command line: its arguments, its exit codes, and nothing that computes.
 
-0 is success, 1 a row under the floor, 2 a wrong argument or input, 130 an interrupt.
+0 is success, 1 a row under the floor, 2 a wrong argument or input or an output that
+cannot be written, 130 an interrupt, 141 a reader of the output that has left.
 """
 
 import argparse
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +19,9 @@ MIXING = tuple(_methods.LAYERS)
 METHODS = ("none", *MIXING)
 #: Arguments that only some of the layers have, which `inspect` hands on.
 OWN = ("border", "box_ratio", "decay_power", "max_soft")
+
+#: What `train` writes.
+RESULTS = ("results.json", "plans.npz", "picture.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,18 +39,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         2
     """
     options = _parser().parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        # Names of files may hold what the terminal cannot show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return int(options.job(options))
+        code = int(options.job(options))
+        print(end="", flush=True)  # What cannot be written is told here, not later.
     except KeyboardInterrupt:
         print("keras-msda: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        _drop_output()
+        return 141
+    except (OSError, MemoryError) as error:
+        _drop_output()
+        return _fail(error)
+    return code
+
+
+def _drop_output() -> None:
+    """Lets go of what the standard output did not take, or Python complains at exit."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_train(options: argparse.Namespace) -> int:
     """Checks and reads everything, then trains."""
     start = time.perf_counter()
     try:
-        out = _files.make_folder(options.out)
+        out = _files.make_folder(options.out, RESULTS)
         from keras_msda import _report, _train, datasets
 
         dataset = datasets.load(options.data)
@@ -132,7 +158,10 @@ def _fail(error: Exception) -> int:
 def _words(error: Exception) -> str:
     """Returns what to say, with the remedy where Python does not know it."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}"
+        place = "the output" if error.filename is None else error.filename
+        return f"{place}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "not enough memory for it."
     if isinstance(error, ModuleNotFoundError):
         return f"{error}. Use `pip install 'keras_msda[demo]'`."
     return str(error)
@@ -162,7 +191,8 @@ _TRAIN = (
     "Trains a small convolutional network on real pictures, without mixing and with "
     "each method, from the same initial weights. Prints a table and writes "
     "results.json, plans.npz and picture.png. Exit codes: 0, 1 where a row stays under "
-    "the floor, 2 for a wrong argument or input, 130 after an interrupt."
+    "the floor, 2 for a wrong argument or input or an output that cannot be written, "
+    "130 after an interrupt."
 )
 _PREVIEW_HELP = "draw what each method makes of two pictures of your own"
 _PREVIEW = (
@@ -297,7 +327,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--seed",
-        type=_arguments.whole(0),
+        type=_arguments.whole(0, bits=31),
         default=0,
         help="of the draws (default %(default)s)",
     )

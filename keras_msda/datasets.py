@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _pictures
+from keras_msda import _files, _pictures
 
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
 FASHION_NAMES = (
@@ -210,6 +210,11 @@ def _from_idx(folder: Path) -> Dataset:
                 f"{path} and {partner.name} must have one label an image. Received: "
                 f"{len(images[-1])} images and {len(labels[-1])} labels."
             )
+        if 0 in images[-1].shape or images[-1].shape[1:] != images[0].shape[1:]:
+            raise ValueError(
+                f"{path} must have pictures, of some pixels and of one size in all "
+                f"parts. Received: {_sizes(images[-1])}, and {_sizes(images[0])} first."
+            )
     if not images:
         raise ValueError(f"{folder} has labels but no *-images-idx3-ubyte file.")
     all_labels = np.concatenate(labels).astype(np.int64)
@@ -217,8 +222,16 @@ def _from_idx(folder: Path) -> Dataset:
     return Dataset(folder.name, np.concatenate(images)[..., None], all_labels, names)
 
 
+def _sizes(images: npt.NDArray[np.uint8]) -> str:
+    count, height, width = images.shape
+    return f"{count} of {width}x{height} pixels"
+
+
 def _read_idx(path: Path, rank: int) -> npt.NDArray[np.uint8]:
     """Reads one file in MNIST's format, packed or not."""
+    kind = _files.special_kind(path)
+    if kind:
+        raise ValueError(f"{path} is {kind}, not an idx file.")
     try:
         raw = path.read_bytes()
         raw = gzip.decompress(raw) if path.suffix == ".gz" else raw

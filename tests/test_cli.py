@@ -1,8 +1,12 @@
 """The command line: exit codes, messages, and the data behind its pictures."""
 
+import contextlib
+import errno
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -12,7 +16,7 @@ import pytest
 from PIL import Image
 
 import keras_msda as msda
-from keras_msda import _report, _train, cli, datasets, plot
+from keras_msda import _files, _inspect, _preview, _report, _train, cli, datasets, plot
 
 FIELDS = ("images", "partner", "mask", "weight", "mixed", "lam")
 MIXING = ("mixup", "cutmix", "hmix", "gmix", "fmix")
@@ -305,6 +309,8 @@ def test_ctrl_c_in_mid_training_leaves_the_finished_row(tmp_path):
         (["--floor", "90"], r"number in \[0, 1\], got '90'"),
         (["--floor", "nan"], "got 'nan'"),
         (["--in", "layer"], "invalid choice: 'layer'"),
+        (["--seed", "9" * 5000], "got '9999"),
+        (["--floor", "inf"], "got 'inf'"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
@@ -525,3 +531,196 @@ def test_missing_extras_name_the_remedy(photos, tmp_path, monkeypatch, capsys):
     errors = capsys.readouterr().err
     assert "pip install 'keras_msda[demo]'" in errors
     assert errors.count("\n") == 1
+
+
+# What is no file, and what cannot be written.
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A folder of things that are no pictures, each named as one."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "folder.png").mkdir()
+    (folder / "device.png").symlink_to("/dev/zero")
+    with contextlib.chdir(folder), socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket.png")
+    return folder
+
+
+ODD = {
+    "pipe.png": "is a pipe",
+    "loop.png": "symbolic links",
+    "folder.png": "is a folder",
+    "device.png": "device",
+    "socket.png": "socket",
+}
+
+
+def only_line(capsys):
+    """Returns what was said, one line on the errors' side."""
+    errors = capsys.readouterr().err
+    assert errors.startswith("keras-msda: error: ")
+    assert errors.count("\n") == 1
+    return errors
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_input_that_is_no_file_is_one_line(photos, odd, capsys, name, place):
+    photos[place] = odd / name
+    assert run_preview(photos, odd / "out.png") == 2
+    errors = only_line(capsys)
+    assert ODD[name] in errors
+    assert name in errors
+    assert not (odd / "out.png").exists()
+
+
+@pytest.mark.parametrize("command", ["preview", "inspect"])
+@pytest.mark.parametrize("name", ODD)
+def test_an_output_that_is_no_file_is_one_line(
+    photos, odd, monkeypatch, capsys, name, command
+):
+    monkeypatch.setattr(_preview, "preview", None)
+    monkeypatch.setattr(_inspect, "examine", None)
+    inputs = photos if command == "preview" else []
+    assert cli.main([command, *map(str, inputs), "-o", str(odd / name)]) == 2
+    errors = only_line(capsys)
+    assert ODD[name] in errors
+    assert name in errors
+
+
+@pytest.mark.parametrize("name", ["results.json", "plans.npz", "picture.png"])
+def test_a_result_that_cannot_be_replaced_is_found_before_training(
+    tmp_path, monkeypatch, capsys, name
+):
+    forbid_training(monkeypatch)
+    os.mkfifo(tmp_path / name)
+    assert run_train(tmp_path) == 2
+    assert f"{name}: it is a pipe" in only_line(capsys)
+
+
+@pytest.mark.parametrize("link", ["link_to", "symlink_to"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_link_to_an_input_is_not_overwritten(photos, tmp_path, capsys, link, place):
+    before = photos[place].read_bytes()
+    out = tmp_path / "other.png"
+    if link == "link_to":
+        out.hardlink_to(photos[place])
+    else:
+        out.symlink_to(photos[place])
+    assert run_preview(photos, out) == 2
+    assert "would replace an input" in only_line(capsys)
+    assert photos[place].read_bytes() == before
+
+
+def fill_the_disk(monkeypatch, ending):
+    """Lets files of an ending be begun, but not be written to the end."""
+
+    def full(path, *_, **__):
+        with open(path, "wb") as file:  # noqa: PTH123
+            file.write(b"begun")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if ending == ".npz":
+        monkeypatch.setattr(np, "savez_compressed", full)
+    elif ending == ".json":
+        monkeypatch.setattr("pathlib.Path.write_text", full)
+    else:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, x: full(x))
+
+
+def fake_rows(*_):
+    yield _report.Row("mixup", 1.0, 0.1, 0.01, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("results.json", []),
+        ("plans.npz", ["results.json"]),
+        ("picture.png", ["plans.npz", "results.json"]),
+    ],
+)
+def test_a_full_disk_is_one_line_and_leaves_no_half_file(
+    tmp_path, monkeypatch, capsys, name, left
+):
+    monkeypatch.setattr(_train, "_rows", fake_rows)
+    fill_the_disk(monkeypatch, os.path.splitext(name)[1])  # noqa: PTH122
+    assert run_train(tmp_path) == 2
+    errors = only_line(capsys)
+    assert f"cannot write {tmp_path / name}: No space left on device" in errors
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
+
+
+def test_a_full_disk_leaves_the_drawing_of_before(
+    photos, tmp_path, monkeypatch, capsys
+):
+    fill_the_disk(monkeypatch, ".png")
+    out = tmp_path / "out.png"
+    out.write_bytes(b"of before")
+    assert run_preview(photos, out, "--methods", "mixup") == 2
+    assert f"cannot write {out}: No space left" in only_line(capsys)
+    assert out.read_bytes() == b"of before"
+    assert len(list(tmp_path.iterdir())) == 3
+    arguments = ("--size", "4", "--method", "mixup", "-o", str(out))
+    assert cli.main(["inspect", *arguments]) == 2
+    assert f"cannot write {out}: No space left" in only_line(capsys)
+    assert out.read_bytes() == b"of before"
+
+
+def test_an_interrupted_file_is_taken_away(tmp_path):
+    with pytest.raises(KeyboardInterrupt), _files.replacing(tmp_path / "a") as part:
+        part.write_text("begun")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path):
+    (tmp_path / "link.png").symlink_to("real.png")
+    with _files.replacing(tmp_path / "link.png") as part:
+        assert part.suffix == ".png"
+        part.write_text("whole")
+    assert (tmp_path / "link.png").is_symlink()
+    assert (tmp_path / "real.png").read_text() == "whole"
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [("/dev/full", 2, "No space left on device"), ("pipe", 141, None)],
+)
+def test_an_output_that_takes_nothing_more_is_no_failed_floor(target, code, said):
+    # Once in a process of its own: Python flushes once more when it exits.
+    command = [sys.executable, "-m", "keras_msda", "inspect", "--size", "2"]
+    command += ["--method", "mixup"]
+    if target == "pipe":
+        read, write = os.pipe()
+        os.close(read)
+        output = os.fdopen(write, "wb")
+    else:
+        output = open(target, "wb")  # noqa: PTH123, SIM115
+    with output:
+        run = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert run.returncode == code
+    assert "Traceback" not in run.stderr
+    assert "Exception ignored" not in run.stderr
+    if said:
+        assert f"keras-msda: error: the output: {said}\n" in run.stderr
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys):
+    def starve(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(_inspect, "examine", starve)
+    assert cli.main(["inspect"]) == 2
+    assert "not enough memory" in only_line(capsys)
+
+
+def test_a_name_that_no_terminal_can_show_is_written(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(_preview, "preview", lambda *_, **__: [])
+    assert run_preview(photos, tmp_path / os.fsdecode(b"\xff.png")) == 0

@@ -1,6 +1,7 @@
 """Reading data sets and parting them."""
 
 import gzip
+import os
 
 import keras
 import numpy as np
@@ -110,6 +111,45 @@ def test_missing_labels_are_named(idx_folder):
     (idx_folder / "train-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(FileNotFoundError, match="train-labels-idx1-ubyte"):
         datasets.load(idx_folder)
+
+
+@pytest.mark.parametrize("shape", [(9, 0, 0), (9, 4, 0), (0, 4, 5)])
+def test_pictures_of_no_pixels_and_no_pictures_are_told(idx_folder, shape):
+    write_idx(idx_folder / "train-images-idx3-ubyte.gz", np.zeros(shape))
+    write_idx(idx_folder / "train-labels-idx1-ubyte.gz", np.zeros(shape[0]))
+    received = f"Received: {shape[0]} of {shape[2]}x{shape[1]} pixels"
+    with pytest.raises(ValueError, match=f"train-images.*some pixels.*{received}"):
+        datasets.load(idx_folder)
+
+
+def test_parts_of_different_sizes_are_told(idx_folder):
+    write_idx(idx_folder / "t10k-images-idx3-ubyte.gz", np.zeros((3, 6, 5)))
+    expected = "t10k-images.*one size.*3 of 5x6 pixels, and 9 of 5x4 pixels first"
+    with pytest.raises(ValueError, match=expected):
+        datasets.load(idx_folder)
+
+
+@pytest.mark.parametrize("part", ["images-idx3", "labels-idx1"])
+def test_a_pipe_among_idx_files_is_not_waited_for(idx_folder, part):
+    path = idx_folder / f"train-{part}-ubyte.gz"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=f"{part}.*is a pipe, not an idx file"):
+        datasets.load(idx_folder)
+
+
+def test_a_pipe_among_pictures_is_not_waited_for(tmp_path):
+    (tmp_path / "cats").mkdir()
+    os.mkfifo(tmp_path / "cats" / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png is a pipe.*, not a picture"):
+        datasets.load(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["data", "/dev/zero"])
+def test_data_that_are_no_folder_are_told(tmp_path, target):
+    (tmp_path / "data").symlink_to(target)  # A loop, or a device.
+    with pytest.raises(ValueError, match="no data set and no folder"):
+        datasets.load(tmp_path / "data")
 
 
 def test_missing_images_are_told(idx_folder):

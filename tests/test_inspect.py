@@ -162,6 +162,9 @@ def test_the_picture_has_the_references_too(capsys, tmp_path, monkeypatch):
         (["--max-soft", "0.1", "--method", "gmix"], "--max-soft belongs to fmix"),
         (["--border", "inside", "--method", "gmix"], "border='inside'"),
         (["--max-soft", "0.7", "--method", "fmix"], "max_soft=0.7"),
+        (["--max-soft", "nan", "--method", "fmix"], "max_soft=nan"),
+        (["--decay-power", "inf", "--method", "fmix"], "decay_power=inf"),
+        (["--decay-power", "nan", "--method", "fmix"], "decay_power=nan"),
         (["--size", "512"], "minutes.*--size 512x512.*smaller size"),
         (["--size", "200", "--method", "hmix"], "hmix would take minutes"),
         (["--size", "513x", "--method", "mixup"], "mixup would take minutes"),
@@ -209,7 +212,11 @@ def test_fewer_masks_are_drawn_of_large_images():
         (["--lam", "2"], r"number in \[0, 1\], got '2'"),
         (["--box-ratio", "-1"], "expected one argument|got '-1'"),
         (["--border", "round"], "invalid choice: 'round'"),
-        (["--draws", "1"], "whole number from 2, got '1'"),
+        (["--draws", "1"], "whole number from 2 below 2\\^32, got '1'"),
+        (["--alpha", "inf"], "got 'inf'"),
+        (["--lam", "nan"], "got 'nan'"),
+        (["--seed", "2147483648"], "below 2\\^31, got '2147483648'"),
+        (["--size", "9" * 5000], "got '9999"),
     ],
 )
 def test_a_wrong_argument_is_one_line(capsys, arguments, expected):
@@ -219,3 +226,29 @@ def test_a_wrong_argument_is_one_line(capsys, arguments, expected):
     errors = capsys.readouterr().err
     assert re.search(expected, errors)
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("alpha", "mean", "deviation"),
+    [
+        ("200,20", "0.9091", "0.0193"),
+        ("20,200", "0.0909", "0.0193"),
+        ("300", "0.5000", "0.0204"),
+        ("400", "0.5000", "0.0177"),
+        ("999999", "0.5000", "0.0004"),
+    ],
+)
+def test_a_peaked_alpha_has_its_mean_and_deviation(capsys, alpha, mean, deviation):
+    arguments = ["--size", "4", "--method", "mixup,hmix", "--alpha", alpha]
+    assert cli.main(["inspect", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "nan" not in printed
+    for method in ("mixup", "hmix"):
+        line = re.search(rf"^{method} .*  exact$", printed, re.MULTILINE)[0].split()
+        assert line[-3:] == [mean, deviation, "exact"]
+
+
+def test_the_least_alpha_has_no_ratio_but_an_answer(capsys):
+    arguments = ["--size", "4", "--method", "mixup", "--alpha", "1e-320"]
+    assert cli.main(["inspect", *arguments]) == 0
+    assert "nan" not in capsys.readouterr().out

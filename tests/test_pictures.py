@@ -1,5 +1,9 @@
 """Reading picture files of every common kind."""
 
+import os
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -149,3 +153,37 @@ def test_the_error_does_not_speak_of_python_objects(tmp_path):
     with pytest.raises(ValueError, match="it is not a picture") as caught:
         _pictures.read_picture(path)
     assert "<_io" not in str(caught.value)
+
+
+def head_of(path, width, height):
+    """Writes a picture that is only as large as it says."""
+    saved(path, Image.new("1", (8, 8)))
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    return path
+
+
+def test_a_picture_that_is_too_large_is_not_called_damaged(tmp_path):
+    path = head_of(tmp_path / "a.png", 20_000, 20_000)
+    expected = "a.png is too large: 400 megapixels, of 179 at most. Save it"
+    with pytest.raises(ValueError, match=expected):
+        _pictures.read_picture(path)
+
+
+def test_a_large_picture_is_read_without_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    read = _pictures.read_picture(saved(tmp_path / "a.png", gradient()))
+    assert read.image.size == (16, 16)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_no_picture_and_is_not_waited_for(tmp_path, kind):
+    path = tmp_path / "a.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=f"a.png is a .*{kind}.*, not a picture"):
+        _pictures.read_picture(path)

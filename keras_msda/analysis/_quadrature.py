@@ -1,12 +1,25 @@
-"""Means over lambda's Beta law, exact where the integrand is smooth between breaks."""
+"""Means over lambda's Beta distribution, exact where the integrand is smooth.
 
+Smooth between breaks: on each piece between two of them stands a rule of Gauss, so many
+pieces that none is wide beside the distribution.
+"""
+
+import functools
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy import special
 
 from keras_msda.analysis._laws import Array
+
+# SciPy's distribution function is NaN for some smaller parameters.
+_LEAST = 1e-300
+# Of less probability on either side there are no nodes.
+_TAIL = 1e-17
+# Jacobi's rule ends at -1; a smaller parameter leaves all of a piece's probability at 0.
+_LEAST_POWER = -1 + 1e-9
 
 
 def beta_nodes(
@@ -23,7 +36,7 @@ def beta_nodes(
         breaks: Values of lambda at which integrands jump or kink.
         rank: Number of spatial axes.
     """
-    a, b = alpha
+    a, b = (max(x, _LEAST) for x in alpha)
     below = sorted({x ** (1 / rank) for x in breaks if 0 < x < 0.5})
     above = sorted({(1 - x) ** (1 / rank) for x in breaks if 0.5 < x < 1})
     low, low_weights = _half(a, b, below, rank)
@@ -34,34 +47,98 @@ def beta_nodes(
 
 
 def _half(a: float, b: float, breaks: list[float], rank: int) -> tuple[Array, Array]:
-    """Integrates n x^(na - 1) (1 - x^n)^(b - 1) over x from 0 to (1/2)^(1/n)."""
-    ends = [0.0, *_graded([*breaks, 0.5 ** (1 / rank)])]
-    count = 8 if len(ends) < 100 else 4
-    power = rank * a - 1
-    nodes, weights = [], []
+    """Integrates the density of x, x^rank ~ Beta(a, b), from 0 to (1/2)^(1/rank)."""
+    ends, count = _ends(a, b, breaks, rank)
+    nodes, weights = [np.empty(0)], [np.empty(0)]
     for low, high in itertools.pairwise(ends):
-        half = (high - low) / 2
-        if low == 0:
-            points, factors = special.roots_jacobi(count, 0.0, power)
-            # The rule holds (1 + t)^power, and x is half * (1 + t).
-            factors = factors * half ** (power + 1)
-        else:
-            points, factors = special.roots_legendre(count)
-            factors = factors * half * (low + half * (1 + points)) ** power
-        x = low + half * (1 + points)
+        # The first rule holds (1 + t)^power, and x is half * (1 + t).
+        power = 0.0 if low else max(rank * a - 1, _LEAST_POWER)
+        points, factors = _gauss(count, power)
+        x = low + (high - low) / 2 * (1 + points)
+        density = factors * _relative_density(a, b, x, rank, singular=low == 0)
+        # How probable a piece is follows without the rule, so nothing can underflow.
+        ends_of_piece = np.array([low, high]) ** rank
+        chance = max(0.0, float(np.diff(special.betainc(a, b, ends_of_piece))[0]))
         nodes.append(x)
-        weights.append(factors * rank * (1 - x**rank) ** (b - 1))
+        weights.append(density * (chance / density.sum()))
     return np.concatenate(nodes), np.concatenate(weights)
 
 
-def _graded(ends: list[float]) -> list[float]:
-    """Returns ascending ends, none more than four times the one before.
+@functools.lru_cache(maxsize=64)
+def _gauss(count: int, power: float) -> tuple[Array, Array]:
+    """Returns nodes t and weights for (1 + t)^power on [-1, 1]."""
+    points, factors = special.roots_jacobi(count, 0.0, power)
+    return points, factors
 
-    So that no piece feels the singularity at 0 but the first, which has its rule.
+
+def _ends(
+    a: float, b: float, breaks: list[float], rank: int
+) -> tuple[list[float], int]:
+    """Returns the ends of pieces, and how many nodes each needs."""
+    total = a + b
+    # How fast a density changes: as a bell's at a peak, as a power's at an end.
+    scale = max(math.sqrt(a / total * (b / total) / (total + 1)), 1 / total)
+    low = _least(lambda x: special.betainc(a, b, x) > _TAIL)
+    low = low if low > scale / 8 else 0.0
+    high = max(_least(lambda x: special.betaincc(a, b, x) <= _TAIL), min(scale, 0.5))
+    if low >= high:
+        return [], 0
+    first, last = low ** (1 / rank), high ** (1 / rank)
+    inner = [first, *(x for x in breaks if first < x < last), last]
+    count, widest, ends = 8, 2 * scale, _graded(inner, 4)
+    if len(ends) >= 100:  # Narrow ones then, most of them.
+        count, widest, ends = 4, scale / 2, _graded(inner, 2)
+    return _narrow(ends, widest, rank), count
+
+
+def _least(reached: Callable[[float], bool]) -> float:
+    """Returns the least number that reaches something, 1/2 if none below does.
+
+    By bisection: SciPy's inverses of the distribution fail at a pair of 1000 and 1e9.
     """
-    found = ends[:1]
-    for end in ends[1:]:
-        while end > 4 * found[-1]:
-            found.append(4 * found[-1])
+    low, high = 0.0, 0.5
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
+
+
+def _relative_density(
+    a: float, b: float, x: Array, rank: int, *, singular: bool
+) -> Array:
+    """Returns the density of x up to a factor, or without its power of x.
+
+    Two large parts of a peak's logarithm all but cancel, so each is taken from the
+    middle of the nodes.
+    """
+    lam = x**rank
+    if singular:
+        return np.exp((b - 1) * np.log1p(-lam))
+    middle = lam[len(lam) // 2]
+    step = lam - middle
+    low = (a - 1 / rank) * np.log1p(step / middle)
+    logs = low + (b - 1) * np.log1p(-step / (1 - middle))
+    return np.exp(logs - logs.max())
+
+
+def _graded(ends: list[float], ratio: float) -> list[float]:
+    """Returns ascending ends, none more than `ratio` times a positive one before it.
+
+    So that no piece feels a singularity at 0 except for the first, which has its rule.
+    """
+    found = ends[:2] if ends[0] == 0 else ends[:1]
+    for end in ends[len(found) :]:
+        while end > ratio * found[-1]:
+            found.append(ratio * found[-1])
         found.append(end)
+    return found
+
+
+def _narrow(ends: list[float], widest: float, rank: int) -> list[float]:
+    """Divides pieces of x until each is at most so wide in x^rank."""
+    found = ends[:1]
+    for low, high in itertools.pairwise(ends):
+        # By 1 %, so that rounding off divides no piece that just fits.
+        parts = math.ceil((high**rank - low**rank) / widest - 0.01)
+        found += np.linspace(low, high, max(parts, 1) + 1)[1:].tolist()
     return found

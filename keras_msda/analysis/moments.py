@@ -50,7 +50,8 @@ def mask_moments(
     Given lambda the masks of MixUp, CutMix, HMix and GMix factor into one profile an
     axis, whose places are all summed up: exact at any border. Means over lambda are
     Gauss's, between the lambdas at which sides change. Those of `FMixLayer` and of
-    layers of your own are drawn. On a torus (`border="wrap"`) the covariance is the
+    layers of your own are drawn. Exact is meant of the Beta distribution itself: a
+    layer draws one of 65,536 of its quantiles. On a torus (`border="wrap"`) the covariance is the
     same for all pairs of an offset; elsewhere it is their mean.
 
     Args:
@@ -79,7 +80,21 @@ def mask_moments(
     _checks.check_one_lam(owner, lam)
     _checks.check_draw_seed(owner, seed)
     _checks.check_draws(owner, draws)
-    rank = len(shape)
+    known = None
+    if _methods.is_known(layer):
+        plain, weighted = _averages.known_moments(layer, shape, lam=lam)
+        known = weighted if layer.targets == "own" else plain
+    drawn = _drawn(layer, shape, draws, seed, lam)
+    if known is None:
+        return MaskMoments(lam, drawn[0], drawn[2], False, *drawn)
+    covariance = known.product - autocorrelation(known.mean, len(shape))
+    return MaskMoments(lam, 1 - known.mean, covariance, True, *drawn)
+
+
+def _drawn(
+    layer: MixLayer, shape: tuple[int, ...], draws: int, seed: int, lam: float | None
+) -> tuple[Array, Array, Array, Array, int]:
+    """Returns mean and covariance of masks that are drawn, with errors, and `draws`."""
 
     def masks() -> _sampled.Chunks:
         return _sampled.drawn_masks(layer, shape, draws=draws, seed=seed, lam=lam)
@@ -87,13 +102,7 @@ def mask_moments(
     mean, mean_error = _sampled.mean_and_error(masks(), lambda mask, _: mask)
     # The same masks once more, about their mean.
     products, error = _sampled.mean_and_error(
-        masks(), lambda mask, _: autocorrelation(mask - mean, rank)
+        masks(), lambda mask, _: autocorrelation(mask - mean, len(shape))
     )
     unbiased = draws / (draws - 1)
-    drawn = (mean, mean_error, products * unbiased, error * unbiased, draws)
-    if not _methods.is_known(layer):
-        return MaskMoments(lam, mean, products * unbiased, False, *drawn)
-    plain, weighted = _averages.known_moments(layer, shape, lam=lam)
-    known = weighted if layer.targets == "own" else plain
-    covariance = known.product - autocorrelation(known.mean, rank)
-    return MaskMoments(lam, 1 - known.mean, covariance, True, *drawn)
+    return mean, mean_error, products * unbiased, error * unbiased, draws

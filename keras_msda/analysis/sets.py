@@ -58,9 +58,8 @@ def mask_set(
         return MaskSet(mask, weight, np.full(draws, 1 / draws))
     if not _methods.is_known(layer):
         _checks.fail_not_enumerable(owner, layer)
-    own = layer.targets == "own"
     lams = [
-        (chance, leaf, _lams(leaf, shape, lam, own=own))
+        (chance, leaf, _lams(layer, leaf, shape, lam))
         for chance, leaf in _methods.members(layer)
     ]
     masks = sum(
@@ -81,13 +80,14 @@ def mask_set(
 
 
 def _lams(
-    leaf: Any, shape: tuple[int, ...], lam: float | None, *, own: bool
+    layer: Any, leaf: Any, shape: tuple[int, ...], lam: float | None
 ) -> list[tuple[float, float]]:
-    """Returns the lambdas of a layer's law, or a given one, with their weights."""
+    """Returns the lambdas of a member's law, or a given one, with their weights."""
     if lam is not None or not _averages.uses_lam(leaf):
         return [(0.5 if lam is None else lam, 1.0)]
-    rule = _averages.rule(leaf, shape)
-    weights = rule.weighted if own else rule.drawn
+    folded = _averages.is_folded(layer, leaf)
+    rule = _averages.rule(leaf, shape, folded=folded)
+    weights = rule.weighted if layer.targets == "own" else rule.drawn
     pairs = zip(rule.lam, weights, strict=True)
     return [(float(node), float(weight)) for node, weight in pairs if weight > 0]
 
