@@ -206,11 +206,11 @@ def _takes_ids(loss: Any) -> bool | None:
 
     A user's function may have the name of one of Keras's and take anything.
     """
-    kinds = (loss,) if hasattr(loss, "__name__") else type(loss).__mro__
+    kinds: Any = (loss,) if hasattr(loss, "__name__") else type(loss).__mro__
     for kind in kinds:
-        known = getattr(keras.losses, kind.__name__, None)
-        if known is kind and kind is not keras.losses.Loss:
-            return kind.__name__.lower().startswith("sparse")
+        name = str(kind.__name__)
+        if kind is not keras.losses.Loss and kind is getattr(keras.losses, name, None):
+            return name.lower().startswith("sparse")
     return None
 
 

@@ -112,7 +112,7 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         variable = self.variables[0]
         if _backend.of_backend().is_passed(variable):
             return False
-        variable.assign(variable.value)
+        variable.assign(variable.value + 0.0)  # A new tensor.
         now = variable.value
         with keras.StatelessScope():
             return variable.value is not now
