@@ -21,15 +21,18 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
     `targets="pair"` has packed in a pipeline, or from a layer inside the model, which
     draws them again from the seed of its last call. If that layer was never called, or
     called with another batch, the loss is NaN. If its last call did not mix, as in
-    `evaluate`, the loss is the plain one.
+    `evaluate`, the loss is the plain one. Labels of a layer inside the model are never
+    packed, whatever their width.
 
     Args:
         loss: A Keras loss, its name, or a function of (labels, outputs) that returns
-            one value a sample. Class ids and soft labels are both fine.
-        layer: The mixing layer inside the model; None for packed labels. Soft labels of
-            the outputs' shape, which need no mixing, are taken as they are.
+            one value per sample. Class ids and soft labels are both fine.
+        layer: The mixing layer inside the model; None for packed labels, which are
+            floats of the outputs' rank: 3 numbers for ids, 2 C + 1 for C outputs. Soft
+            labels of the outputs' shape, which need no mixing, are taken as they are.
         ids: Whether labels are class ids (True) or soft (False); None for what a loss
-            of Keras takes, and for a function by the shape of the labels.
+            of Keras takes. A function must say it where three numbers without a layer
+            could be either, or targets that are not packed.
         class_weight: Weights by class id, 1 for those left out: both losses are weighed
             by their own label. A soft label weighs the mean over its classes.
         per_pixel: Whether each pixel has a label, as in segmentation with a layer
@@ -40,10 +43,11 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         dtype: As in Keras's losses.
 
     Raises:
-        ValueError: When called without a layer on labels that are not packed, or that
-            could be both packed ids and soft labels of three classes; for class weights
-            of labels that are mixes already; for outputs of the images' rank that have
-            another size, or a loss that returns one value for all pixels.
+        ValueError: When called without a layer on labels that are not packed, or, for a
+            function without `ids`, on three numbers; for a loss that returns one value
+            for the whole batch, or for all pixels; for labels of two columns and one
+            output; for class weights of labels that are mixes already; for outputs of
+            the images' rank that have another size.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -210,11 +214,11 @@ def _takes_ids(loss: Any) -> bool | None:
 
     A user's function may have the name of one of Keras's and take anything.
     """
-    kinds = (loss,) if hasattr(loss, "__name__") else type(loss).__mro__
+    kinds: Any = (loss,) if hasattr(loss, "__name__") else type(loss).__mro__
     for kind in kinds:
-        known = getattr(keras.losses, kind.__name__, None)
-        if known is kind and kind is not keras.losses.Loss:
-            return kind.__name__.lower().startswith("sparse")
+        name = str(kind.__name__)
+        if kind is not keras.losses.Loss and kind is getattr(keras.losses, name, None):
+            return name.lower().startswith("sparse")
     return None
 
 

@@ -24,7 +24,8 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         dominant: Whether to count only the label of a mix that has the larger weight,
             of two equal ones the own.
         ids: Whether labels are class ids (True) or soft (False). None tells by the
-            shape, which three classes without a layer do not allow.
+            shape, and for three classes without a layer by what a `MixedLoss` has read
+            the same labels for in the same step.
         per_pixel: As in `MixedLoss`.
         name: Name of the metric; None for "accuracy", "top_5_accuracy" and the like,
             after "dominant_" where that counts.
@@ -32,7 +33,8 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
 
     Raises:
         ValueError: When updated without a layer with labels that are neither packed nor
-            of the outputs' shape, or that could be both.
+            of the outputs' shape, or that could be both and that no loss has read; for
+            labels that cannot be compared with the outputs.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -112,7 +114,7 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
         variable = self.variables[0]
         if _backend.of_backend().is_passed(variable):
             return False
-        variable.assign(variable.value)
+        variable.assign(variable.value + 0.0)  # A new tensor.
         now = variable.value
         with keras.StatelessScope():
             return variable.value is not now

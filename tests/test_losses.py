@@ -170,7 +170,7 @@ def test_a_function_is_told_what_three_numbers_for_three_classes_are():
         return -keras.ops.sum(labels * keras.ops.log(outputs), -1)
 
     labels, probabilities = np.eye(3, dtype="float32"), np.full((3, 3), 1 / 3)
-    with pytest.raises(ValueError, match=r"`MixedLoss\(..., ids=True\)`"):
+    with pytest.raises(ValueError, match=r"`MixedLoss\(function, ids=True\)`"):
         msda.MixedLoss(likelihood)(labels, probabilities)
     value = msda.MixedLoss(likelihood, ids=False)(labels, probabilities)
     np.testing.assert_allclose(value, np.log(3), rtol=1e-6)  # float32 logarithms.

@@ -87,7 +87,7 @@ def test_soft_labels_without_a_layer_count_their_share_of_the_choice(classes):
 def test_three_numbers_for_three_classes_are_not_guessed_at():
     ids, partner, weight, scores = drawn(3)
     for labels in (oracles.one_hot(ids, 3), packed(ids, partner, weight)):
-        with pytest.raises(ValueError, match=r"`MixedAccuracy\(..., ids=True\)`"):
+        with pytest.raises(ValueError, match=r"=\[MixedAccuracy\(ids=True\)\]`"):
             accuracy(msda.MixedAccuracy(), labels.astype("float32"), scores)
 
 
@@ -368,6 +368,45 @@ def test_pixels_of_two_classes_have_one_output():
     expected = np.mean(plan.mask * own + (1 - plan.mask) * other)
     found = metric_of(layer.accuracy(), labels, scores)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+# Soft labels of one output
+
+
+class SoftAUC(keras.metrics.AUC):
+    """That of docs/binary.md: each sample counts twice."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        one = keras.ops.ones_like(y_true)
+        weights = keras.ops.concatenate([y_true, one - y_true])
+        if sample_weight is not None:
+            given = keras.ops.reshape(sample_weight, (-1, 1))
+            weights = weights * keras.ops.concatenate([given, given])
+        hard = keras.ops.concatenate([one, 0 * one])
+        super().update_state(hard, keras.ops.concatenate([y_pred, y_pred]), weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_auc_of_the_documents_counts_each_pair_by_its_shares(weighted):
+    rng = np.random.default_rng(4)
+    labels, outputs = rng.uniform(0, 1, (2, BATCH, 1)).astype("float32")
+    weights = sample_weights() if weighted else np.ones(BATCH, "float32")
+    ordered = (outputs > outputs[:, 0]) + 0.5 * (outputs == outputs[:, 0])
+    shares = weights[:, None] * labels * (weights * (1 - labels[:, 0]))
+    expected = np.sum(shares * ordered) / np.sum(shares)
+    metric = SoftAUC(num_thresholds=20001)
+    found = metric_of(metric, labels, outputs, *([weights] if weighted else []))
+    # Outputs lie some thresholds of 5e-5 apart.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_metrics_of_hard_labels_are_zero_where_a_soft_output_is_perfect():
+    soft = np.array([[0.9], [0.2], [0.6], [0.3]], "float32")
+    assert metric_of(keras.metrics.BinaryAccuracy(), soft, soft) == 0
+    assert metric_of(keras.metrics.AUC(), soft, soft) == 0
+    found = metric_of(msda.MixedAccuracy(), soft, soft)
+    np.testing.assert_allclose(found, 0.75, rtol=1e-6)
+    assert metric_of(msda.MixedAccuracy(dominant=True), soft, soft) == 1
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, None, True])
