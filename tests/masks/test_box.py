@@ -12,7 +12,7 @@ from tests import oracles
 from tests.masks import cases
 
 sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
-borders = pytest.mark.parametrize("border", ["clip", "wrap", "inside"])
+borders = pytest.mark.parametrize("border", ["clip", "clip_odd", "wrap", "inside"])
 ratios = pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5, 1.0])
 
 
