@@ -958,16 +958,16 @@ def check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -
         owner: Name that the error starts with.
         name: Of the argument.
         shape: Its static shape.
-        expected: A pair an axis: its name and its length, where that is fixed. Lengths
-            of 1 serve for all.
+        expected: A pair an axis: its name and its length, where that is fixed. One
+            draw serves for all.
     """
     known = getattr(shape, "rank", 0) is not None
     fits = known and len(shape) == len(expected)
     if known and not (
         fits
         and all(
-            n is None or length is None or n in (1, length)
-            for n, (_, length) in zip(shape, expected, strict=True)
+            n is None or length is None or n == length or (n == 1 and axis == 0)
+            for axis, (n, (_, length)) in enumerate(zip(shape, expected, strict=True))
         )
     ):
         words = [axis if n is None else f"{axis}={n}" for axis, n in expected]
