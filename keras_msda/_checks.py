@@ -8,7 +8,7 @@ import math
 import numbers
 import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import keras
@@ -321,6 +321,17 @@ def check_ratio_settings(owner: str, border: Any, exact_weight: Any) -> None:
         )
 
 
+def check_ratio_endpoint(owner: str, endpoint: Any) -> None:
+    """Checks that an end is left out of a range alone."""
+    if not endpoint:
+        fail(
+            owner,
+            "`ratio_endpoint` belongs to `ratio_range`.",
+            f"ratio_endpoint={endpoint!r}, ratio_range=None",
+            "Leave it out, or give `ratio_range=(0.2, 0.8)`.",
+        )
+
+
 def check_decay_power(owner: str, value: Any) -> float:
     """Returns a number that is not negative."""
     if not (_is_number(value) and math.isfinite(value) and value >= 0):
@@ -408,8 +419,8 @@ def check_amplitude_values(owner: str, values: Any, frequencies: Any) -> None:
     if values.size and not np.any(values):
         fail(
             owner,
-            "the amplitude of `spectrum` must not be 0 at all frequencies but 0, or all "
-            "masks would be the same.",
+            "the amplitude of `spectrum` must not be 0 at all frequencies but 0, which "
+            "makes all masks the same.",
             f"0 at {values.size:,} frequencies",
             "Give a function that is positive at some, in cycles per pixel.",
         )
@@ -1176,7 +1187,7 @@ def check_lam(
         lam: What `_backend.visible` returns of it; None is not checked.
         remedy: What the error ends with.
     """
-    _check_within(owner, "lam", lam, "in [0, 1]", lambda x: (x >= 0) & (x <= 1), remedy)
+    _check_within(owner, "lam", lam, remedy)
 
 
 def check_rounding(owner: str, rounding: Any) -> None:
@@ -1186,34 +1197,28 @@ def check_rounding(owner: str, rounding: Any) -> None:
         owner: Name that the error starts with.
         rounding: What `_backend.visible` returns of it.
     """
-
-    def holds(values: np.ndarray) -> Any:
-        return (values >= 0) & (values < 1)
-
     remedy = "Use 0.0 to round down, or uniform draws."
-    _check_within(owner, "rounding", rounding, "in [0, 1)", holds, remedy)
+    _check_within(owner, "rounding", rounding, remedy, below=True)
 
 
 def _check_within(
-    owner: str,
-    name: str,
-    values: Any,
-    where: str,
-    holds: Callable[[np.ndarray], Any],
-    remedy: str,
+    owner: str, name: str, values: Any, remedy: str, below: bool = False
 ) -> None:
-    """Checks numbers that can be looked at, and leaves others alone."""
+    """Checks numbers in [0, 1], or in [0, 1), and leaves alone what is traced."""
     known = (numbers.Real, list, tuple, str, np.ndarray, np.generic)
     if not isinstance(values, known):
         return
-    array = np.asarray(values)
-    if array.dtype.kind in "biuf" and np.all(holds(array)):
+    array, wrong = np.asarray(values), np.ones((), bool)
+    if array.dtype.kind in "biuf":
+        wrong = ~((array >= 0) & ((array < 1) if below else (array <= 1)))
+    if not np.any(wrong):
         return
     received = f"{name}={values!r}"
-    if array.dtype.kind in "iuf" and array.size > 8:
-        wrong = array[~holds(array)]
-        received = f"{name} of shape {array.shape} with the value {wrong[0]!r}"
-    fail(owner, f"`{name}` must be {where}.", received, remedy)
+    if array.size > 8:
+        first = array.ravel()[int(np.argmax(np.broadcast_to(wrong, array.shape)))]
+        received = f"{name} of shape {array.shape} with the value {first!r}"
+    ends = "[0, 1)" if below else "[0, 1]"
+    fail(owner, f"`{name}` must be in {ends}.", received, remedy)
 
 
 def check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -> None:
@@ -1223,16 +1228,16 @@ def check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -
         owner: Name that the error starts with.
         name: Of the argument.
         shape: Its static shape.
-        expected: A pair an axis: its name and its length, where that is fixed. Lengths
-            of 1 serve for all.
+        expected: A pair an axis: its name and its length, where that is fixed. One
+            draw serves for all.
     """
     known = getattr(shape, "rank", 0) is not None
     fits = known and len(shape) == len(expected)
     if known and not (
         fits
         and all(
-            n is None or length is None or n in (1, length)
-            for n, (_, length) in zip(shape, expected, strict=True)
+            n is None or length is None or n == length or (n == 1 and axis == 0)
+            for axis, (n, (_, length)) in enumerate(zip(shape, expected, strict=True))
         )
     ):
         words = [axis if n is None else f"{axis}={n}" for axis, n in expected]
@@ -1749,6 +1754,19 @@ def check_timm_mode(owner: str, mode: Any, modes: Mapping[str, str]) -> None:
             'Use `mode="elem"` on batches of the size to train with.',
         )
     check_choice(owner, "mode", mode, tuple(modes))
+
+
+def check_timm_smoothing(owner: str, label_smoothing: Any, soft: bool) -> None:
+    """Checks that labels which come soft are not to be smoothed."""
+    if soft and label_smoothing:
+        fail(
+            owner,
+            "`label_smoothing` smooths class ids, and with `multi_label` or without "
+            "`num_classes` labels come soft.",
+            f"label_smoothing={label_smoothing!r}",
+            "Leave it out and smooth them before, for sets of classes by "
+            "`(1 - s) * labels + s / 2`.",
+        )
 
 
 def check_timm_alphas(owner: str, mixup: Any, cutmix: Any, minmax: Any) -> None:

@@ -1,4 +1,4 @@
-"""Layers with the law of other libraries' arguments."""
+"""Layers that draw as other libraries' arguments say."""
 
 from typing import Any
 
@@ -10,7 +10,6 @@ _PER = {"batch": "batch", "pair": "pair", "elem": "sample"}
 
 
 def mix_from_timm(
-    *,
     mixup_alpha: float = 1.0,
     cutmix_alpha: float = 0.0,
     cutmix_minmax: tuple[float, float] | None = None,
@@ -18,28 +17,33 @@ def mix_from_timm(
     switch_prob: float = 0.5,
     mode: str = "batch",
     correct_lam: bool = True,
-    label_smoothing: float = 0.1,
+    label_smoothing: float | None = None,
     num_classes: int | None = 1000,
+    multi_label: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Returns the layer with the law of `timm.data.Mixup(...)`.
+    """Returns the layer that draws as `timm.data.Mixup(...)` does from 1.0.29 on.
 
-    Partners are those of the batch turned round, as there. Three things differ, where
-    timm is in error: odd batches are mixed, all but the sample in the middle; boxes of
-    `cutmix_minmax` reach the far edge of the image; and lambda is not rounded to the
-    images' precision.
+    Arguments have timm's order, and partners are those of the batch turned round, as
+    there. Boxes keep odd sides and are cut at the border. Two things differ: odd
+    batches are mixed, all but the sample in the middle, where timm raises an error;
+    and lambda of the modes "elem" and "pair" is not rounded to the images' precision.
 
     Args:
         mixup_alpha: MixUp's alpha; 0 for no MixUp.
         cutmix_alpha: CutMix's alpha; 0 for no CutMix.
-        cutmix_minmax: Least and largest side of the box, relative to the image's; turns
-            CutMix on and makes its alpha irrelevant.
-        prob: Chance that a batch (or pair, or sample) is mixed.
-        switch_prob: Chance of CutMix where both are on.
+        cutmix_minmax: Least side of the box and the one that it stays below, relative
+            to the image's; turns CutMix on and makes its alpha irrelevant.
+        prob: Probability that a batch (or pair, or sample) is mixed.
+        switch_prob: Probability of CutMix where both are on.
         mode: "batch", "pair" or "elem": what shares a draw.
         correct_lam: Whether the label weight is that of the clipped box.
-        label_smoothing: Smoothing of the labels.
-        num_classes: Number of classes.
+        label_smoothing: Smoothing of the labels; None is timm's 0.1 for class ids and
+            0 for labels that come soft.
+        num_classes: Number of classes of class ids; None for soft labels.
+        multi_label: Whether labels are sets of classes, floats `(batch, classes)` of 0
+            and 1. They come soft, so smooth them before, as timm does by
+            `(1 - s) * labels + s / 2`.
         **kwargs: Further shared arguments of the layer, such as `seed`, `name` or
             `targets`; see `MixLayer`.
 
@@ -47,7 +51,8 @@ def mix_from_timm(
         A `MixUpLayer`, a `CutMixLayer`, or a `RandomMixLayer` of both.
 
     Raises:
-        ValueError: If both methods are off, or the mode is "half".
+        ValueError: If both methods are off, the mode is "half", or labels that come
+            soft are to be smoothed.
 
     Example:
         >>> import keras_msda as msda
@@ -64,11 +69,15 @@ def mix_from_timm(
         owner, "switch_prob", switch_prob, "0.0 is MixUp alone, 1.0 CutMix alone."
     )
     _checks.check_timm_alphas(owner, mixup_alpha, cutmix_alpha, cutmix_minmax)
+    soft = multi_label or num_classes is None
+    if label_smoothing is None:
+        label_smoothing = 0.0 if soft else 0.1
+    _checks.check_timm_smoothing(owner, label_smoothing, soft)
     shared: dict[str, Any] = {
         "probability": prob,
         "per": _PER[mode],
         "pairing": "reverse",
-        "num_classes": num_classes,
+        "num_classes": None if multi_label else num_classes,
         "label_smoothing": label_smoothing,
     } | kwargs
 
@@ -77,8 +86,10 @@ def mix_from_timm(
 
     def cutmix(**settings: Any) -> CutMixLayer:
         if cutmix_minmax is not None:
-            return CutMixLayer(ratio_range=cutmix_minmax, **settings)
-        return CutMixLayer(cutmix_alpha, exact_weight=correct_lam, **settings)
+            settings |= {"ratio_range": cutmix_minmax, "ratio_endpoint": False}
+            return CutMixLayer(**settings)
+        settings |= {"border": "clip_odd", "exact_weight": correct_lam}
+        return CutMixLayer(cutmix_alpha, **settings)
 
     if cutmix_minmax is None and not cutmix_alpha:
         return mixup(**shared)

@@ -63,6 +63,8 @@ def box_axis(center, side, length, border="clip"):
         half = side // 2
         return [center - half <= y < center + half for y in range(length)]
     start = center - side // 2
+    if border == "clip_odd":
+        return [start <= y < start + side for y in range(length)]
     if border == "wrap":
         return [(y - start) % length < side for y in range(length)]
     start = min(max(start, 0), length - side)
@@ -89,6 +91,29 @@ def box_mask(lam, center, size, border="clip", rounding=0.0):
         share = np.float32(1) - np.float32(lam[i])
         mask[i][_box(share, center[i], size, border, rounding[i])] = 0
     return mask, _means(mask)
+
+
+def timm_weights(rng, draws, size, alpha=1.0, minmax=None):
+    """Draws label weights of CutMix as timm does from 1.0.29 on.
+
+    A side is cut to whole pixels, its larger half comes from the centre on, and the
+    box ends at the border. With `minmax` sides are drawn, the upper end left out, and
+    boxes lie inside.
+    """
+    weights = []
+    for lam in rng.beta(alpha, alpha, draws):
+        covered = 1
+        for length in size:
+            if minmax is None:
+                side = int(length * math.sqrt(1 - lam))
+                center = int(rng.integers(0, length))
+                first, after = center - side // 2, center + (side + 1) // 2
+                covered *= min(after, length) - max(first, 0)
+            else:
+                least, most = (int(length * ratio) for ratio in minmax)
+                covered *= int(rng.integers(least, most))
+        weights.append(1 - covered / math.prod(size))
+    return np.array(weights)
 
 
 def floor_box_mask(lam, center, size, box_ratio=0.5, border="clip"):

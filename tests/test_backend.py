@@ -267,3 +267,64 @@ def test_it_works_where_tensorflow_is_missing():
     ).stdout
     assert "(4, 8, 8, 3) (4, 3)" in found
     assert "keras_msda: a tf.data pipeline computes with TensorFlow" in found
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "expected"),
+    [
+        ("int32", "uint8", [0, 0, 7, 255, 255]),
+        ("int64", "int8", [-128, -1, 7, 127, 127]),
+        ("int16", "uint16", [0, 0, 7, 300, 300]),
+        ("int32", "int64", [-300, -1, 7, 300, 300]),
+    ],
+)
+def test_integers_saturate_in_a_cast(given, target, expected):
+    ops = _backend.of_backend()
+    values = ops.convert(np.array([-300, -1, 7, 300, 300], given))
+    assert_array_equal(cases.array(ops.cast(values, target)), expected)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", ["int32", "int16", "uint16"])
+def test_layers_saturate_in_training_and_out_of_it(training, kind):
+    layer = msda.MixUpLayer(probability=0.0, dtype="uint8", seed=1)
+    values = np.array([0, 255, 256, 300, 30_000], kind).reshape(1, 5, 1, 1)
+    found = cases.array(layer(np.repeat(values, 2, 0), training=training))
+    assert_array_equal(found[1].ravel(), [0, 255, 255, 255, 255])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+def test_long_integers_are_exact_where_the_mask_is_0_or_1(dtype):
+    if _backend.of_backend().narrow and "64" in dtype:
+        pytest.skip("JAX has 32 bits unless it is told to have more.")
+    values = np.array([2**24 + 1, 2**31 - 1, 2**30 + 7, 123, 2**25 - 1])
+    values = (values if "32" in dtype else values * 2**20 + 1).astype(dtype)
+    images = np.stack([values, values[::-1]]).reshape(2, 5, 1, 1)
+    mask = np.float32([[1, 1, 0, 0, 0.5], [0, 1, 1, 0, 0.5]])[..., None]
+    plan = msda.MixPlan(np.array([1, 0], np.int32), mask, mask.mean((1, 2)))
+    found = cases.array(msda.mix_images(images, plan, "channels_last"))
+    expected = np.where(mask[..., None] == 1, images, images[::-1])
+    assert_equal(found.dtype, dtype)
+    assert_array_equal(found[:, :4], expected[:, :4])
+    middle = images[:, 4].astype(np.float64).mean(0)
+    # float32 has 24 digits.
+    assert_allclose(found[:, 4].astype(np.float64), [middle] * 2, rtol=2.0**-23)
+
+
+SUBTLE = [-0.0, 1e-40, -1e-45, 1e-38, 1.0]
+
+
+def test_without_training_all_bits_of_floats_are_kept():
+    images = np.array(SUBTLE * 2, np.float32).reshape(2, 5, 1, 1)
+    for name in ("mixup", "cutmix", "fmix"):
+        found = cases.array(cases.make(name)(images, training=False))
+        assert_array_equal(found.view(np.int32), images.view(np.int32))
+
+
+def test_where_the_mask_is_1_floats_are_equal_up_to_what_counts_as_0():
+    images = np.array(SUBTLE * 2, np.float32).reshape(2, 5, 1, 1)
+    layer = msda.CutMixLayer(probability=0.0, seed=1)
+    found = cases.array(layer(images, training=True))
+    # The smallest float32 with all its digits is 1.2e-38.
+    assert_allclose(found, images, rtol=0, atol=1.2e-38)
+    assert_array_equal(found[:, 4], images[:, 4])

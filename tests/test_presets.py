@@ -1,12 +1,13 @@
 """The law of timm's arguments, against a transcription of what it draws."""
 
-import math
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 
 import keras_msda as msda
+from tests import oracles
+from tests.layers import cases
 from tests.test_checks import check_error
 
 SIZE = (8, 8)
@@ -23,21 +24,11 @@ def timm_weights(rng, mixup, cutmix, prob, switch):
             weights.append(1.0)
             continue
         use_cutmix = bool(cutmix) and (not mixup or rng.random() < switch)
-        alpha = cutmix if use_cutmix else mixup
-        lam = rng.beta(alpha, alpha)
-        weights.append(clipped(rng, lam) if use_cutmix else lam)
+        if use_cutmix:
+            weights.extend(oracles.timm_weights(rng, 1, SIZE, cutmix))
+        else:
+            weights.append(rng.beta(mixup, mixup))
     return np.array(weights)
-
-
-def clipped(rng, lam):
-    """Returns the share outside a box that is cut at the border."""
-    half = [int(n * math.sqrt(1 - lam)) // 2 for n in SIZE]
-    centers = [rng.integers(n) for n in SIZE]
-    sides = [
-        min(c + h, n) - max(c - h, 0)
-        for c, h, n in zip(centers, half, SIZE, strict=True)
-    ]
-    return 1 - math.prod(sides) / math.prod(SIZE)
 
 
 def drawn(layer, batch=2 * DRAWS):
@@ -99,9 +90,48 @@ def test_the_range_of_sides_turns_cutmix_on():
     )
     assert isinstance(layer, msda.CutMixLayer)
     _, weights = drawn(layer, 500)
-    # Sides of 2, 3 or 4 of 8 pixels.
-    areas = {a * b / 64 for a in (2, 3, 4) for b in (2, 3, 4)}
+    # Sides of 2 or 3 of 8 pixels, and not of 4.
+    areas = {a * b / 64 for a in (2, 3) for b in (2, 3)}
     assert {round(1 - w, 6) for w in weights.tolist()} == areas
+
+
+@pytest.mark.parametrize("length", [8, 32, 224])
+@pytest.mark.parametrize("minmax", [None, (0.2, 0.8)])
+def test_weights_of_cutmix_follow_timm_s_at_every_size(length, minmax):
+    size, draws = (length, length), 20_000
+    layer = msda.mix_from_timm(0.0, 1.0, minmax, mode="elem", seed=1)
+    weights = layer._plan(draws, size, seed=(3, 4), masked=False).weight
+    rng = np.random.default_rng(0)
+    expected = oracles.timm_weights(rng, draws, size, minmax=minmax)
+    # In whole pixels, so that equal weights are equal.
+    counts = [
+        np.rint(np.asarray(x, np.float64) * length**2) for x in (weights, expected)
+    ]
+    # With even sides, or the upper side too, the first sizes have p < 1e-9.
+    assert stats.ks_2samp(*counts).pvalue > 1e-3
+
+
+def test_arguments_have_the_order_of_timm():
+    given = (0.8, 1.0, (0.2, 0.8), 0.9, 0.3, "elem", True, 0.2, 7, False)
+    layer = msda.mix_from_timm(*given, seed=1)
+    mixup, cutmix = layer.layers
+    assert (mixup.alpha, cutmix.ratio_range) == (0.8, (0.2, 0.8))
+    assert_allclose(layer.weights_of_layers, [0.7, 0.3])
+    found = (layer.probability, layer.per, layer.label_smoothing, layer.num_classes)
+    assert found == (0.9, "sample", 0.2, 7)
+    assert not cutmix.ratio_endpoint
+    assert not msda.mix_from_timm(0.0, 1.0, None, 1.0, 0.5, "batch", False).exact_weight
+
+
+@pytest.mark.parametrize("given", [{"num_classes": None}, {"multi_label": True}])
+def test_soft_labels_are_mixed_as_they_are(given):
+    layer = msda.mix_from_timm(0.8, mode="elem", seed=1, **given)
+    labels = np.float32([[1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    plan = cases.next_plan(layer, 4, SIZE)
+    _, found = layer(np.zeros((4, *SIZE, 1), np.float32), labels)
+    weight = np.asarray(plan.weight)[:, None]
+    expected = weight * labels + (1 - weight) * labels[::-1]
+    assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_the_weight_need_not_be_that_of_the_clipped_box():
@@ -138,6 +168,11 @@ def test_further_arguments_reach_the_layer():
 @pytest.mark.parametrize(
     ("given", "rule", "received"),
     [
+        (
+            {"multi_label": True, "label_smoothing": 0.1},
+            "`label_smoothing` smooths class ids",
+            "label_smoothing=0.1",
+        ),
         ({"mode": "half"}, 'the mode "half"', "mode='half'"),
         ({"mode": "sample"}, '`mode` must be one of "batch"', "mode='sample'"),
         (

@@ -38,16 +38,24 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.convert_to_tensor(x, dtype and self._dtype(dtype))
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
-        """Casts; floats become integers by rounding half to even, saturating."""
+        """Casts; what becomes an integer is rounded half to even and saturates."""
         x = ops.convert_to_tensor(x)
         dtype = self._dtype(dtype)
         given = keras.backend.standardize_dtype(x.dtype)
-        if keras.backend.is_float_dtype(given) and keras.backend.is_int_dtype(dtype):
-            bounds = np.iinfo(dtype)
+        if not keras.backend.is_int_dtype(dtype):
+            return ops.cast(x, dtype)
+        bounds = np.iinfo(dtype)
+        if keras.backend.is_float_dtype(given):
             # Compared and not clipped: float32 has no 2^31 - 1.
             whole = ops.cast(ops.round(x), dtype)
             whole = ops.where(x >= float(bounds.max), bounds.max, whole)
             return ops.cast(ops.where(x <= float(bounds.min), bounds.min, whole), dtype)
+        if keras.backend.is_int_dtype(given):
+            held = np.iinfo(given)
+            if bounds.max < held.max:
+                x = ops.where(x > bounds.max, ops.cast(bounds.max, given), x)
+            if bounds.min > held.min:
+                x = ops.where(x < bounds.min, ops.cast(bounds.min, given), x)
         return ops.cast(x, dtype)
 
     def _dtype(self, dtype: str) -> str:

@@ -31,11 +31,13 @@ class TensorFlowOps(CommonOps):
         return self._tf.convert_to_tensor(x, dtype=dtype)
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
-        """Casts; floats become integers by rounding half to even, saturating."""
+        """Casts; what becomes an integer is rounded half to even and saturates."""
         x = self._tf.convert_to_tensor(x)
         target = self._tf.as_dtype(dtype)
-        if x.dtype.is_floating and target.is_integer:
+        if target.is_integer and x.dtype.is_floating:
             return self._tf.saturate_cast(self._tf.round(x), target)
+        if target.is_integer and x.dtype.is_integer and x.dtype != target:
+            return self._tf.saturate_cast(x, target)
         return self._tf.cast(x, target)
 
     def integers(self, x: Tensor) -> list[int]:

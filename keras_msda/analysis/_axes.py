@@ -28,7 +28,7 @@ def floor_side(share: float, length: int, rank: int) -> int:
 
 def rounded_sides(share: float, length: int, rank: int, border: str) -> Sides:
     """Returns the sides that rounding noise may give a box, with their chances."""
-    if border == "clip":
+    if border in ("clip", "clip_odd"):
         return ((floor_side(share, length, rank), 1.0),)
     exact = length * share ** (1 / rank)
     side = min(int(exact), length)
@@ -36,10 +36,13 @@ def rounded_sides(share: float, length: int, rank: int, border: str) -> Sides:
     return ((side, 1 - longer), (side + 1, longer)) if longer > 0 else ((side, 1.0),)
 
 
-def ranged_sides(length: int, ratio_range: tuple[float, float]) -> Sides:
+def ranged_sides(
+    length: int, ratio_range: tuple[float, float], endpoint: bool = True
+) -> Sides:
     """Returns the sides of a range of ratios, floor(low L) ... floor(high L)."""
     # As in `masks.box`: some ratios, such as 0.7, are below their decimal.
     low, high = (int(length * end + 1e-4) for end in ratio_range)
+    high = high if endpoint else max(high - 1, low)
     return tuple((side, 1 / (high + 1 - low)) for side in range(low, high + 1))
 
 
@@ -65,6 +68,8 @@ def _covered(length: int, side: int, border: str) -> Array:
     start = centers(length, side, border)[:, None] - side // 2
     if border == "clip":
         covered = (pixel >= start) & (pixel < start + 2 * (side // 2))
+    elif border == "clip_odd":
+        covered = (pixel >= start) & (pixel < start + side)
     else:
         covered = (pixel - start) % length < side
     return covered.astype(float)

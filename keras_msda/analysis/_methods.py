@@ -64,7 +64,8 @@ def options(_layer: Any, _lam: float, shape: Shape) -> list[_axes.Sides]:
 def _(layer: layers.CutMixLayer, lam: float, shape: Shape) -> list[_axes.Sides]:
     ratios, rank, border = layer.ratio_range, len(shape), layer.border
     if ratios is not None:
-        return [_axes.ranged_sides(length, ratios) for length in shape]
+        endpoint = layer.ratio_endpoint
+        return [_axes.ranged_sides(length, ratios, endpoint) for length in shape]
     return [_axes.rounded_sides(1 - lam, n, rank, border) for n in shape]
 
 

@@ -18,10 +18,14 @@ class CutMixLayer(MixLayer):
     Args:
         alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
         border: "clip" cuts the box at the border, as published: the box is then smaller
-            than 1 - lambda asks for. "wrap" continues it at the other side, so that
-            every pixel is shown with chance lambda. "inside" places it inside.
-        ratio_range: Pair (low, high) of relative sides in [0, 1], drawn for each axis
-            instead of lambda; the box lies inside.
+            than 1 - lambda asks for, also since odd sides lose a pixel. "clip_odd" cuts
+            it too and keeps odd sides, as timm does from 1.0.29 on. "wrap" continues it
+            at the other side, so that every pixel is shown with chance lambda. "inside"
+            places it inside.
+        ratio_range: Pair (low, high) of relative sides in [0, 1]. For each axis of
+            length L a side is drawn, uniform on the integers from floor(low L) to
+            floor(high L), instead of lambda; the box lies inside.
+        ratio_endpoint: Whether a side may be floor(high L) itself. In timm it may not.
         exact_weight: Whether the label weight is the share of pixels that are left, or
             else the drawn lambda.
         **kwargs: Shared arguments, see `MixLayer`. `targets="own"` is an error.
@@ -46,6 +50,7 @@ class CutMixLayer(MixLayer):
         *,
         border: str | None = None,
         ratio_range: tuple[float, float] | None = None,
+        ratio_endpoint: bool = True,
         exact_weight: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -55,22 +60,27 @@ class CutMixLayer(MixLayer):
             ratio_range = _checks.check_ratio_range(owner, ratio_range)
             _checks.check_ratio_settings(owner, border, exact_weight)
             border = "inside"
+        else:
+            _checks.check_ratio_endpoint(owner, ratio_endpoint)
         border = "clip" if border is None else border
         self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
         self.ratio_range = ratio_range
+        self.ratio_endpoint = bool(ratio_endpoint)
         self.exact_weight = bool(exact_weight)
 
     def _sample_shape(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
+        _checks.check_countable(type(self).__name__, size)
         ops = _backend.of(lam)
         place_seed, side_seed = ops.seeds(seed, 2)
         each = [*ops.shape(lam), len(size)]
         noise = sampling.sample_uniform(each, seed=side_seed)
         if self.ratio_range is not None:
-            side = box.ranged_sides(noise, size, self.ratio_range)
+            side = box.ranged_sides(noise, size, self.ratio_range, self.ratio_endpoint)
         else:
-            rounding = 0.0 if self.border == "clip" else noise
+            clipped = self.border in ("clip", "clip_odd")
+            rounding = 0.0 if clipped else noise
             side = box.box_sides(1.0 - lam, size, rounding)
         place = sampling.sample_uniform(each, seed=place_seed)
         center = box.box_center(place, side, size, self.border)
@@ -90,5 +100,6 @@ class CutMixLayer(MixLayer):
         return super().get_config() | {
             "border": None if self.ratio_range else self.border,
             "ratio_range": self.ratio_range,
+            "ratio_endpoint": self.ratio_endpoint,
             "exact_weight": self.exact_weight,
         }

@@ -22,8 +22,9 @@ class HMixLayer(MixLayer):
     Args:
         alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
         box_ratio: Part of the partner's share in the box, in [0, 1].
-        border: "clip" cuts the box at the border, as published; "wrap" continues it at
-            the other side; "inside" places it inside.
+        border: "clip" cuts the box, of even sides, at the border, as published;
+            "clip_odd" keeps odd sides; "wrap" continues the box at the other side;
+            "inside" places it inside.
         **kwargs: Shared arguments, see `MixLayer`. `targets="own"` is an error.
 
     Example:
@@ -57,6 +58,7 @@ class HMixLayer(MixLayer):
     def _sample_shape(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
+        _checks.check_countable(type(self).__name__, size)
         # Rounded down, never up: the level outside would exceed 1.
         side = box.box_sides(self.box_ratio * (1.0 - lam), size, 0.0)
         units = _backend.of(lam).shape(lam)[0]

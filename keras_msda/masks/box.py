@@ -5,6 +5,7 @@ alone, so that they are the same integers in eager, graph and XLA.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -79,7 +80,10 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
 
 
 def ranged_sides(
-    noise: Tensor, size: Sequence[Any], ratio_range: tuple[float, float]
+    noise: Tensor,
+    size: Sequence[Any],
+    ratio_range: tuple[float, float],
+    endpoint: bool = True,
 ) -> Tensor:
     """Returns integer sides, uniform on floor(low L) ... floor(high L) on each axis.
 
@@ -87,6 +91,8 @@ def ranged_sides(
         noise: float32 `(draws, rank)` in [0, 1).
         size: Spatial lengths L.
         ratio_range: The pair (low, high), in [0, 1].
+        endpoint: Whether the longest side is one of them; where it is also the
+            shortest it always is.
 
     Returns:
         int32 `(draws, rank)`.
@@ -95,20 +101,21 @@ def ranged_sides(
     lengths = ops.cast(_lengths(size, ops), "float32")
     # Some ratios, such as 0.7, are below their decimal in float32.
     low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
+    if not endpoint:
+        high = ops.maximum(high - 1, low)
     return low + ops.truncate(noise * ops.cast(high - low + 1, "float32"))
 
 
 def box_center(position: Tensor, side: Any, size: Sequence[Any], border: str) -> Tensor:
     """Turns uniform positions in [0, 1) into the centre pixels of boxes.
 
-    Uniform over the image for "clip" and "wrap"; for "inside" uniform over the places
-    at which the box lies inside.
+    Uniform over the image; for "inside" over the places at which the box lies inside.
 
     Args:
         position: float32 `(draws, rank)` in [0, 1).
         side: int32 `(draws, rank)`; read for "inside" alone.
         size: Spatial lengths.
-        border: "clip", "wrap" or "inside".
+        border: "clip", "clip_odd", "wrap" or "inside".
 
     Returns:
         int32 `(draws, rank)`.
@@ -130,8 +137,9 @@ def box_extent(
         side: int32 `(draws, rank)`.
         center: int32 `(draws, rank)`, in pixels.
         size: Spatial lengths.
-        border: "clip" (sides made even, then cut at the border, as published), "wrap"
-            (on a torus) or "inside" (moved inside).
+        border: "clip" (sides made even, then cut at the border, as published),
+            "clip_odd" (cut at the border), "wrap" (on a torus) or "inside" (moved
+            inside).
     """
     ops = _backend.of(side)
     lengths = _lengths(size, ops)
@@ -140,6 +148,10 @@ def box_extent(
         stop = ops.minimum(center + side // 2, lengths)
         return Extent(start, stop - start)
     start = center - side // 2
+    if border == "clip_odd":
+        stop = ops.minimum(start + side, lengths)
+        start = ops.maximum(start, 0)
+        return Extent(start, stop - start)
     if border == "inside":
         start = ops.minimum(ops.maximum(start, 0), lengths - side)
     return Extent(start, side)
@@ -148,11 +160,36 @@ def box_extent(
 def uncovered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
     """Returns the share of the pixels outside of boxes, float32 `(draws,)`.
 
-    Exactly 0 and 1 where it is that, since pixels are counted in integers.
+    Exactly 0 and 1 where it is that, since pixels are counted in integers; beyond 2^31
+    of them in float32, axis by axis.
     """
     ops = _backend.of(extent.length)
-    pixels = ops.prod(ops.stack(size))
+    if all(isinstance(length, int) for length in size):
+        if math.prod(size) >= 2**31:
+            return _uncovered_of_many(extent, size)
+        return _uncovered_of_few(extent, ops.stack(size))
+    # A few numbers a draw: both cost less than a branch.
+    lengths = ops.stack(size)
+    few = ops.prod(ops.cast(lengths, "float32")) < 2.0**31
+    return ops.where(
+        few, _uncovered_of_few(extent, lengths), _uncovered_of_many(extent, size)
+    )
+
+
+def _uncovered_of_few(extent: Extent, lengths: Tensor) -> Tensor:
+    """Returns the share outside of boxes, of pixels that an int32 counts."""
+    ops = _backend.of(extent.length)
+    pixels = ops.prod(lengths)
     return _factored.share(pixels - ops.prod(extent.length, 1), pixels)
+
+
+def _uncovered_of_many(extent: Extent, size: Sequence[Any]) -> Tensor:
+    """Returns the share outside of boxes, 1 less the product of those of the axes."""
+    covered = [
+        _factored.share(extent.length[:, axis], length)
+        for axis, length in enumerate(size)
+    ]
+    return 1.0 - functools.reduce(operator.mul, covered)
 
 
 def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
@@ -198,8 +235,8 @@ def box_mask(
         center: Integer centre pixels, shape `(draws, rank)`.
         size: Spatial lengths of the images, one to three.
         border: "clip" makes sides even and cuts the box at the border, which is the
-            published code; "wrap" continues it at the other side; "inside" moves it
-            inside.
+            published code; "clip_odd" keeps odd sides, as timm does from 1.0.29 on;
+            "wrap" continues the box at the other side; "inside" moves it inside.
         rounding: Added to the sides before they are rounded down, in [0, 1), a number
             or `(draws, rank)`. Uniform draws make the expected area exact.
 
@@ -255,7 +292,7 @@ def floor_box_mask(
         center: Integer centre pixels, shape `(draws, rank)`.
         size: Spatial lengths of the images, one to three.
         box_ratio: Part of the partner's share that the box holds, in [0, 1].
-        border: "clip", "wrap" or "inside", as in `box_mask`.
+        border: "clip", "clip_odd", "wrap" or "inside", as in `box_mask`.
 
     Returns:
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.

@@ -26,7 +26,7 @@ def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If the size does not have one to three axes, or lambda is out of range.
+        ValueError: If an argument is not one of those.
 
     Example:
         >>> from keras_msda import masks

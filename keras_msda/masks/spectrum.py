@@ -246,8 +246,8 @@ def _amplitude(
         found = _checked_amplitude(found, frequency)
         if not np.isfinite(found.flat[0]):
             # The first is frequency 0.
-            clamped = _backend.visible(spectrum(np.maximum(frequency, lowest)))
-            found.flat[0] = np.broadcast_to(clamped, frequency.shape).flat[0]
+            clamped: Any = _backend.visible(spectrum(np.maximum(frequency, lowest)))
+            found.flat[0] = clamped.flat[0]
     return ops.convert(_scaled_amplitude(found), "float32")
 
 

@@ -18,6 +18,8 @@ METHODS = {
     "cutmix-wrap": method("cutmix", border="wrap"),
     "cutmix-inside": method("cutmix", border="inside"),
     "cutmix-range": method("cutmix", ratio_range=(0.2, 0.7)),
+    "cutmix-odd": method("cutmix", border="clip_odd"),
+    "cutmix-timm": method("cutmix", ratio_range=(0.2, 0.7), ratio_endpoint=False),
     "cutmix-drawn": method("cutmix", exact_weight=False),
     "cutmix-wrap-drawn": method("cutmix", border="wrap", exact_weight=False),
     "hmix-0": method("hmix", box_ratio=0.0),
@@ -25,6 +27,7 @@ METHODS = {
     "hmix": method("hmix"),
     "hmix-wrap": method("hmix", border="wrap"),
     "hmix-inside": method("hmix", border="inside"),
+    "hmix-odd": method("hmix", border="clip_odd"),
     "hmix-1": method("hmix", box_ratio=1.0),
     "gmix": method("gmix"),
     "gmix-wrap": method("gmix", border="wrap"),
@@ -41,7 +44,7 @@ METHODS = {
 SYMMETRIC = ["mixup", "hmix-0", "gmix-wrap"]
 #: Where the mean of the mask is lambda, whatever is drawn.
 EXACT_MEANS = ["mixup", "hmix-0", "hmix-.3-wrap", "hmix", "hmix-wrap", "hmix-inside"]
-EXACT_MEANS += ["hmix-1", "gmix-wrap"]
+EXACT_MEANS += ["hmix-odd", "hmix-1", "gmix-wrap"]
 #: Where it is so at every pixel, over all places.
 WRAPPED = ["mixup", "cutmix-wrap", "hmix-.3-wrap", "hmix-wrap", "gmix-wrap"]
 

@@ -80,15 +80,16 @@ def _box_places(side, length, border):
 def _box_sides(who, share, length, rank):
     """Lists (chance, side) on one axis; rounding noise makes two of them likely."""
     side = oracles.box_side(share, length, rank)
-    if who.kind == "hmix" or who.get("border", "clip") == "clip":
+    if who.kind == "hmix" or who.get("border", "clip") in ("clip", "clip_odd"):
         return [(1.0, side)]
     up = oracles.box_side_chance(share, length, rank)
     return [(chance, k) for chance, k in ((1 - up, side), (up, side + 1)) if chance > 0]
 
 
-def _ranged_sides(ratio_range, length):
+def _ranged_sides(ratio_range, length, endpoint):
     """Lists (chance, side) of a range of relative sides, all of one chance."""
     low, high = (math.floor(ratio * length + 1e-9) for ratio in ratio_range)
+    high = high if endpoint or low == high else high - 1
     return [(1 / (high - low + 1), side) for side in range(low, high + 1)]
 
 
@@ -106,7 +107,9 @@ def _boxes(who, size, share):
     axes = []
     for length in size:
         if who.get("ratio_range"):
-            sides, border = _ranged_sides(who.get("ratio_range"), length), "inside"
+            endpoint = who.get("ratio_endpoint", True)
+            sides = _ranged_sides(who.get("ratio_range"), length, endpoint)
+            border = "inside"
         else:
             sides = _box_sides(who, share, length, len(size))
             border = who.get("border", "clip")

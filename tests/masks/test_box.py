@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
-from keras_msda import masks
+import keras_msda as msda
+from keras_msda import _backend, masks
+from keras_msda.masks import box as _box
 from tests import oracles
 from tests.masks import cases
 
 sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
-borders = pytest.mark.parametrize("border", ["clip", "wrap", "inside"])
+borders = pytest.mark.parametrize("border", ["clip", "clip_odd", "wrap", "inside"])
 ratios = pytest.mark.parametrize("ratio", [0.0, 0.3, 0.5, 1.0])
 
 
@@ -220,3 +222,64 @@ def test_floor_box_mask_and_weight_are_float32(border):
     lam, center = cases.grid((9, 14))
     mask, weight = floor_box(lam, center, (9, 14), 0.5, border)
     assert_equal([mask.dtype, weight.dtype], [np.float32, np.float32])
+
+
+def test_a_clipped_box_of_odd_sides_ends_where_timm_s_does():
+    # A side of 3 of 6 pixels from c - 1 to c + 1, less what is cut.
+    lam = np.full(6, 0.5, np.float32)
+    mask, weight = box(lam, np.arange(6)[:, None], (6,), "clip_odd")
+    rows = ["001111", "000111", "100011", "110001", "111000", "111100"]
+    assert_array_equal(mask, [[int(x) for x in row] for row in rows])
+    assert_allclose(weight * 6, [4, 3, 3, 3, 3, 4], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(32,), (8, 9), (224, 30)], ids=str)
+@pytest.mark.parametrize(("low", "high"), [(0.2, 0.8), (0.0, 0.5), (0.3, 0.31)])
+@pytest.mark.parametrize("endpoint", [True, False])
+def test_sides_of_a_range_are_all_integers_in_it(size, low, high, endpoint):
+    ops = _backend.of_backend()
+    places = np.linspace(0, cases.JUST_UNDER_ONE, 3000, dtype=np.float32)
+    noise = ops.convert(np.tile(places[:, None], len(size)))
+    sides = np.asarray(_box.ranged_sides(noise, size, (low, high), endpoint))
+    for length, found in zip(size, sides.T, strict=True):
+        last = int(length * high) if endpoint else int(length * high) - 1
+        first = int(length * low)
+        expected = np.arange(first, max(first, last) + 1)
+        values, counts = np.unique(found, return_counts=True)
+        assert_array_equal(values, expected)
+        # Of 3000 equally spaced places.
+        assert_allclose(counts, 3000 / len(expected), rtol=0, atol=1)
+
+
+MANY = [(65_536, 65_536), (46_341, 46_341), (2_000, 2_000, 2_000)]
+
+
+@pytest.mark.parametrize("size", MANY, ids=str)
+@pytest.mark.parametrize("traced", [False, True])
+def test_shares_of_more_pixels_than_an_int32_counts_are_right(size, traced):
+    ops = _backend.of_backend()
+    length = [[0] * len(size), [n // 2 for n in size], list(size)]
+    extent = _box.Extent(ops.convert(length, "int32"), ops.convert(length, "int32"))
+    given = size
+    if traced:  # As a loss has them, from a weight of the layer.
+        given = [ops.convert(n, "int32") for n in size]
+    found = np.asarray(_box.uncovered_share(extent, given))
+    half = np.prod([n // 2 / n for n in size])
+    assert_array_equal(found[[0, 2]], [1, 0])
+    assert_allclose(found[1], 1 - half, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [msda.CutMixLayer, msda.HMixLayer])
+def test_a_layer_s_weights_of_huge_images_are_shares(kind):
+    layer = kind(seed=1)
+    plan = layer._plan(64, (65_536, 65_536), seed=(1, 2), masked=False)
+    weights = np.asarray(plan.weight)
+    assert_array_equal(weights, np.clip(weights, 0, 1))
+    assert weights.std() > 0.2
+
+
+@pytest.mark.parametrize("kind", [msda.CutMixLayer, msda.HMixLayer, msda.FMixLayer])
+def test_sizes_that_are_not_counted_are_refused(kind):
+    size = (2**29,) if kind is not msda.FMixLayer else (2**15, 2**15, 2)
+    with pytest.raises(ValueError, match=f"{kind.__name__}: an .* pixels at most"):
+        kind(seed=1)._plan(2, size, seed=(1, 2), masked=False)

@@ -12,8 +12,10 @@ from numpy.testing import (
     assert_equal,
 )
 
+import keras_msda as msda
 from keras_msda import _backend, masks
 from keras_msda.masks import fourier as _fourier
+from keras_msda.masks import spectrum as _spectrum
 from tests import oracles
 from tests.masks import cases
 
@@ -362,3 +364,191 @@ def test_default_spectrum_of_a_large_image_keeps_few_frequencies():
     kept = masks.kept_frequencies((224, 224), 3.0)
     # Seven suffice; a quarter of the 112 would be 28.
     assert_array_less(kept, 28)
+
+
+# Amplitudes that float32 does not hold, or that are not finite.
+
+
+def inverse(frequency):
+    return 1.0 / frequency
+
+
+def cubic(frequency):
+    return frequency**-3.0
+
+
+def logarithm(frequency):
+    return frequency * _backend.of(frequency).log(frequency)
+
+
+def offset(frequency):
+    return 1.0 / (frequency + 1e-12)
+
+
+def large(frequency):
+    return 1e30 * (frequency + 0.1) ** -8
+
+
+def small(frequency):
+    return 1e-44 + 0.0 * frequency
+
+
+def nothing(frequency):
+    return 0.0 * frequency
+
+
+def constant_alone(frequency):
+    return (1e-4 - frequency) + abs(1e-4 - frequency)
+
+
+def negative_root(frequency):
+    return (frequency - 0.1) ** 0.5
+
+
+def pole(frequency):
+    return 1.0 / (frequency - 0.25)
+
+
+SINGULAR = [inverse, cubic, offset, small]
+SPECTRA = [
+    ("isotropic", 16.0, (224, 224)),
+    ("isotropic", 25.0, (32, 32)),
+    ("isotropic", 1e300, (32, 24)),
+    ("official", 25.0, (32, 32)),
+    ("official", 40.0, (9, 14, 11)),
+    ("isotropic", 30.0, (500,)),
+    *((spectrum, 3.0, (32, 32)) for spectrum in SINGULAR),
+    *((spectrum, 3.0, (64,)) for spectrum in SINGULAR),
+    *((spectrum, 3.0, (8, 9, 10)) for spectrum in SINGULAR),
+    (large, 3.0, (32, 32)),
+]
+
+
+def named(case):
+    return case.__name__ if callable(case) else str(case)
+
+
+def field_of(spectrum, decay_power, size, draws=12):
+    shape = _spectrum.noise_shape(size, decay_power, spectrum)
+    noise = np.random.default_rng(14).normal(size=(draws, *shape)).astype(np.float32)
+    return noise, masks.fourier_field(noise, size, decay_power, spectrum)
+
+
+@pytest.mark.parametrize(("spectrum", "power", "size"), SPECTRA, ids=named)
+def test_masks_of_steep_spectra_are_finite_and_differ(spectrum, power, size):
+    field = np.asarray(field_of(spectrum, power, size)[1])
+    assert np.isfinite(field).all()
+    mask, _ = fourier(np.full(len(field), 0.5, np.float32), field)
+    # A single wave has as many as the axis has pixels, and some may be drawn twice.
+    assert len({sample.tobytes() for sample in mask}) > len(field) / 2
+
+
+@pytest.mark.parametrize(("power", "size"), [(16.0, (224, 224)), (25.0, (32, 32))])
+def test_a_steep_field_is_the_sum_of_its_waves_but_for_a_factor(power, size):
+    noise, field = field_of("isotropic", power, size, draws=2)
+    field = np.asarray(field, np.float64)
+    lowest = math.sqrt(math.prod(size)) * max(size) ** power
+    # What is left of the sum are frequency 0 and the two lowest ones, float64.
+    rows, columns = (np.arange(n) / n for n in size)
+    expected = 0.0
+    for index in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        amplitude = float(max(math.hypot(*index), 1.0)) ** -power
+        share = 0.5 if index[1] else 1.0  # Of the variance; see `_hermitian`.
+        value = noise[(slice(None), *index, 0)] + 1j * noise[(slice(None), *index, 1)]
+        if index[1] == 0:
+            other = noise[:, -index[0], 0, 0] - 1j * noise[:, -index[0], 0, 1]
+            value = (value + other) / 2
+        phase = np.exp(2j * np.pi * (index[0] * rows[:, None] + index[1] * columns))
+        wave = (value[:, None, None] * phase).real * amplitude * math.sqrt(share)
+        expected = expected + wave * (1 if index == (0, 0) else 2)
+    # (1, 1) has its twin (-1, 1); the power of sqrt(2) leaves 4e-3 and less of both.
+    field /= np.abs(field).max()
+    expected /= np.abs(expected).max()
+    assert lowest > 2.0**122 or power < 20
+    assert_allclose(field, expected, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(("spectrum", "power"), [("isotropic", 14.0), ("official", 14)])
+def test_an_amplitude_that_float32_holds_is_kept_to_the_bit(spectrum, power):
+    size = (224, 224)
+    noise = np.zeros((1, *_spectrum.noise_shape(size, power, spectrum)), np.float32)
+    noise[0, 0, 0, 0] = 1.0
+    field = np.asarray(masks.fourier_field(noise, size, power, spectrum))
+    # Frequency 0 alone, 224^14 of it: nothing was divided out.
+    pixels = math.prod(size)
+    scale = 1 / pixels if spectrum == "official" else 1 / math.sqrt(pixels)
+    # float32 powers: 14 ln 224 times 2^-24, a few times.
+    assert_allclose(field, 224.0**14 * scale, rtol=3e-5)
+
+
+def test_a_spectrum_is_taken_at_the_lowest_frequency_where_it_is_infinite():
+    def clamped(frequency):
+        return np.maximum(frequency, 1 / 32) ** -3.0
+
+    found = np.asarray(field_of(cubic, 3.0, (32, 24))[1])
+    expected = np.asarray(field_of(clamped, 3.0, (32, 24))[1])
+    assert_array_equal(found, expected)
+
+
+def test_the_sign_and_the_scale_of_a_spectrum_do_not_matter():
+    def scaled(frequency):
+        return -1e200 * (frequency.astype("float64") + 0.1) ** -8
+
+    found = np.asarray(field_of(scaled, 3.0, (32, 24))[1], np.float64)
+    expected = -np.asarray(field_of(lambda f: (f + 0.1) ** -8, 3.0, (32, 24))[1])
+    scale = np.abs(found).max() / np.abs(expected).max()
+    assert_allclose(found / scale, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "rule", "received"),
+    [
+        (nothing, "must not be 0 at all frequencies but 0", "0 at 16 frequencies"),
+        (constant_alone, "must not be 0 at all frequencies but 0", "0 at 16"),
+        (negative_root, "must be finite at all frequencies but 0", "nan at"),
+        (pole, "must be finite at all frequencies but 0", "inf at 0.25"),
+        (lambda f: f.mean(keepdims=True)[:, None], "one real amplitude", r"\(1, 1\)"),
+        (lambda f: f + 1j, "one real amplitude", "complex64"),
+    ],
+)
+def test_a_spectrum_that_makes_no_field_is_refused(spectrum, rule, received):
+    layer = msda.FMixLayer(spectrum=spectrum, seed=1)
+    with pytest.raises(ValueError, match=f"fourier_field: .*{rule}.*{received}"):
+        layer.sample_masks(2, (32,), seed=(1, 2))
+
+
+TRACED = [("isotropic", 25.0), ("official", 25.0), *((f, 3.0) for f in SINGULAR)]
+TRACED += [(f, 3.0) for f in (large, logarithm, nothing, constant_alone, pole)]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("spectrum", "power"), TRACED, ids=named)
+@pytest.mark.parametrize("size", [(64,), (24, 32), (8, 9, 10)], ids=str)
+def test_masks_of_sizes_that_are_traced_are_finite_and_differ(spectrum, power, size):
+    layer = msda.FMixLayer(spectrum=spectrum, decay_power=power, seed=1)
+    unknown = tf.TensorSpec([None] * (len(size) + 1) + [1])
+
+    @tf.function(input_signature=[unknown])
+    def field(images):
+        given = tuple(tf.unstack(tf.shape(images))[1:-1])
+        shape = _spectrum.noise_shape(given, power, spectrum)
+        noise = tf.random.stateless_normal([12, *shape], (1, 2))
+        return masks.fourier_field(noise, given, layer.decay_power, spectrum)
+
+    found = field(tf.zeros([1, *size, 1])).numpy()
+    assert np.isfinite(found).all()
+    mask, _ = fourier(np.full(12, 0.5, np.float32), found)
+    assert len({sample.tobytes() for sample in mask}) > 6
+
+
+def test_a_layer_of_a_part_of_a_configuration_has_defaults():
+    layer = msda.FMixLayer.from_config({"alpha": 0.5, "decay_power": 2.0})
+    assert_equal((layer.spectrum, layer.decay_power), ("isotropic", 2.0))
+
+
+def test_counts_are_exact_up_to_their_bound():
+    ops = _backend.of_backend()
+    lam = np.float32([0, 1e-9, 0.3, 0.9999999, 1])
+    found = _fourier.top_count(ops.convert(lam), _fourier.MOST_PIXELS, 0.5)
+    expected = counts(lam, _fourier.MOST_PIXELS, [0.5] * len(lam))
+    assert_array_equal(np.asarray(found), expected)
