@@ -102,6 +102,15 @@ SETTINGS = [
     ),
     *(
         (
+            {"num_classes": value},
+            ValueError,
+            "`num_classes` must be 2 or more",
+            f"num_classes={value!r}",
+        )
+        for value in [1, {"a": 1}, (3, 1)]
+    ),
+    *(
+        (
             {"seed": seed},
             ValueError,
             "`seed` must be an integer of at most 64 bits or None.",
@@ -509,8 +518,29 @@ CALLS = {
         {"num_classes": 3},
         (images(), np.ones((3, 3), np.float32)),
         ValueError,
-        "`num_classes` turns integer labels into soft ones.",
-        "num_classes=3 with labels of dtype float32",
+        "`num_classes` turns class ids into soft labels, and these are soft.",
+        "num_classes=3 with labels of shape (3, 3) and dtype float32",
+    ),
+    "floats between ids": (
+        {"num_classes": 3},
+        (images(), np.array([0, 1.5, 2], np.float32)),
+        ValueError,
+        "class ids must be whole numbers in [0, num_classes=3).",
+        "labels that hold 1.5",
+    ),
+    "a float id too high": (
+        {"num_classes": {"a": 3}},
+        (images(), {"a": np.array([[0.0], [1.0], [3.0]])}),
+        ValueError,
+        "class ids must be whole numbers in [0, num_classes=3).",
+        'labels["a"] that hold 3',
+    ),
+    "ids that half precision rounds": (
+        {"num_classes": 2050},
+        (images(), np.zeros(3, np.float16)),
+        ValueError,
+        "class ids of dtype float16 are exact up to 2048.",
+        "labels of dtype float16 with num_classes=2050",
     ),
     "ids of pixels": (
         {"num_classes": 3},
@@ -518,6 +548,81 @@ CALLS = {
         ValueError,
         "integer labels are class ids, of shape (batch,) or (batch, 1).",
         "shape (3, 4)",
+    ),
+    "rows of integers without classes": (
+        {},
+        (images(), np.ones((3, 4), int)),
+        ValueError,
+        "integer labels are class ids, of shape (batch,) or (batch, 1).",
+        "labels of shape (3, 4)",
+    ),
+    "masks as labels": (
+        {},
+        (images(), np.ones((3, *SIZE), int)),
+        ValueError,
+        "labels of the images' size are mixed pixel by pixel",
+        "labels of shape (3, 4, 5) for images of size (4, 5)",
+    ),
+    "masks with a channel as labels": (
+        {"num_classes": 3},
+        (images(), {"a": np.ones((3, *SIZE, 1), np.uint8)}),
+        ValueError,
+        SEVERAL,
+        "num_classes=3",
+    ),
+    "masks with a channel as labels of one output": (
+        {"num_classes": {"a": 3}},
+        (images(), {"a": np.ones((3, *SIZE, 1), np.uint8)}),
+        ValueError,
+        "labels of the images' size are mixed pixel by pixel",
+        'labels["a"] of shape (3, 4, 5, 1) for images of size (4, 5)',
+    ),
+    "names of classes": (
+        {"num_classes": 3},
+        (images(), tf.constant(["a", "b", "c"])),
+        ValueError,
+        "labels must hold real numbers.",
+        "dtype string",
+    ),
+    "names of classes of one output": (
+        {},
+        (images(), {"a": np.ones(3), "b": tf.constant(["a", "b", "c"])}),
+        ValueError,
+        'labels["b"] must hold real numbers.',
+        "dtype string",
+    ),
+    "complex labels": (
+        {"targets": "pair"},
+        (images(), np.ones((3, 2), np.complex64)),
+        ValueError,
+        "labels must hold real numbers.",
+        "dtype complex64",
+    ),
+    "weights in words": (
+        {},
+        (images(), np.ones(3), tf.constant(["1", "2", "3"])),
+        ValueError,
+        "sample_weight must hold real numbers.",
+        "dtype string",
+    ),
+    "words under a key": (
+        {"batch_keys": ("second",)},
+        ({"images": images(), "second": tf.constant(["a", "b", "c"])},),
+        ValueError,
+        '"second" must hold real numbers.',
+        "dtype string",
+    ),
+    "names of classes of boxes": (
+        {"bounding_box_format": "xyxy"},
+        (
+            {
+                "images": images(),
+                "bounding_boxes": BOXES | {"labels": tf.fill([3, 2], "cat")},
+            },
+        ),
+        ValueError,
+        'bounding_boxes["labels"] must hold real numbers.',
+        "dtype string",
     ),
     "id too high": (
         {"num_classes": 3},
@@ -684,7 +789,7 @@ CALLS = {
         (images(), {"a": IDS, "b": np.ones(3)}),
         ValueError,
         "integer labels have no mean; soft labels need the number of classes.",
-        "labels of dtype int64",
+        'labels["a"] of dtype int64',
     ),
 }
 calls = pytest.mark.parametrize("name", CALLS)
@@ -717,6 +822,7 @@ def test_calls_outside_training_are_checked_too(name):
 
 #: What values alone show, a graph cannot tell.
 VALUES = ["id too high", "id below zero", "id that packing rounds"]
+VALUES += ["floats between ids", "a float id too high"]
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in VALUES])
