@@ -426,6 +426,7 @@ def check_numbers(owner: str, name: str, dtype: Any) -> None:
         return
     remedy = "Cast it to float32, or class ids to int32."
     if word.startswith(("str", "bytes", "object")):
+        word = "object" if word == "object" else "string"
         remedy = (
             "Turn names of classes into ids first, for example by "
             "`keras.layers.StringLookup(vocabulary=names, num_oov_indices=0)`. Other "

@@ -206,6 +206,9 @@ def _float_ids(owner: str, name: str, labels: Tensor, num_classes: int) -> Tenso
         known = ops.where(usable, 1, 0)
         wrong = ops.reshape(labels, [-1])[int(ops.argmax(1 - ops.reshape(known, [-1])))]
         _checks.fail_float_ids(owner, name, float(wrong), num_classes)
+    if keras.backend.standardize_dtype(labels.dtype) != "float64":
+        # TensorFlow cannot tell which integers half precision holds.
+        labels = ops.cast(labels, "float32")
     return ops.where(usable, ops.cast(labels, "int32"), _NO_CLASS)
 
 
