@@ -183,11 +183,7 @@ def whole_layer(method="cutmix", **settings):
 def test_tensors_of_unknown_rank_are_named_with_the_remedy(name):
     layer = whole_layer()
     data = unknown(WHOLE, [name])
-    for mix in (
-        lambda: data.map(lambda x: layer.mix(x, seed=SEED)),
-        lambda: data.map(layer.call),
-        lambda: data.apply(msda.mixing(layer)),
-    ):
+    for mix in (lambda: data.map(layer.call), lambda: data.apply(msda.mixing(layer))):
         with pytest.raises(ValueError, match="ensure_shape") as caught:
             mix()
         text = str(caught.value)
@@ -227,16 +223,16 @@ def test_masks_need_not_tell_their_channels(dtype, channels, mode, data_format):
     images = cases.images(BATCH, SIZE)
     images = images if last else np.moveaxis(images, -1, 1)
     batch = {"images": images, "segmentation_masks": masks}
-    layer = cases.make("gmix", segmentation=mode, data_format=data_format)
+    # Not compiled, where all is known, either: that takes seconds.
+    settings = {"data_format": data_format, "jit_compile": False}
+    layer = cases.make("gmix", segmentation=mode, **settings)
     shapes = {key: [None] * 4 for key in batch}
     found, expected = (
         next(iter(data.map(lambda x: layer.mix(x, seed=SEED))))["segmentation_masks"]
         for data in (unknown(batch, shapes=shapes), unknown(batch))
     )
     assert_equal(found.dtype.name, dtype)
-    # The known shape is compiled: the last bit of a float32 from 0 to 8.
-    atol = 2e-6 if dtype == "float32" else 0
-    assert_allclose(found, expected, rtol=0, atol=atol)
+    assert_array_equal(found, expected)
     assert not np.array_equal(found, masks)
 
 
