@@ -41,6 +41,20 @@ KEYS = (
     "bounding_boxes",
     "keypoints",
 )
+#: What other libraries call them: TensorFlow Datasets, Hugging Face, torchvision.
+OTHER_KEYS = {
+    "images": ("image", "pixel_values", "img", "x", "inputs"),
+    "labels": ("label", "classes", "class", "target", "targets", "y", "fine_label"),
+    "sample_weight": ("sample_weights", "weight", "weights"),
+    "segmentation_masks": (
+        "segmentation_mask",
+        "segmentation",
+        "masks",
+        "mask",
+        "annotation",
+    ),
+    "bounding_boxes": ("bounding_box",),
+}
 #: Whole numbers up to this one are exact in float32.
 LARGEST_ID = 2**24
 #: Beyond, SciPy's distribution function is not exact enough to integrate with.
@@ -261,6 +275,8 @@ def check_num_classes(owner: str, value: Any) -> Any:
     """Returns a number of classes, or a dictionary or tuple of them, one an output."""
 
     def check(count: Any) -> int | None:
+        if count == 1 and not isinstance(count, bool):
+            fail_one_class(owner, value)
         return check_optional_count(owner, "num_classes", count)
 
     if isinstance(value, Mapping):
@@ -268,6 +284,17 @@ def check_num_classes(owner: str, value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return tuple(check(count) for count in value)
     return check(value)
+
+
+def fail_one_class(owner: str, received: Any) -> NoReturn:
+    """Raises the error for one class, which is one output of a model and not of ids."""
+    fail(
+        owner,
+        "`num_classes` must be 2 or more: one class leaves nothing to tell apart.",
+        f"num_classes={received!r}",
+        "For a model with one sigmoid output leave `num_classes` out, and give labels "
+        "0 and 1 as a float32 column of shape (batch, 1); see docs/binary.md.",
+    )
 
 
 def fail_ids(owner: str, received: str) -> NoReturn:
@@ -583,8 +610,94 @@ def check_not_ragged(owner: str, name: str, ragged: bool, received: Any) -> None
         )
 
 
-def check_batch(owner: str, name: str, shape: Any, images_shape: Any) -> None:
-    """Checks that a tensor has one entry a sample."""
+def check_known_rank(
+    owner: str, name: str, x: Any, *, form: str = "(None, ...)"
+) -> None:
+    """Checks that the number of axes is known, which a traced tensor may lack.
+
+    Args:
+        owner: Name that an error starts with.
+        name: What the tensor is to the user.
+        x: A tensor or a shape.
+        form: A shape that the remedy gives as an example.
+    """
+    shape = getattr(x, "shape", x)
+    if getattr(shape, "rank", 0) is None:
+        fail(
+            owner,
+            f"{name} must have a known number of axes when a pipeline is traced.",
+            "a tensor of unknown rank, as `tf.numpy_function` returns it",
+            "Set its shape before mixing, with None for each length that may vary: "
+            f"`x = tf.ensure_shape(x, {form})`.",
+        )
+
+
+def check_numbers(owner: str, name: str, dtype: Any) -> None:
+    """Refuses strings, complex numbers and whatever else is not a real number."""
+    word = _dtype_name(dtype)
+    if word.startswith(("bool", "int", "uint", "float", "bfloat")):
+        return
+    remedy = "Cast it to float32, or class ids to int32."
+    if word.startswith(("str", "bytes", "object")):
+        word = "object" if word == "object" else "string"
+        remedy = (
+            "Turn names of classes into ids first, for example by "
+            "`keras.layers.StringLookup(vocabulary=names, num_oov_indices=0)`. Other "
+            "strings come back as they are under a key of a dictionary that is not "
+            "mixed."
+        )
+    fail(owner, f"{name} must hold real numbers.", f"dtype {word}", remedy)
+
+
+def _dtype_name(dtype: Any) -> str:
+    """Returns the name of any dtype, of those that Keras does not know too."""
+    try:
+        return str(keras.backend.standardize_dtype(dtype))
+    except ValueError:
+        return str(getattr(dtype, "name", dtype))
+
+
+def check_array(owner: str, name: str, x: Any) -> None:
+    """Checks for a dense tensor of known rank, or an array or list, of real numbers."""
+    received = type(x).__name__
+    if hasattr(x, "dense_shape"):
+        fail(
+            owner,
+            f"{name} must be dense.",
+            received,
+            "Make it dense first: `tf.sparse.to_dense(x)`.",
+        )
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
+        try:
+            dtype = None if isinstance(x, Mapping) else np.asarray(x).dtype
+        except (TypeError, ValueError):
+            received += " that makes no array"
+        # Of None, and of what is no array, NumPy makes objects.
+        if x is None or dtype is None:
+            fail(
+                owner,
+                f"{name} must be a tensor, an array or a list of numbers.",
+                received,
+                "Give a tensor with one entry for each image.",
+            )
+    check_numbers(owner, name, dtype)
+    check_known_rank(owner, name, x)
+
+
+def check_batch(
+    owner: str, name: str, shape: Any, images_shape: Any, *, unbatched: bool = False
+) -> None:
+    """Checks that a tensor has one entry a sample.
+
+    Args:
+        owner: Name that an error starts with.
+        name: What the tensor is to the user.
+        shape: Of the tensor.
+        images_shape: Of the images, or the number of images alone, in a tuple.
+        unbatched: Whether both look like those of one sample, as a pipeline gives them
+            that is mapped before it is batched.
+    """
     if len(shape) == 0:
         fail(
             owner,
@@ -594,36 +707,80 @@ def check_batch(owner: str, name: str, shape: Any, images_shape: Any) -> None:
         )
     given, batch = shape[0], images_shape[0]
     if isinstance(given, int) and isinstance(batch, int) and given != batch:
+        remedy = f"Give one entry of {name} for each image."
+        if unbatched:
+            remedy = (
+                "If these are one image and its label, batch first, as in "
+                f"`dataset.batch(128).map(layer)`. {remedy}"
+            )
         fail(
             owner,
             f"{name} must have the batch of the images, {batch}.",
             f"shape {_show(shape)}",
-            f"Give one entry of {name} for each image.",
+            remedy,
         )
 
 
-def check_soft(owner: str, dtype: Any) -> None:
+def fail_unbatched(owner: str, name: str, shape: Any) -> NoReturn:
+    """Raises the error for one image of unknown size with one row of labels."""
+    fail(
+        owner,
+        f"images and {name} must have a batch axis.",
+        f"an image of unknown height and width, and {name} of shape {_show(shape)}",
+        "Batch first, as in `dataset.batch(128).map(layer)`. For a batch of signals "
+        "set its length: `x = tf.ensure_shape(x, (length_of_batch, None, channels))`.",
+    )
+
+
+def check_soft(owner: str, dtype: Any, name: str = "labels") -> None:
     """Refuses integer labels where soft ones are mixed."""
     if not keras.backend.is_float_dtype(dtype):
         fail(
             owner,
             "integer labels have no mean; soft labels need the number of classes.",
-            f"labels of dtype {keras.backend.standardize_dtype(dtype)}",
+            f"{name} of dtype {keras.backend.standardize_dtype(dtype)}",
             'Give `num_classes=...`, or use `targets="pair"` with `MixedLoss`; cast '
             "labels that are not class ids to float32.",
         )
 
 
-def check_ids(owner: str, shape: Any) -> None:
-    """Checks the shape of class ids."""
-    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
-        fail(
-            owner,
-            "integer labels are class ids, of shape (batch,) or (batch, 1).",
-            f"shape {_show(shape)}",
-            "Cast labels that are not class ids, such as one-hot rows, to float32, and "
-            'give masks under the key "segmentation_masks" of a dictionary.',
-        )
+def is_ids(shape: Any) -> bool:
+    """Returns whether labels have the shape of class ids."""
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+
+
+def check_ids(
+    owner: str, name: str, shape: Any, found: Sequence[Any], size: Sequence[Any]
+) -> None:
+    """Checks the shape of integer labels.
+
+    Args:
+        owner: Name that an error starts with.
+        name: What the labels are to the user.
+        shape: Shape of the labels.
+        found: Their spatial lengths, if they are masks.
+        size: Spatial lengths of the images.
+    """
+    if is_ids(shape):
+        return
+    known = all(isinstance(n, int) for n in (*found, *size))
+    alike = len(found) == len(size) and not any(map(_differ, found, size))
+    if alike and (known or len(size) > 1):
+        fail_dense(owner, f"{name} of shape {_show(shape)}", size)
+    remedy = (
+        "Cast labels that are not class ids, such as one-hot and multi-hot rows, to "
+        "float32, and leave `num_classes` out."
+    )
+    if len(shape) > 2:
+        remedy += ' Give masks under the key "segmentation_masks" of a dictionary.'
+    elif shape[1] is None:
+        remedy += " For a column of ids: `x = tf.ensure_shape(x, (None, 1))`."
+    fail(
+        owner,
+        "integer labels are class ids, of shape (batch,) or (batch, 1).",
+        f"{name} of shape {_show(shape)}",
+        remedy,
+    )
 
 
 def check_not_dense(owner: str, shape: Any, size: Sequence[Any]) -> None:
@@ -634,14 +791,21 @@ def check_not_dense(owner: str, shape: Any, size: Sequence[Any]) -> None:
     lengths = tuple(shape[1 : 1 + len(size)])
     known = all(isinstance(n, int) for n in (*lengths, *size))
     if len(shape) > 2 and known and lengths == tuple(size):
-        fail(
-            owner,
-            "labels of the images' size are mixed pixel by pixel, under a key of their "
-            "own.",
-            f"labels of shape {_show(shape)} for images of size {_show(size)}",
-            'Use a dictionary, `layer({"images": x, "segmentation_masks": y})`, for '
-            'masks, or `batch_keys=("y",)` for other values.',
-        )
+        fail_dense(owner, f"labels of shape {_show(shape)}", size)
+
+
+def fail_dense(owner: str, received: str, size: Sequence[Any]) -> NoReturn:
+    """Raises the error for labels of the images' size."""
+    if all(isinstance(length, int) for length in size):
+        received += f" for images of size {_show(size)}"
+    fail(
+        owner,
+        "labels of the images' size are mixed pixel by pixel, under a key of their "
+        "own.",
+        received,
+        'Use a dictionary, `layer({"images": x, "segmentation_masks": y})`, for '
+        'masks, or `batch_keys=("y",)` for other values.',
+    )
 
 
 def check_one_output(owner: str, name: str, given: Any) -> None:
@@ -685,17 +849,43 @@ def check_id_range(owner: str, low: int, high: int, num_classes: int) -> None:
         )
 
 
-def check_not_soft(owner: str, dtype: Any, num_classes: int) -> None:
+def check_not_soft(
+    owner: str, name: str, shape: Any, dtype: Any, num_classes: int
+) -> None:
     """Refuses a number of classes for labels that are already soft."""
-    if keras.backend.is_float_dtype(dtype):
+    if keras.backend.is_float_dtype(dtype) and not is_ids(shape):
         fail(
             owner,
-            "`num_classes` turns integer labels into soft ones.",
-            f"num_classes={num_classes} with labels of dtype "
+            "`num_classes` turns class ids into soft labels, and these are soft.",
+            f"num_classes={num_classes} with {name} of shape {_show(shape)} and dtype "
             f"{keras.backend.standardize_dtype(dtype)}",
-            "Leave `num_classes` out for labels that are soft, or cast class ids to "
-            "an integer dtype.",
+            "Leave `num_classes` out for labels that are soft; class ids have shape "
+            "(batch,) or (batch, 1).",
         )
+
+
+def check_float_ids(owner: str, name: str, dtype: Any, num_classes: int) -> None:
+    """Checks that a float dtype holds all class ids exactly."""
+    word = str(keras.backend.standardize_dtype(dtype))
+    exact = {"bfloat16": 2**8, "float16": 2**11}.get(word, LARGEST_ID)
+    if num_classes - 1 > exact and word != "float64":
+        fail(
+            owner,
+            f"class ids of dtype {word} are exact up to {exact}.",
+            f"{name} of dtype {word} with num_classes={num_classes}",
+            "Keep class ids as integers: cast them to int32 before anything makes "
+            "floats of them.",
+        )
+
+
+def fail_float_ids(owner: str, name: str, value: float, num_classes: int) -> NoReturn:
+    """Raises the error for a float that is no class id."""
+    fail(
+        owner,
+        f"class ids must be whole numbers in [0, num_classes={num_classes}).",
+        f"{name} that hold {value:g}",
+        "Leave `num_classes` out for labels that are averaged as numbers.",
+    )
 
 
 def check_sample_weight(owner: str, shape: Any) -> None:
@@ -721,16 +911,25 @@ def check_no_weights(owner: str, sample_weight: Any) -> None:
 
 
 def check_keys(
-    owner: str, keys: Sequence[Any], batch_keys: Sequence[str], box_format: Any
+    owner: str, inputs: Any, batch_keys: Sequence[str], box_format: Any
 ) -> None:
-    """Checks the keys of a dictionary of inputs."""
+    """Checks the keys of a dictionary of inputs.
+
+    Args:
+        owner: Name that an error starts with.
+        inputs: The dictionary, or its keys.
+        batch_keys: Keys of further tensors to mix.
+        box_format: Format of bounding boxes or None.
+    """
+    keys = list(inputs)
     received = f"keys {sorted(map(str, keys))}"
     if "images" not in keys:
         fail(
             owner,
             'a dictionary must hold "images".',
             received,
-            'Add "images", or give the images as the first argument.',
+            _renaming(keys)
+            or 'Add "images", or give the images as the first argument.',
         )
     mixed = [key for key in KEYS if key not in ("images", "sample_weight")]
     if not any(key in keys for key in (*mixed, *batch_keys)):
@@ -740,7 +939,7 @@ def check_keys(
             f"a dictionary must hold something that is mixed with the images: {words} "
             "or one of `batch_keys`.",
             received,
-            'Add "labels", or call the layer with images alone.',
+            _renaming(keys) or 'Add "labels", or call the layer with images alone.',
         )
     for key in batch_keys:
         if key not in keys:
@@ -757,6 +956,47 @@ def check_keys(
             f"{received}, bounding_box_format=None",
             'Give the layer for example `bounding_box_format="xyxy"`.',
         )
+    if isinstance(inputs, Mapping):
+        _check_all_given(owner, inputs, ("images", *mixed, *batch_keys))
+
+
+def _check_all_given(
+    owner: str, inputs: Mapping[Any, Any], keys: Sequence[str]
+) -> None:
+    """Refuses None under the keys of what is mixed."""
+    for key in keys:
+        if key in inputs:
+            check_given(owner, key, inputs[key])
+
+
+def check_given(owner: str, key: str, value: Any) -> None:
+    """Refuses None where a dictionary names something to mix."""
+    if value is None:
+        fail(
+            owner,
+            f'"{key}" of a dictionary must be given where the key is there.',
+            f'{{"{key}": None}}',
+            f'Leave the key "{key}" out, or give its tensor.',
+        )
+
+
+def _renaming(keys: Sequence[Any]) -> str:
+    """Returns the line that renames keys of other libraries; empty if none is known."""
+    names = {}
+    for key, others in OTHER_KEYS.items():
+        found = [other for other in (key, *others) if other in keys]
+        if found:
+            names[found[0]] = key
+    if "images" not in names.values() or all(old == new for old, new in names.items()):
+        return ""
+    entries = ", ".join(
+        f"{_quoted(names.get(key, key))}: d[{_quoted(key)}]" for key in keys
+    )
+    return f"Rename the keys first: `dataset.map(lambda d: {{{entries}}})`."
+
+
+def _quoted(key: Any) -> str:
+    return f'"{key}"' if isinstance(key, str) else repr(key)
 
 
 def check_batch_keys(owner: str, value: Any) -> tuple[str, ...]:
@@ -806,13 +1046,25 @@ def _differ(n: Any, m: Any) -> bool:
     return isinstance(n, int) and isinstance(m, int) and n != m
 
 
-def check_masks_dtype(owner: str, dtype: Any, channels: int, mode: str | int) -> None:
+def check_masks_dtype(
+    owner: str, dtype: Any, channels: int | None, mode: str | int
+) -> None:
     """Checks that segmentation masks can be mixed in a mode."""
     floats = keras.backend.is_float_dtype(dtype)
+    count = "an unknown number of" if channels is None else channels
     received = (
         f"masks of dtype {keras.backend.standardize_dtype(dtype)} with "
-        f"{channels} channels, segmentation={mode!r}"
+        f"{count} channels, segmentation={mode!r}"
     )
+    if isinstance(mode, int) and not floats and channels is None:
+        fail(
+            owner,
+            "a number of classes needs segmentation masks with one channel, or without "
+            "an axis of channels.",
+            received,
+            "Set their shape before mixing: "
+            "`masks = tf.ensure_shape(masks, (None, None, None, 1))`.",
+        )
     if mode == "blend" and not floats:
         fail(
             owner,
@@ -854,8 +1106,18 @@ def check_entries(owner: str, entries: Any, place: str) -> None:
             owner,
             f'{place} must be a dictionary that holds "{place}" and "labels".',
             received,
-            f'Use `{{"{place}": ..., "labels": ...}}`.',
+            _entries_remedy(entries, place),
         )
+
+
+def _entries_remedy(entries: Any, place: str) -> str:
+    """Returns how to give boxes or keypoints, with KerasCV's "classes" renamed."""
+    keys = list(entries) if isinstance(entries, Mapping) else []
+    if place not in keys or "classes" not in keys:
+        return f'Use `{{"{place}": ..., "labels": ...}}`.'
+    names = {"classes": "labels"}
+    renamed = ", ".join(f"{_quoted(names.get(k, k))}: d[{_quoted(k)}]" for k in keys)
+    return f"Rename them: `{{{renamed}}}`, d being the given dictionary."
 
 
 def check_all_ragged(owner: str, ragged: dict[str, bool]) -> None:
@@ -910,7 +1172,7 @@ def check_places(owner: str, shapes: dict[str, Any], place: str, layout: Any) ->
 
 def check_box_labels(owner: str, dtype: Any) -> None:
     """Checks that labels can be negative, as those of padding are."""
-    name = keras.backend.standardize_dtype(dtype)
+    name = _dtype_name(dtype)
     if name == "bool" or name.startswith("uint"):
         fail(
             owner,
@@ -1808,6 +2070,16 @@ def fail_subclassed(owner: str, name: str) -> NoReturn:
         f"{name} with a mixing layer inside",
         "Export it as it is, for it never mixes when it predicts, or make it without "
         "the layer and load its weights.",
+    )
+
+
+def fail_cast(owner: str, name: str, given: str, dtype: str) -> NoReturn:
+    """Raises the error for a mixing layer that rounds, which no layer of Keras does."""
+    fail(
+        owner,
+        "a mixing layer that makes integers of other numbers cannot be taken out.",
+        f"{name} of dtype {dtype} after outputs of dtype {given}",
+        "Export the model as it is, for it never mixes when it predicts.",
     )
 
 

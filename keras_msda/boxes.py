@@ -113,7 +113,14 @@ def checked(
         place: "boxes" or "points", the entry with the coordinates.
         layout: Of the images.
     """
+    name = "bounding_boxes" if place == "boxes" else "keypoints"
+    _checks.check_given(owner, name, entries)
     _checks.check_entries(owner, entries, place)
+    for key, value in entries.items():
+        entry = f'{name}["{key}"]'
+        if key in (place, "labels", "weights"):
+            _checks.check_array(owner, entry, value)
+        _checks.check_known_rank(owner, entry, value, form="(None, None, ...)")
     ops = _backend.of(*entries.values())
     ragged = {key: ops.is_ragged(value) for key, value in entries.items()}
     _checks.check_all_ragged(owner, ragged)

@@ -18,8 +18,10 @@ def checked(owner: str, key: str, x: Any, layout: plans.Layout) -> Tensor:
         x: Of the images' rank, or floats `(batch, ...)`.
         layout: Of the images.
     """
+    _checks.check_given(owner, key, x)
     ops = _backend.of(x)
     _checks.check_not_ragged(owner, f'"{key}"', ops.is_ragged(x), x)
+    _checks.check_array(owner, f'"{key}"', x)
     x = ops.convert(x)
     _checks.check_batch(owner, f'"{key}"', x.shape, (layout.batch,))
     lengths = layout.lengths(x.shape)

@@ -13,17 +13,21 @@ def strip(model: keras.Model) -> keras.Model:
 
     A model with them never mixes when it predicts, and can be exported as it is; this
     is for those who want no trace of them in the graph. The new model shares all other
-    layers with the given one, and with them the weights. It is not compiled.
+    layers with the given one, and with them the weights. Its inputs have the names,
+    shapes and dtypes of the given ones: where a mixing layer made floats of bytes, a
+    layer of Keras does. It is not compiled.
 
     Args:
-        model: Sequential or functional, perhaps with such models inside.
+        model: Sequential or functional, perhaps with such models inside, also within
+            `keras.layers.TimeDistributed`.
 
     Returns:
         A model of the same kind, inputs, outputs and name.
 
     Raises:
-        ValueError: If a subclassed model holds a mixing layer: what its `call` does
-            cannot be rewritten.
+        ValueError: If a subclassed model or another layer holds a mixing layer, as what
+            its `call` does cannot be rewritten; or if a mixing layer makes integers of
+            floats.
 
     Example:
         >>> import keras, keras_msda as msda
@@ -35,40 +39,130 @@ def strip(model: keras.Model) -> keras.Model:
     """
     _checks.check_model("strip", model, keras.Model)
     if isinstance(model, keras.Sequential):
-        inputs = [keras.Input(batch_shape=model.input_shape)] if model.built else []
-        kept = [x for x in model.layers if not isinstance(x, MixLayer)]
-        return keras.Sequential([*inputs, *map(_stripped, kept)], name=model.name)
+        return _strip_sequential(model)
     if _is_functional(model):
-        return keras.models.clone_model(
-            model, clone_function=_stripped, call_function=_passed
+        inputs = keras.tree.map_structure(_same_input, model.input)
+        # Not compiled, unlike the given one: a clone would be compiled as that is.
+        bare = keras.Model(model.input, model.output, name=model.name)
+        clone = keras.models.clone_model(
+            bare,
+            input_tensors=inputs,
+            clone_function=_stripped,
+            call_function=_passed,
         )
+        if _has_own_constructor(type(model)):
+            return clone
+        return type(model)(clone.input, clone.output, name=model.name)
     if any(isinstance(x, MixLayer) for x in _parts(model)):
         _checks.fail_subclassed("strip", type(model).__name__)
     return model
 
 
+def _strip_sequential(model: keras.Sequential) -> keras.Sequential:
+    """Returns a sequential model without mixing layers."""
+    # `model.layers` leaves the input out, and there may be none yet.
+    first = [x for x in model._layers[:1] if isinstance(x, keras.layers.InputLayer)]
+    layers: list[Any] = [_same_input(x.output) for x in first]
+    values = layers[0] if layers else None
+    for layer in model.layers:
+        kept = _stripped(layer)
+        if _mixer(layer) is not None:
+            dtype = None if values is None else values.dtype
+            kept = _caster(layer, dtype)
+        if kept is None:
+            continue
+        layers.append(kept)
+        values = None if values is None else _outputs(kept, values)
+    if all(hasattr(x, "shape") for x in layers):  # A model without layers fails.
+        layers.append(keras.layers.Identity())
+    return keras.Sequential(layers, name=model.name, trainable=model.trainable)
+
+
+def _outputs(layer: Any, values: Any) -> Any:
+    """Returns what a layer makes of a symbolic tensor, None where it cannot tell."""
+    try:
+        return layer(values)
+    except NotImplementedError:
+        return None
+
+
+def _same_input(tensor: Any) -> Any:
+    """Returns a new symbolic input like a given one."""
+    layer = tensor._keras_history.operation
+    return keras.Input(
+        batch_shape=layer.batch_shape,
+        dtype=layer.dtype,
+        sparse=layer.sparse,
+        ragged=layer.ragged,
+        optional=layer.optional,
+        name=layer.name,
+    )
+
+
 def _is_functional(model: Any) -> bool:
-    """Tells functional models: Keras has no public name for their class."""
+    """Returns whether a model is functional; Keras has no public name for the class."""
     return hasattr(model, "operations") and hasattr(model, "get_layer")
 
 
+def _has_own_constructor(kind: type) -> bool:
+    """Returns whether a class of functional models may take other arguments."""
+    for base in kind.__mro__:
+        if "__init__" in vars(base):
+            return not base.__module__.startswith("keras.")
+    return False
+
+
 def _parts(layer: Any) -> list[Any]:
-    """Returns all layers inside a layer."""
+    """Returns all layers inside a layer; an operation, such as a sum, has none."""
+    if not isinstance(layer, keras.Layer):
+        return []
     return list(layer._flatten_layers(include_self=False))
+
+
+def _mixer(layer: Any) -> MixLayer | None:
+    """Returns the mixing layer that a layer is, or that it calls for each frame."""
+    inner = layer
+    while isinstance(inner, keras.layers.TimeDistributed):
+        inner = inner.layer
+    return inner if isinstance(inner, MixLayer) else None
 
 
 def _stripped(layer: Any) -> Any:
     """Returns a layer as it is, and a model inside a model without mixing layers."""
     mixes = any(isinstance(x, MixLayer) for x in _parts(layer))
-    if mixes and isinstance(layer, keras.Model):
+    if not mixes or _mixer(layer) is not None:
+        return layer
+    if isinstance(layer, keras.Model):
         return strip(layer)
-    if mixes and not isinstance(layer, MixLayer):
-        _checks.fail_subclassed("strip", type(layer).__name__)
-    return layer
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return keras.layers.TimeDistributed(
+            _stripped(layer.layer), name=layer.name, dtype=layer.dtype_policy
+        )
+    return _checks.fail_subclassed("strip", type(layer).__name__)
 
 
 def _passed(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer, or returns what it is called with if it mixes."""
-    if isinstance(layer, MixLayer):
-        return args[0]
-    return layer(*args, **kwargs)
+    if _mixer(layer) is None:
+        return layer(*args, **kwargs)
+    caster = _caster(layer, args[0].dtype)
+    return args[0] if caster is None else caster(args[0])
+
+
+def _caster(layer: Any, dtype: str | None) -> keras.layers.Layer | None:
+    """Returns a layer that casts as a mixing layer does that leaves images alone.
+
+    Args:
+        layer: The mixing layer, or one that calls it for each frame.
+        dtype: Of the images; None where that is not known: of floats as a rule.
+    """
+    mixer = _mixer(layer)
+    target = mixer.compute_dtype if mixer is not None else dtype
+    if dtype in (None, target):
+        return None
+    if not keras.backend.is_float_dtype(target):
+        _checks.fail_cast("strip", layer.name, str(dtype), str(target))
+    # Keras's own casting of inputs is for floats alone.
+    if keras.backend.is_float_dtype(dtype):
+        return keras.layers.Identity(name=layer.name, dtype=target)
+    return keras.layers.Rescaling(1.0, name=layer.name, dtype=target)

@@ -63,6 +63,8 @@ def checked(owner: str, masks: Any, layout: plans.Layout, mode: str | int) -> Te
     """
     ops = _backend.of(masks)
     _checks.check_not_ragged(owner, "segmentation masks", ops.is_ragged(masks), masks)
+    form = ", ".join(["None"] * (len(layout.size) + 1))
+    _checks.check_known_rank(owner, "segmentation masks", masks, form=f"({form})")
     masks = ops.convert(masks)
     lengths = layout.lengths(masks.shape) or tuple(masks.shape[1:])
     found = (masks.shape[0], *lengths)
@@ -71,10 +73,14 @@ def checked(owner: str, masks: Any, layout: plans.Layout, mode: str | int) -> Te
     return masks
 
 
-def _channels(masks: Tensor, layout: plans.Layout) -> int:
-    """Returns the number of channels, 1 where there is no axis of them."""
+def _channels(masks: Tensor, layout: plans.Layout) -> int | None:
+    """Returns the number of channels, 1 where there is no axis of them.
+
+    None where only the values will tell.
+    """
     has_channels = layout.lengths(masks.shape) is not None
-    return int(masks.shape[layout.channels]) if has_channels else 1
+    count = masks.shape[layout.channels] if has_channels else 1
+    return None if count is None else int(count)
 
 
 def mixed(
@@ -86,7 +92,8 @@ def mixed(
     has_channels = layout.lengths(masks.shape) is not None
     dtype = keras.backend.standardize_dtype(masks.dtype)
     classes = mode if isinstance(mode, int) else None
-    soft = keras.backend.is_float_dtype(dtype) and _channels(masks, layout) > 1
+    count = _channels(masks, layout)
+    soft = keras.backend.is_float_dtype(dtype) and count != 1
     blended = mode == "blend" or (mode == "auto" and soft)
 
     def mix(masks: Tensor, partner: Tensor, mask: Any) -> Tensor:
@@ -101,6 +108,10 @@ def mixed(
             own, other = (ops.one_hot(x, classes, axis) for x in (masks, other))
             return plans.blend(own, other, mask, "float32")
         if blended:
+            if mode == "auto" and count is None:
+                # A blend by shares of 0 and 1 is a selection.
+                several = ops.shape(masks)[axis] > 1
+                mask = ops.where(several, mask, ops.cast(mask > 0.5, "float32"))
             return plans.blend(masks, other, mask, dtype)
         return ops.where(mask > 0.5, masks, other)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from keras_msda import _backend, _checks, plans
 
@@ -17,6 +18,10 @@ Tensor = Any
 
 #: Numbers of a sample's labels from which on a compiled pass is worth its start.
 _WIDE = 256
+#: What stands for a float that is no class id: no class has it, and packing refuses it.
+_NO_CLASS = 2**31 - 1
+#: Channels of what is an image rather than a signal.
+_COLOURS = (None, 1, 3, 4)
 
 
 class Form(NamedTuple):
@@ -37,12 +42,16 @@ class Form(NamedTuple):
 
 
 def _is_several(labels: Any) -> bool:
-    """Tells labels of several outputs from those of one, which may be a list."""
+    """Returns whether labels are of several outputs; those of one may be a list."""
     if isinstance(labels, Mapping):
         return True
-    return isinstance(labels, (tuple, list)) and all(
-        hasattr(leaf, "shape") for leaf in keras.tree.flatten(labels)
-    )
+    leaves = keras.tree.flatten(labels) if isinstance(labels, (tuple, list)) else ()
+    return bool(leaves) and all(map(_is_array, leaves))
+
+
+def _is_array(value: Any) -> bool:
+    """Returns whether a value is a tensor or an array, and no number of a list."""
+    return hasattr(value, "shape") and not isinstance(value, np.generic)
 
 
 def _each(function: Callable[..., Any], labels: Any, *settings: Any) -> Any:
@@ -62,7 +71,15 @@ def _each(function: Callable[..., Any], labels: Any, *settings: Any) -> Any:
 
     if isinstance(labels, Mapping):
         return {key: function(value, *of(key)) for key, value in labels.items()}
-    return tuple(function(value, *of(index)) for index, value in enumerate(labels))
+    values = [function(value, *of(index)) for index, value in enumerate(labels)]
+    return _like(labels, values)
+
+
+def _like(given: Any, values: list[Any]) -> Any:
+    """Returns values in a list, tuple or named tuple as they were given."""
+    if hasattr(given, "_fields"):
+        return type(given)(*values)
+    return values if isinstance(given, list) else tuple(values)
 
 
 def _setting(setting: Any, key: Any) -> Any:
@@ -72,15 +89,34 @@ def _setting(setting: Any, key: Any) -> Any:
     return setting[key] if isinstance(setting, (tuple, list)) else setting
 
 
-def checked(owner: str, labels: Any, layout: plans.Layout, form: Form) -> Any:
+def _names(name: str, values: Any) -> Any:
+    """Returns what errors call the tensor of each output."""
+    if isinstance(values, Mapping):
+        return {
+            key: f'{name}["{key}"]' if isinstance(key, str) else f"{name}[{key!r}]"
+            for key in values
+        }
+    return [f"{name}[{index}]" for index in range(len(values))]
+
+
+def checked(
+    owner: str,
+    labels: Any,
+    layout: plans.Layout,
+    form: Form,
+    *,
+    channels: int | None = None,
+) -> Any:
     """Returns labels as tensors that can take the form, or raises.
 
     Args:
         owner: Name that an error starts with.
-        labels: Class ids, `(batch,)` or `(batch, 1)`, or floats `(batch, ...)`; for
-            several outputs a dictionary or tuple of those.
+        labels: Class ids, `(batch,)` or `(batch, 1)`, or floats `(batch, ...)`; with a
+            number of classes floats of the shape of ids are ids. For several outputs a
+            dictionary or tuple of those.
         layout: Of the images they belong to.
         form: What is to become of them.
+        channels: How many channels the images have, None where that is not known.
     """
     counts = form.num_classes
     if _is_several(labels) and counts is not None:
@@ -88,18 +124,40 @@ def checked(owner: str, labels: Any, layout: plans.Layout, form: Form) -> Any:
     elif not _is_several(labels):
         _checks.check_one_output(owner, "num_classes", counts)
 
-    def check(labels: Any, num_classes: int | None) -> Tensor:
+    def check(labels: Any, name: str, num_classes: int | None) -> Tensor:
         ops = _backend.of(labels)
-        _checks.check_not_ragged(owner, "labels", ops.is_ragged(labels), labels)
+        _checks.check_not_ragged(owner, name, ops.is_ragged(labels), labels)
+        _checks.check_array(owner, name, labels)
         labels = ops.convert(labels)
-        _checks.check_batch(owner, "labels", labels.shape, (layout.batch,))
+        _check_batched(owner, name, labels.shape, layout, channels)
         if keras.backend.standardize_dtype(labels.dtype) == "bool":
             # A set of labels, unless they are to be encoded: then ids of two classes.
             labels = ops.cast(labels, "float32" if num_classes is None else "int32")
-        _check_kind(owner, labels, form.targets, num_classes)
+        if not keras.backend.is_float_dtype(labels.dtype):
+            found = layout.lengths(labels.shape) or tuple(labels.shape[1:])
+            _checks.check_ids(owner, name, labels.shape, found, layout.size)
+            _check_ids(owner, name, labels, form.targets, num_classes)
+        elif num_classes is not None:
+            given = labels.shape, labels.dtype
+            _checks.check_not_soft(owner, name, *given, num_classes)
+            labels = _float_ids(owner, name, labels, num_classes)
         return labels
 
-    return _each(check, labels, counts)
+    names = _names("labels", labels) if _is_several(labels) else "labels"
+    return _each(check, labels, names, counts)
+
+
+def _check_batched(
+    owner: str, name: str, shape: Any, layout: plans.Layout, channels: int | None
+) -> None:
+    """Checks the batch of labels, and that they are not those of one image."""
+    # One image with its one-hot label looks like a batch of signals.
+    single = len(layout.size) == 1 and len(shape) == 1 and channels in _COLOURS
+    _checks.check_batch(owner, name, shape, (layout.batch,), unbatched=single)
+    lengths = (layout.batch, *layout.size)
+    unknown = not any(isinstance(length, int) for length in lengths)
+    if single and unknown and isinstance(shape[0], int):
+        _checks.fail_unbatched(owner, name, shape)
 
 
 def check_not_dense(owner: str, labels: Any, layout: plans.Layout) -> None:
@@ -107,26 +165,51 @@ def check_not_dense(owner: str, labels: Any, layout: plans.Layout) -> None:
     _each(lambda x: _checks.check_not_dense(owner, x.shape, layout.size), labels)
 
 
-def _check_kind(
-    owner: str, labels: Tensor, targets: str, num_classes: int | None
+def _check_ids(
+    owner: str, name: str, labels: Tensor, targets: str, num_classes: int | None
 ) -> None:
-    """Checks that labels of one output are of a kind that can take the form."""
-    if num_classes is not None:
-        _checks.check_not_soft(owner, labels.dtype, num_classes)
-    elif targets in ("soft", "union"):
-        _checks.check_soft(owner, labels.dtype)
-    if keras.backend.is_float_dtype(labels.dtype):
-        return
-    _checks.check_ids(owner, labels.shape)
+    """Checks that integer labels of one output can take the form."""
+    if num_classes is None and targets in ("soft", "union"):
+        _checks.check_soft(owner, labels.dtype, name)
     ops = _backend.of(labels)
     if not (ops.is_eager(labels) and ops.shape(labels)[0]):
         return
-    wide = ops.cast(labels, "int64")
-    low, high = ops.integers(ops.stack([-ops.max(-wide), ops.max(wide)]))
+    low, high = _range(labels)
     if num_classes is not None:
         _checks.check_id_range(owner, low, high, num_classes)
-    if targets == "pair" and high > _checks.LARGEST_ID:
-        _checks.fail_ids(owner, f"the id {high}")
+    largest = max(high, -low)
+    if targets == "pair" and largest > _checks.LARGEST_ID:
+        _checks.fail_ids(owner, f"the id {high if high == largest else low}")
+
+
+def _range(ids: Tensor) -> tuple[int, int]:
+    """Returns the smallest and the largest of some ids that can be looked at."""
+    ops = _backend.of(ids)
+    wide = ops.cast(ids, "int64")
+    # -1 - x, unlike -x, is an int64 for every int64.
+    below, high = ops.integers(ops.stack([ops.max(-1 - wide), ops.max(wide)]))
+    low = -1 - below
+    if low < 0 and keras.backend.standardize_dtype(ids.dtype).startswith("uint"):
+        values = ops.integers(ops.reshape(ids, [-1]))  # Some are too large for int64.
+        return min(values), max(values)
+    return low, high
+
+
+def _float_ids(owner: str, name: str, labels: Tensor, num_classes: int) -> Tensor:
+    """Returns int32 of class ids that are floats, `_NO_CLASS` for other numbers."""
+    _checks.check_float_ids(owner, name, labels.dtype, num_classes)
+    ops = _backend.of(labels)
+    # Not below num_classes, which half precision may round.
+    usable = (labels >= 0) & (labels <= num_classes - 1)
+    usable = usable & (labels == ops.floor(labels))
+    if ops.is_eager(labels) and not bool(ops.all(usable)):
+        known = ops.where(usable, 1, 0)
+        wrong = ops.reshape(labels, [-1])[int(ops.argmax(1 - ops.reshape(known, [-1])))]
+        _checks.fail_float_ids(owner, name, float(wrong), num_classes)
+    if keras.backend.standardize_dtype(labels.dtype) != "float64":
+        # TensorFlow cannot tell which integers half precision holds.
+        labels = ops.cast(labels, "float32")
+    return ops.where(usable, ops.cast(labels, "int32"), _NO_CLASS)
 
 
 def checked_weights(
@@ -144,26 +227,49 @@ def checked_weights(
     if _is_several(labels) and isinstance(sample_weight, (Mapping, tuple, list)):
         _checks.check_outputs(owner, labels, "sample_weight", sample_weight)
 
-    def check(weights: Any) -> Tensor | None:
+    def check(weights: Any, name: str) -> Tensor | None:
         if weights is None:
             return None
+        _checks.check_array(owner, name, weights)
         weights = _backend.of(weights).convert(weights)
         _checks.check_sample_weight(owner, weights.shape)
-        _checks.check_batch(owner, "sample_weight", weights.shape, (layout.batch,))
+        _checks.check_batch(owner, name, weights.shape, (layout.batch,))
         return weights
 
-    return _each_weight(check, sample_weight)
+    if not _are_several(sample_weight):
+        return check(sample_weight, "sample_weight")
+    return _each_weight(check, sample_weight, _names("sample_weight", sample_weight))
 
 
-def _each_weight(function: Callable[[Any], Any], sample_weight: Any) -> Any:
-    """Calls a function with each output's sample weights, which may be None."""
+def _are_several(sample_weight: Any) -> bool:
+    """Returns whether sample weights are given for each output."""
     if isinstance(sample_weight, Mapping):
-        return {key: function(value) for key, value in sample_weight.items()}
-    if isinstance(sample_weight, (tuple, list)) and any(
-        value is None or hasattr(value, "shape") for value in sample_weight
-    ):
-        return tuple(function(value) for value in sample_weight)
-    return function(sample_weight)
+        return True
+    return isinstance(sample_weight, (tuple, list)) and any(
+        value is None or _is_array(value) for value in sample_weight
+    )
+
+
+def _each_weight(
+    function: Callable[..., Any], sample_weight: Any, names: Any = None
+) -> Any:
+    """Calls a function with each output's sample weights, which may be None.
+
+    Args:
+        function: Takes the weights of an output, and its name where names are given.
+        sample_weight: Weights, or a dictionary or tuple of them.
+        names: Dictionary or list of the name of each output's weights, or None.
+    """
+
+    def call(value: Any, key: Any) -> Any:
+        return function(value) if names is None else function(value, names[key])
+
+    if not _are_several(sample_weight):
+        return function(sample_weight)
+    if isinstance(sample_weight, Mapping):
+        return {key: call(value, key) for key, value in sample_weight.items()}
+    values = [call(value, index) for index, value in enumerate(sample_weight)]
+    return _like(sample_weight, values)
 
 
 def mixed(labels: Any, sample_weight: Any, plan: plans.MixPlan, form: Form) -> Any:

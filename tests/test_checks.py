@@ -102,6 +102,15 @@ SETTINGS = [
     ),
     *(
         (
+            {"num_classes": value},
+            ValueError,
+            "`num_classes` must be 2 or more",
+            f"num_classes={value!r}",
+        )
+        for value in [1, {"a": 1}, (3, 1)]
+    ),
+    *(
+        (
             {"seed": seed},
             ValueError,
             "`seed` must be an integer of at most 64 bits or None.",
@@ -509,8 +518,29 @@ CALLS = {
         {"num_classes": 3},
         (images(), np.ones((3, 3), np.float32)),
         ValueError,
-        "`num_classes` turns integer labels into soft ones.",
-        "num_classes=3 with labels of dtype float32",
+        "`num_classes` turns class ids into soft labels, and these are soft.",
+        "num_classes=3 with labels of shape (3, 3) and dtype float32",
+    ),
+    "floats between ids": (
+        {"num_classes": 3},
+        (images(), np.array([0, 1.5, 2], np.float32)),
+        ValueError,
+        "class ids must be whole numbers in [0, num_classes=3).",
+        "labels that hold 1.5",
+    ),
+    "a float id too high": (
+        {"num_classes": {"a": 3}},
+        (images(), {"a": np.array([[0.0], [1.0], [3.0]])}),
+        ValueError,
+        "class ids must be whole numbers in [0, num_classes=3).",
+        'labels["a"] that hold 3',
+    ),
+    "ids that half precision rounds": (
+        {"num_classes": 2050},
+        (images(), np.zeros(3, np.float16)),
+        ValueError,
+        "class ids of dtype float16 are exact up to 2048.",
+        "labels of dtype float16 with num_classes=2050",
     ),
     "ids of pixels": (
         {"num_classes": 3},
@@ -518,6 +548,81 @@ CALLS = {
         ValueError,
         "integer labels are class ids, of shape (batch,) or (batch, 1).",
         "shape (3, 4)",
+    ),
+    "rows of integers without classes": (
+        {},
+        (images(), np.ones((3, 4), int)),
+        ValueError,
+        "integer labels are class ids, of shape (batch,) or (batch, 1).",
+        "labels of shape (3, 4)",
+    ),
+    "masks as labels": (
+        {},
+        (images(), np.ones((3, *SIZE), int)),
+        ValueError,
+        "labels of the images' size are mixed pixel by pixel",
+        "labels of shape (3, 4, 5) for images of size (4, 5)",
+    ),
+    "masks with a channel as labels": (
+        {"num_classes": 3},
+        (images(), {"a": np.ones((3, *SIZE, 1), np.uint8)}),
+        ValueError,
+        SEVERAL,
+        "num_classes=3",
+    ),
+    "masks with a channel as labels of one output": (
+        {"num_classes": {"a": 3}},
+        (images(), {"a": np.ones((3, *SIZE, 1), np.uint8)}),
+        ValueError,
+        "labels of the images' size are mixed pixel by pixel",
+        'labels["a"] of shape (3, 4, 5, 1) for images of size (4, 5)',
+    ),
+    "names of classes": (
+        {"num_classes": 3},
+        (images(), tf.constant(["a", "b", "c"])),
+        ValueError,
+        "labels must hold real numbers.",
+        "dtype string",
+    ),
+    "names of classes of one output": (
+        {},
+        (images(), {"a": np.ones(3), "b": tf.constant(["a", "b", "c"])}),
+        ValueError,
+        'labels["b"] must hold real numbers.',
+        "dtype string",
+    ),
+    "complex labels": (
+        {"targets": "pair"},
+        (images(), np.ones((3, 2), np.complex64)),
+        ValueError,
+        "labels must hold real numbers.",
+        "dtype complex64",
+    ),
+    "weights in words": (
+        {},
+        (images(), np.ones(3), tf.constant(["1", "2", "3"])),
+        ValueError,
+        "sample_weight must hold real numbers.",
+        "dtype string",
+    ),
+    "words under a key": (
+        {"batch_keys": ("second",)},
+        ({"images": images(), "second": tf.constant(["a", "b", "c"])},),
+        ValueError,
+        '"second" must hold real numbers.',
+        "dtype string",
+    ),
+    "names of classes of boxes": (
+        {"bounding_box_format": "xyxy"},
+        (
+            {
+                "images": images(),
+                "bounding_boxes": BOXES | {"labels": tf.fill([3, 2], "cat")},
+            },
+        ),
+        ValueError,
+        'bounding_boxes["labels"] must hold real numbers.',
+        "dtype string",
     ),
     "id too high": (
         {"num_classes": 3},
@@ -684,7 +789,7 @@ CALLS = {
         (images(), {"a": IDS, "b": np.ones(3)}),
         ValueError,
         "integer labels have no mean; soft labels need the number of classes.",
-        "labels of dtype int64",
+        'labels["a"] of dtype int64',
     ),
 }
 calls = pytest.mark.parametrize("name", CALLS)
@@ -717,6 +822,7 @@ def test_calls_outside_training_are_checked_too(name):
 
 #: What values alone show, a graph cannot tell.
 VALUES = ["id too high", "id below zero", "id that packing rounds"]
+VALUES += ["floats between ids", "a float id too high"]
 
 
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in VALUES])
@@ -748,6 +854,104 @@ def test_images_of_unknown_rank_are_not_mixed_by_a_plan():
     call = tf.function(lambda x: msda.mix_images(x, plan))
     with pytest.raises(ValueError, match="rank 3 to 5"):
         call.get_concrete_function(tf.TensorSpec(None))
+
+
+#: Keys of other libraries -> the line that renames them.
+OTHERS = {
+    ("image", "label"): '{"images": d["image"], "labels": d["label"]}',
+    ("pixel_values", "labels"): '{"images": d["pixel_values"], "labels": d["labels"]}',
+    (
+        "img",
+        "fine_label",
+        7,
+    ): '{"images": d["img"], "labels": d["fine_label"], 7: d[7]}',
+    ("images", "classes"): '{"images": d["images"], "labels": d["classes"]}',
+    ("images", "label", "id"): (
+        '{"images": d["images"], "labels": d["label"], "id": d["id"]}'
+    ),
+    ("image", "mask"): '{"images": d["image"], "segmentation_masks": d["mask"]}',
+}
+
+
+@pytest.mark.parametrize("keys", OTHERS, ids=str)
+def test_keys_of_other_libraries_are_renamed_by_the_line_in_the_error(keys):
+    batch = dict.fromkeys(keys, np.ones(3)) | {keys[0]: images()}
+    with pytest.raises(ValueError, match="Rename the keys first") as caught:
+        msda.MixUpLayer().mix(batch, seed=(1, 2))
+    line = f"`dataset.map(lambda d: {OTHERS[keys]})`."
+    assert line in str(caught.value)
+    # As it stands there, it makes what the layer takes.
+    renamed = eval(OTHERS[keys], {"d": batch})
+    _checks.check_keys("MixUpLayer", renamed, (), None)
+
+
+def test_keys_that_nobody_knows_are_not_renamed():
+    with pytest.raises(ValueError, match='Add "images", or give'):
+        msda.MixUpLayer().mix({"left": images(), "right": images()}, seed=(1, 2))
+
+
+@pytest.mark.parametrize(
+    "key", ["images", "labels", "segmentation_masks", "bounding_boxes", "second"]
+)
+def test_nothing_is_no_value_of_a_key_that_is_mixed(key):
+    batch = {"images": images(), "labels": np.ones(3), "second": images(), key: None}
+    check_error(
+        lambda: _checks.check_keys("MixUpLayer", batch, ("second",), "xyxy"),
+        "MixUpLayer",
+        ValueError,
+        f'"{key}" of a dictionary must be given where the key is there.',
+        f'{{"{key}": None}}',
+    )
+
+
+def test_no_sample_weights_may_be_given_as_none():
+    batch = {"images": images(), "labels": np.ones(3), "sample_weight": None}
+    _checks.check_keys("MixUpLayer", batch, (), None)
+
+
+@pytest.mark.parametrize("key", ["bounding_boxes", "keypoints", "second"])
+def test_layers_refuse_nothing_under_a_key(key):
+    settings = {"bounding_box_format": "xyxy", "batch_keys": ("second",)}
+    layer = msda.CutMixLayer(**settings)
+    batch = {"images": images(), "second": images(), key: None}
+    with pytest.raises(ValueError, match=f'"{key}" of a dictionary must be given'):
+        layer.mix(batch, seed=(1, 2))
+
+
+def test_the_classes_of_boxes_are_renamed_by_the_line_in_the_error():
+    boxes = {"boxes": BOXES["boxes"], "classes": BOXES["labels"]}
+    layer = msda.CutMixLayer(bounding_box_format="xyxy")
+    with pytest.raises(ValueError, match="Rename them") as caught:
+        layer.mix({"images": images(), "bounding_boxes": boxes}, seed=(1, 2))
+    assert '`{"boxes": d["boxes"], "labels": d["classes"]}`' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "remedy"),
+    [
+        (np.ones((3, 4), int), "multi-hot rows, to float32"),
+        (np.ones((3, *SIZE), int), '"segmentation_masks": y'),
+        (np.ones((3, 2, 2), int), 'under the key "segmentation_masks"'),
+        (np.array(["a", "b", "c"]), "`keras.layers.StringLookup("),
+    ],
+    ids=["rows", "masks", "others", "strings"],
+)
+@pytest.mark.parametrize("settings", [{}, {"num_classes": 4}, {"targets": "pair"}])
+def test_labels_get_the_right_remedy_the_first_time(settings, labels, remedy):
+    layer = msda.MixUpLayer(**settings)
+    with pytest.raises(ValueError, match=re.escape(remedy)):
+        layer.mix((images(), labels), seed=(1, 2))
+
+
+def test_integer_labels_of_unknown_width_are_told_to_set_it():
+    call = tf.function(lambda x, y: msda.MixUpLayer(num_classes=3)(x, y))
+    with pytest.raises(ValueError, match=r"ensure_shape\(x, \(None, 1\)\)"):
+        call.get_concrete_function(images(), tf.TensorSpec([None, None], "int32"))
+
+
+def test_one_class_is_told_of_the_labels_of_one_output():
+    with pytest.raises(ValueError, match=r"float32 column of shape \(batch, 1\)"):
+        msda.MixUpLayer(num_classes=1)
 
 
 def test_sample_weights_without_labels_are_refused():

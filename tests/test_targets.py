@@ -3,6 +3,8 @@
 A call with a dictionary of outputs shows all kinds at once, in one plan.
 """
 
+from typing import Any, NamedTuple
+
 import keras
 import numpy as np
 import pytest
@@ -271,6 +273,130 @@ def test_labels_may_be_plain_lists():
     _, found = layer(cases.images(BATCH, SIZE), labels=IDS.tolist())
     rows = oracles.one_hot(IDS, CLASSES)
     assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
+
+
+def test_lists_of_numpy_numbers_are_labels_of_one_output():
+    layer = cases.make("mixup", num_classes=CLASSES)
+    plan = cases.arrays(layer.sample(BATCH, SIZE, seed=(1, 2)))
+    _, found = layer.mix((cases.images(BATCH, SIZE), list(IDS)), seed=(1, 2))
+    rows = oracles.one_hot(IDS, CLASSES)
+    assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
+
+
+class Column:
+    """A column as a table library has it: an array inside."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.dtype = values, values.shape, values.dtype
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
+
+
+def test_columns_of_tables_are_labels():
+    layer = cases.make("mixup", num_classes=CLASSES)
+    plan = cases.arrays(layer.sample(BATCH, SIZE, seed=(1, 2)))
+    _, found = layer.mix((cases.images(BATCH, SIZE), Column(IDS)), seed=(1, 2))
+    rows = oracles.one_hot(IDS, CLASSES)
+    assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
+
+
+#: What is no tensor -> rule, what was received.
+NO_TENSORS = {
+    "words": (["a"] * BATCH, "labels must hold real numbers.", "dtype string"),
+    "objects": (Column(np.array([None] * BATCH)), "real numbers", "dtype object"),
+    "rows of several lengths": ([[1], [1, 2], [1], [1], [1]], "an array", "list"),
+    "nothing at all": ([], "labels must have the batch of the images", "shape (0,)"),
+    "a dictionary inside": ({"a": {"b": IDS}}, 'labels["a"] must be', "dict"),
+    "nothing inside": ({"a": IDS * 1.0, "b": None}, 'labels["b"] must', "NoneType"),
+    "a sparse tensor": (
+        tf.sparse.from_dense(np.eye(BATCH)),
+        "labels must be dense.",
+        "SparseTensor",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_TENSORS)
+def test_labels_that_make_no_tensor_are_refused(case):
+    labels, *error = NO_TENSORS[case]
+    layer = cases.make("mixup")
+    check_error(
+        lambda: layer.mix((cases.images(BATCH, SIZE), labels), seed=(1, 2)),
+        "MixUpLayer",
+        ValueError,
+        *error,
+    )
+
+
+class Pair(NamedTuple):
+    """Labels of two outputs by name."""
+
+    first: Any
+    second: Any
+
+
+@pytest.mark.parametrize("kind", [Pair._make, list, tuple])
+def test_outputs_come_back_in_the_kind_of_sequence_that_was_given(kind):
+    labels = kind([kinds()["soft"], kinds()["number"]])
+    weights = kind([np.ones(BATCH, "float32")] * 2)
+    layer = cases.make("mixup")
+    batch = cases.images(BATCH, SIZE), labels, weights
+    _, found, new = layer.mix(batch, seed=(1, 2))
+    assert_equal((type(found), type(new)), (type(labels), type(weights)))
+
+
+# The ends of integers.
+
+
+@pytest.mark.parametrize(
+    ("ids", "received"),
+    [
+        (np.array([-(2**63), 3]), f"ids from {-(2**63)} to 3"),
+        (np.array([2**63 - 1, -1]), f"ids from -1 to {2**63 - 1}"),
+        (np.array([2**64 - 1, 2], "uint64"), f"ids from 2 to {2**64 - 1}"),
+        (np.array([-128, 3], "int8"), "ids from -128 to 3"),
+        (np.array([255, 3], "uint8"), "ids from 3 to 255"),
+    ],
+    ids=str,
+)
+def test_ids_at_the_ends_of_their_dtype_are_refused(ids, received):
+    layer = cases.make("mixup", num_classes=CLASSES)
+    check_error(
+        lambda: layer(cases.images(2, SIZE), ids),
+        "MixUpLayer",
+        ValueError,
+        "class ids must be in [0, num_classes=4).",
+        received,
+    )
+
+
+@pytest.mark.parametrize("value", [-(2**63), 2**63 + 5, -(2**24) - 1])
+def test_packing_refuses_ids_at_the_ends_of_integers(value):
+    ids = np.array([value, 3], "uint64" if value > 2**63 else "int64")
+    layer = cases.make("mixup", targets="pair")
+    check_error(
+        lambda: layer(cases.images(2, SIZE), ids),
+        "MixUpLayer",
+        ValueError,
+        '`targets="pair"` packs class ids as float32',
+        f"the id {value}",
+    )
+
+
+@pytest.mark.parametrize("value", [-(2**63), 2**63, 2**64 - 1])
+def test_ids_at_the_ends_of_integers_are_nan_in_a_graph(value):
+    ids = np.array([value, 3], "uint64" if value >= 2**63 else "int64")
+    layer = msda.MixUpLayer(num_classes=CLASSES, probability=0.0)
+    _, found = tf.function(layer)(cases.images(2, SIZE), tf.constant(ids))
+    assert_array_equal(np.isnan(found).all(1), [True, False])
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint64", "float32", "float16"])
+def test_no_ids_at_all_are_encoded(dtype):
+    layer = cases.make("mixup", num_classes=CLASSES)
+    _, found = layer(cases.images(0, SIZE), np.zeros(0, dtype))
+    assert_equal(tuple(found.shape), (0, CLASSES))
 
 
 # Batches.
