@@ -537,19 +537,6 @@ def fail_time_distributed(owner: str) -> NoReturn:
     )
 
 
-def check_known_rank(owner: str, name: str, tensor: Any) -> None:
-    """Checks that a traced tensor has a known number of axes."""
-    shape = getattr(tensor, "shape", None)
-    if getattr(shape, "rank", 0) is None:
-        fail(
-            owner,
-            f"{name} must have a known number of axes.",
-            "a tensor of unknown rank",
-            f"Tell it before the layer: `{name} = tf.ensure_shape({name}, (None, ...))`"
-            ", or `output_signature` in `from_generator`.",
-        )
-
-
 def check_no_weights_beside(owner: str, sample_weight: Any) -> None:
     """Refuses sample weights beside a dictionary that holds the labels."""
     if sample_weight is not None:

@@ -73,7 +73,7 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
 
     def keyed(inputs: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
         _checks.check_labels_once(owner, list(inputs), list(beside))
-        _checks.check_keys(owner, [*inputs, *beside], batch_keys, box_format)
+        _checks.check_keys(owner, {**inputs, **beside}, batch_keys, box_format)
         known = {*_checks.KEYS, *batch_keys, *further_keys(inputs)}
         return {key: value for key, value in inputs.items() if key in known}
 

@@ -200,9 +200,11 @@ class MixLayer(DrawingLayer):
             batch_keys=self.batch_keys,
             box_format=self.bounding_box_format,
         )
+        # Here too, since Keras itself fails before it calls the layer.
         for key, part in given.parts.items():
+            form = "(None, None, None, 3)" if key == "images" else "(None, ...)"
             for tensor in keras.tree.flatten(part):
-                _checks.check_known_rank(owner, key, tensor)
+                _checks.check_known_rank(owner, key, tensor, form=form)
         return given
 
     def _take_partner_apart(self, partner: Any, given: structures.Batch) -> Any:
