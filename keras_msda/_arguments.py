@@ -56,7 +56,7 @@ def whole(minimum: int, *, bits: int = 32) -> Callable[[str], int]:
         valid = text.isdecimal() and len(text) < 100
         if not valid or not minimum <= int(text) < 2**bits:
             raise argparse.ArgumentTypeError(
-                f"must be a whole number from {minimum} below 2^{bits}, got {text!r}"
+                f"must be a whole number from {minimum} to 2^{bits} - 1, got {text!r}"
             )
         return int(text)
 

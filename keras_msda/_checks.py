@@ -2088,7 +2088,7 @@ def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int,
             f"a layer with mask_axes={axes!r}",
             "Leave `mask_axes` out, and give `shape` the axes that a mask depends on.",
         )
-    if getattr(layer, "fold", False) and layer.targets == "own":
+    if getattr(layer, "fold", False) and getattr(layer, "targets", None) == "own":
         fail(
             owner,
             "own labels weight lambda by itself, which folding undoes.",

@@ -106,6 +106,17 @@ def check_picture(path: Path, inputs: Sequence[Path]) -> Path:
         )
     if not path.parent.is_dir():
         raise OSError(f"the output's folder {path.parent} does not exist.")
+    kind = _try_replacing(path)
+    if kind:
+        raise ValueError(f"the output {path} is {kind}. Give the name of a file.")
+    # By what they are and not by name: a hard link is the input, too.
+    if any(_is_same(path, given) for given in inputs):
+        raise ValueError(f"the output {path} would replace an input.")
+    return path
+
+
+def _try_replacing(path: Path) -> str | None:
+    """Tries whether a file can be made or replaced, and returns what is there now."""
     try:
         kind = _kind_or_none(path)
         if kind == "":
@@ -114,12 +125,7 @@ def check_picture(path: Path, inputs: Sequence[Path]) -> Path:
             _try_writing(Path(os.path.realpath(path)).parent)
     except OSError as error:
         raise OSError(f"cannot write the output {path}: {error.strerror}") from error
-    if kind:
-        raise ValueError(f"the output {path} is {kind}. Give the name of a file.")
-    # By what they are and not by name: a hard link is the input, too.
-    if any(_is_same(path, given) for given in inputs):
-        raise ValueError(f"the output {path} would replace an input.")
-    return path
+    return kind
 
 
 def _kind_or_none(path: Path) -> str | None:

@@ -301,7 +301,7 @@ def test_ctrl_c_in_mid_training_leaves_the_finished_row(tmp_path):
     ("arguments", "expected"),
     [
         (["--method", "cutmx"], "unknown method 'cutmx', known are all, none, mixup"),
-        (["--epochs", "0"], "whole number from 1, got '0'"),
+        (["--epochs", "0"], "whole number from 1 to .*, got '0'"),
         (["--epochs", "two"], "got 'two'"),
         (["--seed", "-1"], "expected one argument|whole number from 0"),
         (["--seed", "4294967296"], "got '4294967296'"),
@@ -578,18 +578,15 @@ def test_an_input_that_is_no_file_is_one_line(photos, odd, capsys, name, place):
     assert not (odd / "out.png").exists()
 
 
-@pytest.mark.parametrize("command", ["preview", "inspect"])
 @pytest.mark.parametrize("name", ODD)
-def test_an_output_that_is_no_file_is_one_line(
-    photos, odd, monkeypatch, capsys, name, command
-):
+def test_an_output_that_is_no_file_is_one_line(photos, odd, monkeypatch, capsys, name):
     monkeypatch.setattr(_preview, "preview", None)
     monkeypatch.setattr(_inspect, "examine", None)
-    inputs = photos if command == "preview" else []
-    assert cli.main([command, *map(str, inputs), "-o", str(odd / name)]) == 2
-    errors = only_line(capsys)
-    assert ODD[name] in errors
-    assert name in errors
+    for command in (["preview", *map(str, photos)], ["inspect"]):
+        assert cli.main([*command, "-o", str(odd / name)]) == 2
+        errors = only_line(capsys)
+        assert ODD[name] in errors
+        assert name in errors
 
 
 @pytest.mark.parametrize("name", ["results.json", "plans.npz", "picture.png"])
@@ -672,9 +669,13 @@ def test_a_full_disk_leaves_the_drawing_of_before(
 
 
 def test_an_interrupted_file_is_taken_away(tmp_path):
-    with pytest.raises(KeyboardInterrupt), _files.replacing(tmp_path / "a") as part:
-        part.write_text("begun")
-        raise KeyboardInterrupt
+    def write():
+        with _files.replacing(tmp_path / "a") as part:
+            part.write_text("begun")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -700,7 +701,7 @@ def test_an_output_that_takes_nothing_more_is_no_failed_floor(target, code, said
         os.close(read)
         output = os.fdopen(write, "wb")
     else:
-        output = open(target, "wb")  # noqa: PTH123, SIM115
+        output = open(target, "wb")  # noqa: PTH123
     with output:
         run = subprocess.run(
             command, stdout=output, stderr=subprocess.PIPE, text=True, check=False

@@ -212,10 +212,10 @@ def test_fewer_masks_are_drawn_of_large_images():
         (["--lam", "2"], r"number in \[0, 1\], got '2'"),
         (["--box-ratio", "-1"], "expected one argument|got '-1'"),
         (["--border", "round"], "invalid choice: 'round'"),
-        (["--draws", "1"], "whole number from 2 below 2\\^32, got '1'"),
+        (["--draws", "1"], r"whole number from 2 to 2\^32 - 1, got '1'"),
         (["--alpha", "inf"], "got 'inf'"),
         (["--lam", "nan"], "got 'nan'"),
-        (["--seed", "2147483648"], "below 2\\^31, got '2147483648'"),
+        (["--seed", "2147483648"], r"to 2\^31 - 1, got '2147483648'"),
         (["--size", "9" * 5000], "got '9999"),
     ],
 )

@@ -1,7 +1,7 @@
 """Moments of masks over lambda's law, where their law given lambda is known.
 
-Exact of the Beta distribution itself. A layer draws lambda from 65,536 of its quantiles,
-those above 1 - 1e-6 taken as 1, which moves the moments of lambda by less than 1e-6.
+Exact of the Beta distribution itself. A layer draws lambda from 65,536 of its
+quantiles, those above 1 - 1e-6 taken as 1, which moves moments by less than 1e-6.
 """
 
 import functools

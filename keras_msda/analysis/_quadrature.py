@@ -18,7 +18,7 @@ from keras_msda.analysis._laws import Array
 _LEAST = 1e-300
 # Of less probability on either side there are no nodes.
 _TAIL = 1e-17
-# Jacobi's rule ends at -1; a smaller parameter leaves all of a piece's probability at 0.
+# Jacobi's rule ends at -1, where all of a piece's probability is at 0.
 _LEAST_POWER = -1 + 1e-9
 
 
@@ -118,7 +118,7 @@ def _relative_density(
     step = lam - middle
     low = (a - 1 / rank) * np.log1p(step / middle)
     logs = low + (b - 1) * np.log1p(-step / (1 - middle))
-    return np.exp(logs - logs.max())
+    return np.asarray(np.exp(logs - logs.max()), np.float64)
 
 
 def _graded(ends: list[float], ratio: float) -> list[float]:

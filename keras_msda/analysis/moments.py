@@ -50,9 +50,9 @@ def mask_moments(
     Given lambda the masks of MixUp, CutMix, HMix and GMix factor into one profile an
     axis, whose places are all summed up: exact at any border. Means over lambda are
     Gauss's, between the lambdas at which sides change. Those of `FMixLayer` and of
-    layers of your own are drawn. Exact is meant of the Beta distribution itself: a
-    layer draws one of 65,536 of its quantiles. On a torus (`border="wrap"`) the covariance is the
-    same for all pairs of an offset; elsewhere it is their mean.
+    layers of your own are drawn. On a torus (`border="wrap"`) the covariance is the
+    same for all pairs of an offset; elsewhere it is their mean. Exact is meant of the
+    Beta distribution itself, of which a layer draws one of 65,536 quantiles.
 
     Args:
         layer: A mixing layer. `probability` is left out: masks of mixed samples.

@@ -187,7 +187,7 @@ def test_coefficients_of_peaked_alphas_are_closed_forms(alpha):
 )
 def test_alphas_beyond_what_is_exact_are_refused(function):
     layer = msda.MixUpLayer(alpha=(1.0, 2e9), seed=1)
-    with pytest.raises(ValueError, match="1e\\+09.*alpha=\\(1.0, 2000000000.0\\)"):
+    with pytest.raises(ValueError, match=r"1e\+09.*alpha=\(1.0, 2000000000.0\)"):
         function(layer, (4, 3))
 
 
@@ -248,7 +248,7 @@ def test_masks_of_some_axes_are_refused(function, draws):
     layer = msda.CutMixLayer(seed=1)
     layer.mask_axes = (2, 3)
     given = {} if draws is None else {"draws": draws}
-    with pytest.raises(ValueError, match="all spatial axes.*mask_axes=\\(2, 3\\)"):
+    with pytest.raises(ValueError, match=r"all spatial axes.*mask_axes=\(2, 3\)"):
         function(layer, (4, 3, 2), **given)
 
 
