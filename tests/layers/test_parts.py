@@ -19,7 +19,7 @@ SEED = (3, 4)
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
 worlds = pytest.mark.parametrize("world", cases.WORLDS)
-# On PyTorch the world "compiled" builds a layer by an eager call, which sees the labels.
+# On PyTorch the world "compiled" first calls a layer eagerly, which sees the labels.
 SEEING = {"eager", "compiled"} if cases.BACKEND == "torch" else {"eager"}
 traced = pytest.mark.parametrize("world", [w for w in cases.WORLDS if w not in SEEING])
 
