@@ -190,7 +190,7 @@ def copied(model, how, folder):
 class Absolute(HandedOff):
     """The loss of `test_handoff`, from a file."""
 
-    def __init__(self, layer=None, loss=None, **settings):
+    def __init__(self, layer=None):
         super().__init__(layer)
 
     def get_config(self):
