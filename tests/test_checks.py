@@ -809,9 +809,7 @@ def test_plans_need_a_size(size):
     )
 
 
-@pytest.mark.parametrize(
-    "value", [0, 4, np.int64(4), np.uint8(3), tf.constant(4)]
-)
+@pytest.mark.parametrize("value", [0, 4, np.int64(4), np.uint8(3), tf.constant(4)])
 def test_a_number_of_draws_is_an_integer_of_any_kind(value):
     found = _checks.check_draw_count("MixUpLayer", "batch", value)
     assert int(found) == int(value)
