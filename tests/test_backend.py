@@ -297,6 +297,8 @@ def test_layers_saturate_in_training_and_out_of_it(training, kind):
 def test_long_integers_are_exact_where_the_mask_is_0_or_1(dtype):
     if _backend.of_backend().narrow and "64" in dtype:
         pytest.skip("JAX has 32 bits unless it is told to have more.")
+    if keras.config.backend() == "torch" and dtype.startswith("u"):
+        pytest.skip("Keras has no such tensors of PyTorch.")
     values = np.array([2**24 + 1, 2**31 - 1, 2**30 + 7, 123, 2**25 - 1])
     values = (values if "32" in dtype else values * 2**20 + 1).astype(dtype)
     images = np.stack([values, values[::-1]]).reshape(2, 5, 1, 1)
@@ -304,7 +306,7 @@ def test_long_integers_are_exact_where_the_mask_is_0_or_1(dtype):
     plan = msda.MixPlan(np.array([1, 0], np.int32), mask, mask.mean((1, 2)))
     found = cases.array(msda.mix_images(images, plan, "channels_last"))
     expected = np.where(mask[..., None] == 1, images, images[::-1])
-    assert_equal(found.dtype, dtype)
+    assert_equal(found.dtype.name, dtype)
     assert_array_equal(found[:, :4], expected[:, :4])
     middle = images[:, 4].astype(np.float64).mean(0)
     # float32 has 24 digits.

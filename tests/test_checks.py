@@ -222,7 +222,8 @@ def test_every_layer_checks_the_shared_settings_under_its_name(name, settings, r
     check_error(lambda: layer(**settings), name, ValueError, rule, repr(value))
 
 
-BOXES, BUMPS = '"clip", "wrap", "inside".', '"clip", "wrap".'
+BOXES = '"clip", "wrap", "inside", "clip_odd".'
+BUMPS = '"clip", "wrap".'
 RANGE = "`ratio_range` must be a pair (low, high) with 0 <= low <= high <= 1."
 OWN = '`targets="own"` needs 1 - M(lambda) to be distributed as M(1 - lambda)'
 OWN_SETTINGS = [
@@ -1006,8 +1007,37 @@ def test_plans_need_a_size(size):
         lambda: msda.GMixLayer().sample(3, size, seed=(1, 2)),
         "GMixLayer",
         ValueError,
-        "`size` must hold one to three spatial lengths, without channels.",
+        "`size` must hold one to three spatial lengths, positive integers, without "
+        "channels.",
         f"size={size!r}",
+    )
+
+
+@pytest.mark.parametrize("value", [0, 4, np.int64(4), np.uint8(3), tf.constant(4)])
+def test_a_number_of_draws_is_an_integer_of_any_kind(value):
+    found = _checks.check_draw_count("MixUpLayer", "batch", value)
+    assert int(found) == int(value)
+    assert isinstance(found, int) or found is value
+
+
+@pytest.mark.parametrize("value", [-1, np.int64(-3), 2.0, True, "4", None, [4]])
+def test_a_number_of_draws_is_not_negative(value):
+    check_error(
+        lambda: _checks.check_draw_count("MixUpLayer", "batch", value),
+        "MixUpLayer",
+        ValueError,
+        "`batch` must be an integer, not negative.",
+        f"batch={value!r}",
+    )
+
+
+def test_an_end_is_left_out_of_a_range_alone():
+    check_error(
+        lambda: msda.CutMixLayer(ratio_endpoint=False),
+        "CutMixLayer",
+        ValueError,
+        "`ratio_endpoint` belongs to `ratio_range`.",
+        "ratio_endpoint=False",
     )
 
 

@@ -437,7 +437,8 @@ OWN = {
     msda.MixUpLayer: [{"targets": "own"}, {"alpha": (0.25, 2.0)}],
     msda.CutMixLayer: [
         {"alpha": 0.5, "border": "wrap", "exact_weight": False},
-        {"ratio_range": (0.25, 0.75), "label_smoothing": 0.0, "targets": "pair"},
+        {"ratio_range": (0.25, 0.75), "ratio_endpoint": False, "targets": "pair"}
+        | {"label_smoothing": 0.0},
     ],
     msda.HMixLayer: [{"alpha": (2.0, 0.25), "box_ratio": 0.75, "border": "inside"}],
     msda.GMixLayer: [{"alpha": 0.5, "border": "wrap"}],

@@ -48,7 +48,9 @@ class KerasOps(CommonOps, abc.ABC):
         if keras.backend.is_float_dtype(given):
             # Compared and not clipped: float32 has no 2^31 - 1.
             whole = ops.cast(ops.round(x), dtype)
-            whole = ops.where(x >= float(bounds.max), bounds.max, whole)
+            # And JAX takes Python's integers for int32.
+            most = bounds.max if bounds.max < 2**31 else np.array(bounds.max, dtype)
+            whole = ops.where(x >= float(bounds.max), most, whole)
             return ops.cast(ops.where(x <= float(bounds.min), bounds.min, whole), dtype)
         if keras.backend.is_int_dtype(given):
             held = np.iinfo(given)
