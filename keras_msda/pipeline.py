@@ -64,19 +64,30 @@ def mixing(
     _checks.check_index(owner, index)
     ops = _backend.of_pipelines()
 
-    counted = epoch is None or index is None
-
-    def mix(*element: Any) -> Any:
-        (count, moment), *batch = element if counted else ((None, None), *element)
-        number = count if index is None else index(*batch)
-        pair = ops.nested_seed(seed, moment if epoch is None else epoch, number)
-        return layer.mix(batch[0] if len(batch) == 1 else tuple(batch), seed=pair)
+    variable = hasattr(epoch, "assign")
 
     def apply(dataset: Any) -> Any:
+        spec = dataset.element_spec
+
+        def mix(*parts: Any) -> Any:
+            if counted:
+                (number, moment), element = parts
+            else:
+                number, moment, element = None, epoch, ops.whole(parts, spec)
+            if index is not None:
+                number = index(*element) if type(spec) is tuple else index(element)
+            moment = moment if epoch is None or variable else epoch
+            pair = ops.nested_seed(seed, moment, number)
+            return layer.mix(element, seed=pair)
+
+        moments = ops.read_once(epoch) if variable else ops.moments(seed)
+        counted = epoch is None or variable or index is None
         if counted:
-            dataset = ops.numbered(dataset, seed)
+            dataset = ops.numbered(dataset, moments)
         # It reads the layer's settings, which stay the layer's when it is restored.
         mixed = dataset.map(mix, num_parallel_calls=num_parallel_calls)
+        if epoch is None:
+            mixed = ops.keeping(mixed, moments)
         return ops.restorable(mixed)
 
     return apply
