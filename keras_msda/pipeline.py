@@ -28,9 +28,10 @@ def mixing(
         layer: The mixing layer. Its own sequence of draws is left alone.
         seed: Integer of at most 64 bits; None for the layer's.
         epoch: Number of the epoch, an integer, or a `tf.Variable` that is read when an
-            iteration begins. None makes each iteration over the dataset another epoch,
-            in one process: a tf.data service would repeat the first, and a program that
-            is started again begins with the first.
+            iteration asks for its first batch. None makes each iteration over the
+            dataset that is returned another epoch, counted from 0; iterators are saved
+            with that count. A tf.data service would repeat the first, and a program
+            that is started again without a saved iterator begins with the first.
         index: Function of a batch, called as by `Dataset.map`, that returns its number,
             a scalar integer. None counts the batches. Under dynamic sharding by a
             tf.data service batches must bring their number: workers that count would

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_msda import _backend, _checks, _factored, handoff, plans, sampling
+from keras_msda.layers import workers
 
 Tensor = Any
 
@@ -75,7 +76,7 @@ class _Setting(keras.random.SeedGenerator):
         return ops.convert(self._mirror)
 
 
-class DrawingLayer(keras.layers.Layer, abc.ABC):
+class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
     """A layer that draws plans: arguments, state, sampling, configuration.
 
     A leaf gives the law of its masks by three methods: `_sample_shape`, what a mask is
@@ -153,6 +154,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         self._memory = self._add_state("memory", never)
         # The state of draws in pipelines, where Keras's backend is not TensorFlow.
         self._pipeline_state: Any = None
+        # The process whose draws the state is, and what they began with.
+        self._owner, self._start = workers.current(), self.seed
         # What the last eager call of each thread did, and the lengths that it saw.
         self._latest: dict[int, Tensor] = {}
         self._lengths: tuple[Any, ...] = ()
@@ -367,11 +370,12 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
     def _next_seed(self, like: Tensor) -> Tensor:
         """Returns the next seed pair, another one in each replica."""
+        workers.settle(self)
         ops = _backend.of(like)
         if not _backend.in_pipeline(like):
             return ops.next_seed(self._seed_state)
         if self._pipeline_state is None:
-            self._pipeline_state = ops.variable(ops.first_seed(self.seed))
+            self._pipeline_state = ops.variable(ops.first_seed(self._start))
         return ops.next_seed(self._pipeline_state)
 
     def _remember(self, mixed: bool, seed: Tensor, batch: Any, size: Any) -> None:
@@ -481,6 +485,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         )
         store["0"] = _backend.of_backend().stored_seed(state)
         store["1"] = memory.astype("int64")
+        workers.mark(store)
         store["uid"] = np.frombuffer(bytes.fromhex(self.uid), "uint8")
 
     def load_own_variables(self, store: Any) -> None:
@@ -488,6 +493,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         ops = _backend.of_backend()
         self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
         self._memory.assign(np.asarray(store["1"]))
+        self._owner = workers.marked(store)
         if "uid" not in store.keys():
             return
         saved = np.asarray(store["uid"], "uint8").tobytes().hex()
