@@ -42,7 +42,7 @@ class Owned:
 
     def __reduce__(self) -> Any:
         """Pickles the layer as Keras does, with the process that it came from."""
-        return unpickled, (*super().__reduce__(), self._owner)  # type: ignore[misc]
+        return unpickled, (*super().__reduce__(), self._owner)
 
 
 def unpickled(make: Callable[..., Any], arguments: Any, owner: int) -> Any:
