@@ -111,10 +111,7 @@ class MixSchedule(keras.callbacks.Callback):
         if self.by != "step":
             return
         if self._start is None:  # Read once an epoch: a device would have to wait.
-            optimizer = self.model.optimizer
-            updates = int(keras.ops.convert_to_tensor(optimizer.iterations))
-            each = optimizer.gradient_accumulation_steps or 1
-            self._start = updates * each - batch
+            self._start = _batches(self.model.optimizer) - batch
         self.set(self._start + batch)
 
 
@@ -124,3 +121,14 @@ def _value(schedule: Any, position: int, before: Any) -> Any:
         return schedule(position)
     begun = [first for first in schedule if first <= position]
     return schedule[max(begun)] if begun else before
+
+
+def _batches(optimizer: Any) -> int:
+    """Returns how many batches an optimizer has seen, as it saves it.
+
+    `optimizer.iterations` counts updates, rounded down, where gradients accumulate over
+    several batches. The variable behind it counts batches.
+    """
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    counts = [x for x in optimizer.variables if x.name == "iteration"]
+    return int(keras.ops.convert_to_tensor(counts[0]))

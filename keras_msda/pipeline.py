@@ -28,9 +28,10 @@ def mixing(
         layer: The mixing layer. Its own sequence of draws is left alone.
         seed: Integer of at most 64 bits; None for the layer's.
         epoch: Number of the epoch, an integer, or a `tf.Variable` that is read when an
-            iteration begins. None makes each iteration over the dataset another epoch,
-            in one process: a tf.data service would repeat the first, and a program that
-            is started again begins with the first.
+            iteration asks for its first batch. None makes each iteration over the
+            dataset that is returned another epoch, counted from 0; iterators are saved
+            with that count. A tf.data service would repeat the first, and a program
+            that is started again without a saved iterator begins with the first.
         index: Function of a batch, called as by `Dataset.map`, that returns its number,
             a scalar integer. None counts the batches. Under dynamic sharding by a
             tf.data service batches must bring their number: workers that count would
@@ -64,19 +65,30 @@ def mixing(
     _checks.check_index(owner, index)
     ops = _backend.of_pipelines()
 
-    counted = epoch is None or index is None
-
-    def mix(*element: Any) -> Any:
-        (count, moment), *batch = element if counted else ((None, None), *element)
-        number = count if index is None else index(*batch)
-        pair = ops.nested_seed(seed, moment if epoch is None else epoch, number)
-        return layer.mix(batch[0] if len(batch) == 1 else tuple(batch), seed=pair)
+    variable = hasattr(epoch, "assign")
 
     def apply(dataset: Any) -> Any:
+        spec = dataset.element_spec
+
+        def mix(*parts: Any) -> Any:
+            if counted:
+                (number, moment), element = parts
+            else:
+                number, moment, element = None, epoch, ops.whole(parts, spec)
+            if index is not None:
+                number = index(*element) if type(spec) is tuple else index(element)
+            moment = moment if epoch is None or variable else epoch
+            pair = ops.nested_seed(seed, moment, number)
+            return layer.mix(element, seed=pair)
+
+        moments = ops.read_once(epoch) if variable else ops.moments(seed)
+        counted = epoch is None or variable or index is None
         if counted:
-            dataset = ops.numbered(dataset, seed)
+            dataset = ops.numbered(dataset, moments)
         # It reads the layer's settings, which stay the layer's when it is restored.
         mixed = dataset.map(mix, num_parallel_calls=num_parallel_calls)
+        if epoch is None:
+            mixed = ops.keeping(mixed, moments)
         return ops.restorable(mixed)
 
     return apply

@@ -203,6 +203,27 @@ def test_accumulated_gradients_do_not_slow_the_steps():
     assert fitted(model, layer, schedule, epochs=2) == [x / 8 for x in range(6)]
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_steps_count_batches_where_accumulation_does_not_divide_an_epoch(
+    tmp_path, scaled
+):
+    layer = layer_of()
+    model = model_of(layer)
+    optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer, "mse")
+    schedule = msda.MixSchedule(layer, probability=lambda x: x / 32, by="step")
+    # 3 steps an epoch.
+    assert fitted(model, layer, schedule, epochs=3) == [x / 32 for x in range(9)]
+    model.save(tmp_path / "model.keras")
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    layer = model.layers[1]
+    schedule = msda.MixSchedule(layer, probability=lambda x: x / 32, by="step")
+    found = fitted(model, layer, schedule, epochs=2)
+    assert found == [x / 32 for x in range(9, 15)]
+
+
 def test_a_learning_rate_schedule_of_keras_is_a_schedule():
     layer = layer_of()
     decay = keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0)

@@ -5,6 +5,8 @@ import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ import keras_msda as msda
 from tests.layers import cases
 from tests.test_checks import check_error
 
+ROOT = Path(__file__).parent.parent
 BATCHES, BATCH, SIZE = 12, 4, (5, 6)
 service = tf.data.experimental.service
 
@@ -95,6 +98,170 @@ def test_an_iterator_restored_in_mid_epoch_goes_on_with_the_same_mixes(tmp_path,
     tf.train.Checkpoint(iterator=iterator).restore(path)
     rest = [np.asarray(packed) for _, packed in iterator]
     assert_array_equal(rest, expected[5:])
+
+
+def after_a_restart(dataset, restored, taken, path):
+    """Returns the labels of an iterator that was saved and made again in between."""
+    iterator = iter(dataset)
+    for _ in range(taken):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(path / "iterator"))
+    iterator = iter(restored)
+    tf.train.Checkpoint(iterator=iterator).restore(path)
+    return [np.asarray(packed) for _, packed in iterator]
+
+
+REPEATED = {
+    "after": lambda seed: batches().apply(msda.mixing(mixer(), seed=seed)).repeat(3),
+    "before": lambda seed: batches().repeat(3).apply(msda.mixing(mixer(), seed=seed)),
+    "taken": lambda seed: (
+        batches(20).apply(msda.mixing(mixer(), seed=seed)).take(BATCHES).repeat(3)
+    ),
+}
+
+
+# At each of these the map has read ahead, perhaps over the end of the epoch.
+@pytest.mark.parametrize("taken", [6, 11, 12])
+@pytest.mark.parametrize("order", REPEATED)
+def test_later_epochs_of_a_restored_iterator_are_those_of_an_unbroken_run(
+    tmp_path, order, taken
+):
+    make = REPEATED[order]
+    expected = [np.asarray(packed) for _, packed in make(7)]
+    assert_equal(len({x.tobytes() for x in expected}), 3 * BATCHES)
+    found = after_a_restart(make(7), make(7), taken, tmp_path)
+    assert_array_equal(found, expected[taken:])
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+import numpy as np, tensorflow as tf
+from tests.test_pipeline import REPEATED
+dataset = REPEATED["after"](7)
+iterator = iter(dataset)
+tf.train.Checkpoint(iterator=iterator).restore(sys.argv[1])
+rest = [np.asarray(packed) for _, packed in iterator]
+rest += [np.asarray(packed) for _, packed in dataset.take(1)]
+np.save(sys.argv[2], rest)
+"""
+
+
+def test_another_process_goes_on_and_counts_on(tmp_path):
+    dataset = REPEATED["after"](7)
+    expected = [np.asarray(packed) for _, packed in dataset]
+    expected += [np.asarray(packed) for _, packed in dataset.take(1)]
+    iterator = iter(REPEATED["after"](7))
+    for _ in range(11):
+        next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "iterator"))
+    command = [sys.executable, "-c", IN_ANOTHER_PROCESS, path, tmp_path / "rest.npy"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    assert_array_equal(np.load(tmp_path / "rest.npy"), expected[11:])
+
+
+def test_the_global_seed_changes_nothing():
+    dataset = batches().apply(msda.mixing(mixer(), seed=7))
+    expected = drawn(dataset)
+    try:
+        tf.random.set_seed(3)
+        assert_equal(drawn(batches().apply(msda.mixing(mixer(), seed=7))), expected)
+    finally:
+        tf.random.set_seed(None)
+
+
+# What seed 7 drew before iterations were counted within the dataset.
+COMMITTED = {
+    0: [0.41426849365234375, 0.6598281860351562, 0.29119110107421875],
+    3: [0.9820632934570312, 0.28688812255859375, 0.43605804443359375],
+    None: [0.16948699951171875, 0.7553939819335938, 0.9211349487304688],
+}
+
+
+@pytest.mark.parametrize("epoch", COMMITTED)
+def test_the_draws_of_a_seed_and_an_epoch_stay(epoch):
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((4, 1, 1, 1)), np.arange(4)))
+    layer = msda.MixUpLayer(pairing="roll", targets="pair")
+    data = data.batch(2).apply(msda.mixing(layer, seed=7, epoch=epoch))
+    weights = np.concatenate([packed[:, 2] for _, packed in data])
+    assert_array_equal(weights[:3], np.float32(COMMITTED[epoch]))
+
+
+def test_a_variable_is_read_once_when_an_iteration_begins(tmp_path):
+    epoch = tf.Variable(3, dtype=tf.int64)
+
+    def make():
+        return batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
+
+    expected = [np.asarray(packed) for _, packed in make()]
+    iterator = iter(make())
+    epoch.assign(4)  # Begun is an iteration with its first batch.
+    epoch.assign(3)
+    found = [np.asarray(next(iterator)[1])]
+    epoch.assign(4)
+    found += [np.asarray(packed) for _, packed in iterator]
+    assert_array_equal(found, expected)
+    epoch.assign(3)
+    dataset = make()
+    # An iterator brings the number that it began with.
+    iterator = iter(dataset)
+    next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).save(str(tmp_path / "iterator"))
+    epoch.assign(4)
+    iterator = iter(make())
+    tf.train.Checkpoint(iterator=iterator).restore(path)
+    rest = [np.asarray(packed) for _, packed in iterator]
+    assert_array_equal(rest, expected[1:])
+
+
+@pytest.mark.parametrize("epoch", [None, 3])
+def test_the_number_of_batches_stays_known(epoch):
+    mixing = msda.mixing(mixer(), seed=7, epoch=epoch)
+    assert_equal(len(batches().apply(mixing)), BATCHES)
+    assert_equal(
+        batches().repeat().apply(mixing).cardinality(), tf.data.INFINITE_CARDINALITY
+    )
+
+
+class Recorder:
+    """Stands for a layer: shows what it is handed."""
+
+    seed = 1
+
+    def __init__(self):
+        self.handed = []
+
+    def mix(self, inputs, *, seed):  # noqa: ARG002
+        self.handed.append(inputs)
+        return inputs
+
+
+class Sample(NamedTuple):
+    images: Any
+    labels: Any
+
+
+X = np.zeros((4, 2, 2, 1), np.float32)
+STRUCTURES = {
+    "images": X,
+    "one": (X,),
+    "dictionary": {"images": X, "meta": X},
+    "nested": ({"images": X, "meta": (X, {"more": X})}, X),
+    "views": ((X, X), X, X),
+    "named": Sample(X, X),
+}
+
+
+@pytest.mark.parametrize("arguments", [{}, {"epoch": 1}, {"epoch": 1, "index": True}])
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_layer_gets_the_structure_of_the_dataset(name, arguments):
+    dataset = tf.data.Dataset.from_tensor_slices(STRUCTURES[name]).batch(2)
+    if "index" in arguments:
+        arguments = arguments | {"index": lambda *_: tf.constant(3)}
+    layer = Recorder()
+    mixed = dataset.apply(msda.mixing(layer, seed=7, **arguments))
+    tf.nest.assert_same_structure(layer.handed[0], dataset.element_spec)
+    assert type(layer.handed[0]) is type(dataset.element_spec)
+    assert_equal(mixed.element_spec, dataset.element_spec)
 
 
 def test_an_epoch_may_be_a_variable():

@@ -40,6 +40,10 @@ class CommonOps:
         """Returns a context in which weights have given values, as JAX needs it."""
         return contextlib.nullcontext()
 
+    def outside(self) -> Any:
+        """Returns a context in which variables are set at once, whatever is traced."""
+        return contextlib.nullcontext()
+
     def is_passed(self, weight: keras.Variable) -> bool:
         """Tells whether a weight's value was passed to a stateless call of JAX."""
         return False

@@ -10,6 +10,9 @@ from keras_msda._backend._common import JIT_COMPILE, CommonOps
 
 Tensor = Any
 
+# What TensorFlow computes a seed with where no global one is set.
+_GRAPH_SEED = 87654321
+
 
 class TensorFlowOps(CommonOps):
     """The operations of TensorFlow, under NumPy's names where NumPy has one."""
@@ -21,6 +24,10 @@ class TensorFlowOps(CommonOps):
         import tensorflow
 
         self._tf = tensorflow
+
+    def outside(self) -> Any:
+        """Returns a context in which variables are set at once, whatever is traced."""
+        return self._tf.init_scope()
 
     # Making and reading tensors.
 
@@ -300,21 +307,57 @@ class TensorFlowOps(CommonOps):
         with self._tf.init_scope():
             return self._tf.Variable(value, trainable=False)
 
-    def numbered(self, dataset: Any, seed: int) -> Any:
-        """Returns a dataset of `((index, moment), *element)`.
+    def moments(self, seed: int) -> Any:
+        """Returns a dataset of int64 that are others in each iteration over it.
 
-        The moment is an int64 that is another for each element of each iteration, and
-        the same in the same iteration of another run.
+        A function of the seed and of the number of iterations that were begun before,
+        which is saved with an iterator. `Dataset.random` would mix the global seed in:
+        these are its numbers where none is set.
+        """
+        numbers = self._tf.raw_ops.RandomDatasetV2(
+            seed=self._tf.constant(_GRAPH_SEED, "int64"),
+            seed2=self._tf.constant(seed % (2**31 - 1), "int64"),
+            seed_generator=self._tf.raw_ops.DummySeedGenerator(),
+            output_types=[self._tf.int64],
+            output_shapes=[[]],
+            rerandomize_each_iteration=True,
+        )
+        spec = self._tf.TensorSpec([], "int64")
+        return self._tf.data.experimental.from_variant(numbers, spec)
+
+    def read_once(self, variable: Any) -> Any:
+        """Returns a dataset that repeats what a variable is when an iteration begins.
+
+        That is when its first element is asked for. The value is saved with an
+        iterator.
         """
         data = self._tf.data.Dataset
-        moments = data.random(seed=seed, rerandomize_each_iteration=True)
-        numbers = data.zip(data.counter(), moments)
-        zipped = data.zip(numbers, dataset)
 
-        def flat(number: Any, element: Any) -> Any:
-            return number, *(element if isinstance(element, tuple) else (element,))
+        def read(_: Tensor) -> Tensor:
+            return self._tf.cast(self._tf.convert_to_tensor(variable), "int64")
 
-        return zipped.map(flat)
+        first = data.from_tensors(0).map(read)
+        return first.flat_map(lambda value: data.from_tensors(value).repeat())
+
+    def numbered(self, dataset: Any, moments: Any) -> Any:
+        """Returns a dataset of `((index, moment), element)`, elements as they were."""
+        data = self._tf.data.Dataset
+        return data.zip(data.zip(data.counter(), moments), dataset)
+
+    def keeping(self, dataset: Any, moments: Any) -> Any:
+        """Returns a dataset whose iterators keep the number of their iteration.
+
+        `numbered` forgets its iterators when the last element was read, and a parallel
+        map reads ahead: what is saved while that still has batches to give would lack
+        the number. This holds on to it until the last of them is given. No map drops
+        what was zipped: TensorFlow would make that a parallel one.
+        """
+        zipped = self._tf.data.Dataset.zip(dataset, moments)
+        return zipped.scan(0, lambda state, pair: (state, pair[0]))
+
+    def whole(self, parts: tuple[Any, ...], spec: Any) -> Any:
+        """Returns an element of a dataset from the arguments that `map` makes of it."""
+        return parts if type(spec) is tuple else parts[0]
 
     def restorable(self, dataset: Any) -> Any:
         """Returns a dataset that reads variables and whose iterators can be saved.

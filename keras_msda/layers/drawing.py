@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_msda import _backend, _checks, _factored, handoff, plans, sampling
-from keras_msda.layers import memory
+from keras_msda.layers import memory, workers
 
 Tensor = Any
 
@@ -86,7 +86,7 @@ def _valid(plan: plans.MixPlan, batch: Any) -> plans.MixPlan:
     )
 
 
-class DrawingLayer(keras.layers.Layer, abc.ABC):
+class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
     """A layer that draws plans: arguments, state, sampling, configuration.
 
     A leaf gives the law of its masks by three methods: `_sample_shape`, what a mask is
@@ -170,6 +170,8 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         self._said: list[str] = []
         # The state of draws in pipelines, where Keras's backend is not TensorFlow.
         self._pipeline_state: Any = None
+        # The process whose draws the state is, and what they began with.
+        self._owner, self._start = workers.current(), self.seed
         self._chance = _Setting("probability", self._check_probability(probability))
         self.probability = probability
         self._alpha = _checks.check_alpha(owner, alpha)
@@ -454,11 +456,12 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
 
     def _next_seed(self, like: Tensor) -> Tensor:
         """Returns the next seed pair, another one in each replica."""
+        workers.settle(self)
         ops = _backend.of(like)
         if not _backend.in_pipeline(like):
             return ops.next_seed(self._seed_state)
         if self._pipeline_state is None:
-            self._pipeline_state = ops.variable(ops.first_seed(self.seed))
+            self._pipeline_state = ops.variable(ops.first_seed(self._start))
         return ops.next_seed(self._pipeline_state)
 
     def _settings(self) -> list[_Setting]:
@@ -547,6 +550,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         )
         store["0"] = _backend.of_backend().stored_seed(state)
         store["1"] = memory.Memory.stored(packed)
+        workers.mark(store)
         store["uid"] = np.frombuffer(bytes.fromhex(self.lineage), "uint8")
 
     def load_own_variables(self, store: Any) -> None:
@@ -559,6 +563,7 @@ class DrawingLayer(keras.layers.Layer, abc.ABC):
         ops = _backend.of_backend()
         self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
         self._memory.assign(np.asarray(store["1"]))
+        self._owner = workers.marked(store)
         if "uid" in store.keys():
             uid = np.asarray(store["uid"], "uint8").tobytes().hex()
             handoff.answer(self, uid)
