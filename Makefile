@@ -56,13 +56,13 @@ test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has a
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
-# The laws, the contract, hand-off, saving, losses and pipelines. Under XLA they take
-# half an hour, and a case of each is enough to tell an old release.
+# The laws, the contract, hand-off, saving, losses and pipelines. Six cases of each test
+# are one a layer; all of them, and XLA, are tried with the newest releases.
 OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
   tests/test_pipeline.py tests/test_losses.py
 test-oldest: $(OLDEST_READY) ## runs the contract with the oldest releases allowed
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
-	  -m "not xla" --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
+	  -m "not xla and not notebook" --most-cases 6 --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
 
 # One at a time: each has threads enough for both cores.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
