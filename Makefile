@@ -10,6 +10,7 @@ TEST_ARGS ?=
 TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
 BENCH_VENV ?= .venv-bench
+OLDEST_VENV ?= .venv-oldest
 BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 STARTUP_ARGS ?= --out benchmarks/results/startup.json
 MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
@@ -19,17 +20,20 @@ RUN := $(VENV)/bin/python
 # Two tests run at once: threads of NumPy's products would only wait for one another.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest
 SOURCES := keras_msda tests benchmarks notebooks
+# What else is Python: the build, and what CI runs.
+SCRIPTS := setup.py .ci/smoke.py
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
 TPU_READY := $(TPU_VENV)/.stamp-tpu
 BENCH_READY := $(BENCH_VENV)/.stamp-bench
+OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
 # The development set holds all that the demo needs.
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla test-jax test-torch test-notebooks accelerator-check \
-  tpu-check bench bench-startup bench-memory check format build clean
+.PHONY: help demo test test-xla test-jax test-torch test-oldest test-notebooks \
+  accelerator-check tpu-check bench bench-startup bench-memory check format build clean
 
 help: ## lists what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -52,6 +56,14 @@ test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has a
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
+# The laws, the contract, hand-off, saving, losses and pipelines. Six cases of each test
+# are one a layer; all of them, and XLA, are tried with the newest releases.
+OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
+  tests/test_pipeline.py tests/test_losses.py
+test-oldest: $(OLDEST_READY) ## runs the contract with the oldest releases allowed
+	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
+	  -m "not xla and not notebook" --most-cases 6 --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
+
 # One at a time: each has threads enough for both cores.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
 	@$(RUN) -m pytest -m notebook tests/test_notebooks.py $(TEST_ARGS)
@@ -72,22 +84,23 @@ bench-memory: $(BENCH_READY) ## measures what a call takes beside its result
 	@$(BENCH_VENV)/bin/python benchmarks/memory.py $(MEMORY_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
-	@echo "format"; $(RUN) -m ruff format --check $(SOURCES)
-	@echo "lint"; $(RUN) -m ruff check $(SOURCES)
+	@echo "format"; $(RUN) -m ruff format --check $(SOURCES) $(SCRIPTS)
+	@echo "lint"; $(RUN) -m ruff check $(SOURCES) $(SCRIPTS)
 	@echo "types"; $(RUN) -m mypy
 	@echo "import contracts"; $(VENV)/bin/lint-imports --no-logo --no-cache
 
 format: $(DEV_READY) ## formats, and fixes what ruff can fix
-	@$(RUN) -m ruff check --fix $(SOURCES)
-	@$(RUN) -m ruff format $(SOURCES)
+	@$(RUN) -m ruff check --fix $(SOURCES) $(SCRIPTS)
+	@$(RUN) -m ruff format $(SOURCES) $(SCRIPTS)
 
-build: $(DEV_READY) ## makes wheel and sdist in dist/
+build: $(DEV_READY) ## makes wheel and sdist in dist/, and checks what PyPI would show
 	@rm -rf dist
 	@$(RUN) -m build
+	@$(RUN) -m twine check --strict dist/*
 
 clean: ## removes all that make has made, the environment too
-	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) build dist msda-demo *.egg-info .coverage* .hypothesis \
-	  .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) $(OLDEST_VENV) build dist msda-demo *.egg-info \
+	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so that what was interrupted is done again.
@@ -114,5 +127,11 @@ $(TPU_READY): benchmarks/tpu-requirements.txt
 $(BENCH_READY): setup.cfg pyproject.toml benchmarks/bench-requirements.txt
 	$(PYTHON) -m venv --clear $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet -r benchmarks/bench-requirements.txt \
+	  --editable '.[demo]'
+	@touch $@
+
+$(OLDEST_READY): setup.cfg pyproject.toml tests/oldest-requirements.txt
+	$(PYTHON) -m venv --clear $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python -m pip install --quiet -r tests/oldest-requirements.txt \
 	  --editable '.[demo]'
 	@touch $@

@@ -1,4 +1,12 @@
-"""Mixed sample data augmentation for Keras: MixUp, CutMix, HMix, GMix and FMix."""
+"""Mixed sample data augmentation for Keras: MixUp, CutMix, HMix, GMix and FMix.
+
+`keras_msda.analysis` and `keras_msda.plot` are here too. Their first use imports them:
+they bring SciPy and Matplotlib, which no layer needs at once.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from keras_msda import masks
 from keras_msda._checks import MixWarning
@@ -44,3 +52,22 @@ __all__ = [
     "mixing",
     "strip",
 ]
+
+# Not in `__all__`: `from keras_msda import *` must not ask for Matplotlib.
+_LAZY = ("analysis", "plot")
+
+if TYPE_CHECKING:
+    from keras_msda import analysis as analysis
+    from keras_msda import plot as plot
+else:
+    # Hidden from type checkers, which would believe in every name that it is asked for.
+    def __getattr__(name: str) -> ModuleType:
+        """Imports a module that is needed for the first time."""
+        if name in _LAZY:
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Lists all names, those of modules that were not needed so far too."""
+    return sorted({*globals(), *_LAZY})

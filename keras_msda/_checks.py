@@ -109,6 +109,17 @@ def fail_no_tensorflow() -> NoReturn:
     )
 
 
+def fail_no_matplotlib() -> NoReturn:
+    """Says that figures need Matplotlib."""
+    fail(
+        "keras_msda.plot",
+        "figures are drawn by Matplotlib.",
+        "a Python without Matplotlib",
+        "Install it by `pip install 'keras_msda[demo]'`.",
+        ImportError,
+    )
+
+
 def fail_leak(weight: str) -> NoReturn:
     """Says that a call inside `jax.jit` would lose the state of its draws."""
     fail(

@@ -23,7 +23,14 @@ if keras.config.backend() != "tensorflow":
     tf.config.set_visible_devices([], "GPU")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    """Adds what `make test-oldest` is thinned by."""
+    words = "run at most this many cases of each test, evenly spread over all of them"
+    parser.addoption("--most-cases", type=int, metavar="N", help=words)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config, items):
     """Marks what XLA compiles or two replicas run: they take most of the time."""
     for item in items:
         words = item.nodeid.partition("::")[2]
@@ -32,6 +39,24 @@ def pytest_collection_modifyitems(items):
     # Left out and not skipped: on this backend they are no tests at all.
     absent = "others" if keras.config.backend() == "tensorflow" else "tensorflow"
     items[:] = [x for x in items if not x.get_closest_marker(absent)]
+    result = yield  # To what leaves tests out by their marks.
+    if most := config.getoption("--most-cases"):
+        items[:] = thinned(items, most)
+    return result
+
+
+def thinned(items, most):
+    """Returns at most so many cases of each test, the first among them."""
+    of_one = {}
+    for item in items:
+        of_one.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    steps = {name: max(len(cases) / most, 1) for name, cases in of_one.items()}
+    kept = {
+        of_one[name][int(step * place)].nodeid
+        for name, step in steps.items()
+        for place in range(min(most, len(of_one[name])))
+    }
+    return [item for item in items if item.nodeid in kept]
 
 
 # What imports another backend's library belongs to a process of that backend.

@@ -1,13 +1,17 @@
 """Each notebook runs from its first cell to its last, at small size."""
 
+import importlib.metadata
+import importlib.util
 import json
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbclient
 import nbformat
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -108,6 +112,37 @@ def test_a_notebook_has_no_absolute_paths(path):
     for cell in read(path).cells:
         found = [ABSOLUTE.findall(text) for text in texts(cell)]
         assert not any(found), f"{cell.id}: {found}"
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted"),
+    [
+        ("2.19.0", ['"keras_msda[demo]" tensorflow==2.19.0']),
+        ("2.17.1", ['"keras_msda[demo]" tensorflow==2.17.1', '"keras_msda[demo]"']),
+        (None, ['"keras_msda[demo]"']),
+    ],
+)
+def test_the_notebook_for_colab_replaces_no_tensorflow_that_will_do(
+    version, wanted, tmp_path, monkeypatch, capsys
+):
+    found = [SimpleNamespace(version=version)] if version else []
+    asked = []
+    too_old = version == "2.17.1"
+
+    def present(_):
+        return len(asked) > too_old or None
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    # The cell sets it, which must end with the test.
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", ""))
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: found)
+    monkeypatch.setattr(importlib.util, "find_spec", present)
+    shell = InteractiveShell()
+    shell.register_magic_function(lambda line: asked.append(line), magic_name="pip")
+    shell.run_cell(code_cells(read(ROOT / "notebooks/tpu_colab.ipynb"))[0].source)
+    assert [line.removeprefix("install --quiet ").strip() for line in asked] == wanted
+    assert ("2.17.1 must be replaced" in capsys.readouterr().out) == too_old
 
 
 def test_a_notebook_without_the_switch_fails():

@@ -3,6 +3,8 @@
 All are made without pyplot, so nothing here needs a screen or leaves state behind.
 """
 
+# First, so that it speaks before Python does.
+from keras_msda.plot import _needed  # noqa: F401
 from keras_msda.plot.curves import coefficients, moments_and_coefficients
 from keras_msda.plot.gradients import gradient_map
 from keras_msda.plot.labels import label_histogram
