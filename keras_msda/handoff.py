@@ -33,6 +33,9 @@ class Mixer(Protocol):
     def recall(self) -> list[Tensor]:
         """Returns their values."""
 
+    def last_call(self, recalled: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns whether there was a call, and its batch."""
+
     def replay(
         self, batch: Any, size: tuple[int, ...] | None, recalled: list[Tensor]
     ) -> plans.MixPlan:
@@ -227,9 +230,11 @@ class Listener:
     def _check_called(self, layer: Any) -> None:
         """Refuses the loss of a layer where the step has called another one."""
         others = [x for x in _all_layers() if x is not layer and x in _CALLS.stamps]
+        if not others:
+            return
         memories = [memory for x in others for memory in x.remembered()[:1]]
         foreign = _backend.of_backend().is_foreign(layer.remembered()[0], memories)
-        if foreign or (others and not layer.was_called):
+        if foreign or not layer.was_called:
             names = [x.name for x in others]
             _checks.fail_other_layer(type(self).__name__, layer.name, names)
 
@@ -322,9 +327,7 @@ def _is_known(reader: Any, labels: Tensor) -> Tensor:
     ops = _backend.of_backend()
     heard = reader._heard
     told = heard is not None and ops.is_passed(heard[0])
-    # [state, seed, seed, batch, ...]; state 0 is that of a layer never called.
-    memory = ops.convert(reader.recall()[0], "int32")
-    called, batch = memory[0] != 0, memory[3]
+    called, batch = reader.layer.last_call(reader.recall())
     known = called & (batch == ops.shape(labels)[0])
     if told:
         # JAX's trainer gives a metric what a loss has told it. The own label needs no

@@ -336,7 +336,8 @@ def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
         own, labels = own[:, None], labels[:, None]
     weight = _factored.per_draw(plan.weight, len(own.shape) - 1)
     if not keras.backend.is_float_dtype(labels.dtype):
-        exact = ops.cast(labels, "int64") <= _checks.LARGEST_ID
+        wide = ops.cast(labels, "int64")  # Of uint64 the largest are negative now.
+        exact = (wide <= _checks.LARGEST_ID) & (wide >= -_checks.LARGEST_ID)
         own_exact, other_exact = both(exact, plan.partner)
         weight = ops.where(own_exact & other_exact, weight, float("nan"))
     own, other = both(own, plan.partner)

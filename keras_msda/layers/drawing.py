@@ -477,6 +477,11 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         packed = self._step.recall()
         return [packed, *(setting.state.value for setting in self._settings())]
 
+    def last_call(self, recalled: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns whether there was a call, and its batch, of what `recall` gives."""
+        step = memory.unpack(recalled[0], _backend.of_backend())
+        return step.state != memory.NEVER, step.batch
+
     @property
     def was_called(self) -> bool:
         """Whether the layer has been called with images alone in this process."""
