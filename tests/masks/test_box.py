@@ -275,7 +275,7 @@ def test_a_layer_s_weights_of_huge_images_are_shares(kind):
     plan = layer._plan(64, (65_536, 65_536), seed=(1, 2), masked=False)
     weights = np.asarray(plan.weight)
     assert_array_equal(weights, np.clip(weights, 0, 1))
-    assert weights.std() > 0.2
+    assert weights.std() > 0.1
 
 
 @pytest.mark.parametrize("kind", [msda.CutMixLayer, msda.HMixLayer, msda.FMixLayer])
