@@ -79,7 +79,9 @@ def mixing(
                 number = index(*element) if type(spec) is tuple else index(element)
             moment = moment if epoch is None or variable else epoch
             pair = ops.nested_seed(seed, moment, number)
-            return layer.mix(element, seed=pair)
+            # As `Dataset.map(layer)` would call it.
+            alone = type(spec) is tuple and len(spec) == 1
+            return layer.mix(element[0] if alone else element, seed=pair)
 
         moments = ops.read_once(epoch) if variable else ops.moments(seed)
         counted = epoch is None or variable or index is None

@@ -73,8 +73,7 @@ def test_a_saved_model_goes_on_in_another_process(monkeypatch, tmp_path):
 def test_a_traced_call_of_another_process_begins_anew_at_once(monkeypatch):
     layer = batches.layer_of()
     elsewhere(monkeypatch)
-    import tensorflow as tf
-
+    tf = pytest.importorskip("tensorflow")
     data = tf.data.Dataset.from_tensors((batches.IMAGES, batches.IDS)).repeat(3)
     found = [batches.shares(x) for x in data.map(layer)]
     plain = [batches.shares(x) for x in data.map(batches.layer_of())]
@@ -144,6 +143,7 @@ def test_a_worker_of_pytorch_draws_by_its_seed(monkeypatch):
     assert distinct(rows[0] + rows[1]) == 6
 
 
+@pytest.mark.slow
 def test_a_data_loader_of_two_processes_never_repeats_itself():
     torch = pytest.importorskip("torch")
     samples = list(zip(batches.IMAGES, batches.IDS, strict=True)) * batches.BATCHES
