@@ -220,6 +220,6 @@ def _work(method: str, settings: Settings) -> float:
     shape = settings.shape
     if max(shape) > _LONGEST:
         return math.inf
-    clipped = settings.own.get("border", "clip") == "clip"
+    clipped = settings.own.get("border", "clip") in ("clip", "clip_odd")
     kinds = max(shape) / 4 if method == "hmix" and clipped else 1.0
     return sum(shape) * math.prod(2 * length for length in shape) * max(1.0, kinds)

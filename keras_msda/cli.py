@@ -316,7 +316,11 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
         type=_arguments.share,
         help="lambda of E[M] and of the weight (default its law)",
     )
-    add("--border", choices=("clip", "wrap", "inside"), help="of cutmix, hmix and gmix")
+    add(
+        "--border",
+        choices=("clip", "clip_odd", "wrap", "inside"),
+        help="of cutmix, hmix and gmix (clip_odd: cutmix and hmix)",
+    )
     add("--box-ratio", type=_arguments.share, help="of hmix (default 0.5)")
     add("--decay-power", type=float, help="of fmix (default 3)")
     add("--max-soft", type=float, help="of fmix (default 0)")

@@ -436,7 +436,6 @@ UNBATCHED = "Batch first, as in `dataset.batch(128).map(layer)`."
 MEAN = "integer labels have no mean; soft labels need the number of classes."
 #: Rule -> settings of the layer, arguments of the call, kind, rule, received.
 CALLS = {
-    "vectors": ({}, (np.ones((3, 4)), np.ones(3)), ValueError, RANK, "shape (3, 4)"),
     "one row": ({}, (np.ones(4), np.ones(4)), ValueError, RANK, "shape (4,)"),
     "four axes": (
         {},
@@ -844,10 +843,22 @@ def test_an_unbatched_dataset_is_told_to_batch_first():
         volumes.map(layer)
 
 
-@pytest.mark.parametrize("shape", [(4,), (3, 4)])
-def test_images_of_low_rank_are_told_to_batch_first(shape):
+def test_images_of_rank_one_are_told_to_batch_first():
     with pytest.raises(ValueError, match=re.escape(UNBATCHED)):
-        msda.MixUpLayer()(np.ones(shape), training=True)
+        msda.MixUpLayer()(np.ones(4), training=True)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_rows_are_told_to_get_an_axis_of_channels(training):
+    check_error(
+        lambda: msda.CutMixLayer()(np.ones((3, 4)), np.ones(3), training=training),
+        "CutMixLayer",
+        ValueError,
+        RANK,
+        "shape (3, 4)",
+    )
+    with pytest.raises(ValueError, match=re.escape("`x[..., None]`")):
+        msda.CutMixLayer()(np.ones((3, 4)), np.ones(3))
 
 
 def test_images_of_unknown_rank_are_not_mixed_by_a_plan():
@@ -1130,7 +1141,7 @@ def test_labels_that_do_not_fit_a_plan_are_refused():
     )
 
 
-UNPACKED = "without a layer the labels must be packed pairs, or soft labels"
+UNPACKED = "without a layer the labels must be packed pairs, "
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,17 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         if seed is None:
             seed = random.randrange(2**31)
         self.seed = _checks.check_seed(owner, seed)
+        self._make_state()
+        self._chance = _Setting("probability", self._check_probability(probability))
+        self.probability = probability
+        self._alpha = _checks.check_alpha(owner, alpha)
+        # Tables of lambda: "mixed", and "own" where the own label alone is used.
+        self._tables: dict[str, _Setting] = {}
+        self._add_table(targets == "own")
+        handoff.register(self, self.uid)
+
+    def _make_state(self) -> None:
+        """Makes what the layer knows of itself, of its draws and of its last call."""
         #: Of this very object; and of what it is a copy of, by which losses find it.
         self.uid = self.lineage = uuid.uuid4().hex
         #: Spatial lengths that the layer was built for, None where any; or None.
@@ -172,13 +183,6 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         self._pipeline_state: Any = None
         # The process whose draws the state is, and what they began with.
         self._owner, self._start = workers.current(), self.seed
-        self._chance = _Setting("probability", self._check_probability(probability))
-        self.probability = probability
-        self._alpha = _checks.check_alpha(owner, alpha)
-        # Tables of lambda: "mixed", and "own" where the own label alone is used.
-        self._tables: dict[str, _Setting] = {}
-        self._add_table(targets == "own")
-        handoff.register(self, self.uid)
 
     @property
     def probability(self) -> float:
