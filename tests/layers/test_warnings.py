@@ -70,12 +70,13 @@ def test_a_layer_mapped_over_images_alone_warns():
 )
 def test_labels_that_are_mixed_or_images_that_are_not_do_not_warn(way):
     layer = msda.CutMixLayer(seed=1)
-    augment = keras.Sequential([kl.RandomFlip(), layer])
+    flip = kl.RandomFlip()
+    augment = keras.Sequential([flip, layer])
     with caught() as texts:
         mapped = {
             "map": lambda: dataset().map(layer),
             "sequential": lambda: dataset().map(
-                lambda x, y: layer(kl.RandomFlip()(x, training=True), y)
+                lambda x, y: layer(flip(x, training=True), y)
             ),
             "no training": lambda: dataset().map(lambda x, y: (layer(x), y)),
             "evaluation": lambda: dataset().map(
