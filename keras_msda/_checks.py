@@ -348,14 +348,16 @@ def check_ratio_range(owner: str, value: Any) -> tuple[float, float]:
     return float(value[0]), float(value[1])
 
 
-def check_ratio_settings(owner: str, border: Any, exact_weight: Any) -> None:
-    """Checks what goes with a range of relative sides."""
-    if border not in (None, "inside") or not exact_weight:
+def check_ratio_settings(
+    owner: str, border: Any, exact_weight: Any, fold: bool
+) -> None:
+    """Checks what can be combined with a range of relative sides."""
+    if border not in (None, "inside") or not exact_weight or fold:
         fail(
             owner,
             "`ratio_range` places boxes inside and draws no lambda.",
-            f"border={border!r}, exact_weight={exact_weight!r}",
-            "Leave `border` and `exact_weight` out.",
+            f"border={border!r}, exact_weight={exact_weight!r}, fold={fold!r}",
+            "Leave `border`, `exact_weight` and `fold` out.",
         )
 
 

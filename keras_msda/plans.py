@@ -191,7 +191,8 @@ def mix_images(
         _checks.check_plan("mix_images", images.shape, plan.mask.shape, data_format)
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)
     shape, mask = tuple(images.shape), plan.mask
-    joined = data_format == "channels_last" and _can_join(mask, shape[1:], ops)
+    last = data_format == "channels_last"
+    joined = last and rank > 0 and _can_join(mask, shape[1:], ops)
     if joined:
         images = ops.reshape(images, [-1, *shape[1:-2], shape[-2] * shape[-1]])
         mask = _factored.repeated(mask, shape[-1])

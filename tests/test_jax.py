@@ -16,6 +16,7 @@ from tests.test_checks import check_error
 from tests.test_handoff import (
     EXACT,
     LAYERS,
+    HandedOff,
     answering,
     assert_handed_off,
     compiled,
@@ -204,3 +205,64 @@ def test_shards_draw_different_numbers(spread):
     assert np.array_equal(place[:, 0], place[:, 1])  # In their own shard.
     drawn = np.split(packed[:, 2], parts)
     assert len({part.tobytes() for part in drawn}) == parts
+
+
+class Guided(keras.Model):
+    """A model with the step of Keras's guide for JAX.
+
+    Args:
+        right: Whether its loss is given what `stateless_call` returns.
+    """
+
+    def __init__(self, *args, right=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.right = right
+
+    def compute_loss_and_updates(self, trainable, state, metrics, x, y):
+        y_pred, state = self.stateless_call(trainable, state, x, training=True)
+        if not self.right:
+            return self.compute_loss(x, y, y_pred), (y_pred, state)
+        loss, (_, state, _) = self.stateless_compute_loss(
+            trainable, state, metrics, x=x, y=y, y_pred=y_pred
+        )
+        return loss, (y_pred, state)
+
+    def train_step(self, state, data):
+        trainable, fixed, optimizer, metrics = state
+        gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
+        (loss, (_, fixed)), gradients = gradient(trainable, fixed, metrics, *data[:2])
+        trainable, optimizer = self.optimizer.stateless_apply(
+            optimizer, gradients, trainable
+        )
+        return {"loss": loss}, (trainable, fixed, optimizer, metrics)
+
+
+def guided(layer, right):
+    inputs = keras.Input((*SIZE, 2))
+    means = keras.layers.GlobalAveragePooling2D()(layer(inputs))
+    dense = keras.layers.Dense(2, use_bias=False, kernel_initializer="identity")
+    model = Guided(inputs, dense(means), right=right)
+    model.compile(keras.optimizers.SGD(0.0), HandedOff(layer))
+    return model
+
+
+def test_a_train_step_that_drops_the_state_names_the_remedy():
+    images, labels, _ = answering(8)
+    model = guided(msda.HMixLayer(seed=1), right=False)
+    check_error(
+        lambda: model.fit(images, labels, verbose=0),
+        ".*memory",
+        ValueError,
+        "in a `train_step` of JAX the loss must be given the layer's state.",
+        "a loss outside of a stateless call",
+    )
+    with pytest.raises(ValueError, match=r"self\.stateless_compute_loss\("):
+        model.fit(images, labels, verbose=0)
+
+
+def test_a_train_step_with_the_remedy_hands_off_exactly():
+    images, labels, _ = answering(16)
+    images = images / images[..., 1:]  # Of sample weights of 1.
+    model = guided(msda.HMixLayer(seed=1), right=True)
+    fit = model.fit(images, labels, 8, verbose=0)
+    assert np.max(fit.history["loss"]) < EXACT

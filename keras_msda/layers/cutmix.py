@@ -58,7 +58,7 @@ class CutMixLayer(MixLayer):
         owner = type(self).__name__
         if ratio_range is not None:
             ratio_range = _checks.check_ratio_range(owner, ratio_range)
-            _checks.check_ratio_settings(owner, border, exact_weight)
+            _checks.check_ratio_settings(owner, border, exact_weight, self.fold)
             border = "inside"
         else:
             _checks.check_ratio_endpoint(owner, ratio_endpoint)
