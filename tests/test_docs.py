@@ -59,8 +59,8 @@ def failures(test):
 
 
 def test_there_are_pages_and_kinds_of_targets():
-    assert len(PAGES) == 19
-    assert len(listed(KINDS[1])) == 10
+    assert len(PAGES) == 24
+    assert len(listed(KINDS[1])) == 12
 
 
 @every_page

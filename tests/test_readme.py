@@ -28,6 +28,8 @@ def names():
     dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     shared = {"tf": tf, "dataset": dataset, "val_dataset": dataset}
     shared |= {"images": images, "names": np.array([f"image {i}" for i in range(8)])}
+    shared |= {"table": np.eye(8, dtype="float32")}
+    shared |= {"other_images": images[::-1], "other_labels": labels[::-1]}
     found = []
     for block in BLOCKS:
         soft = "mix_labels(labels" in block
@@ -41,7 +43,7 @@ def names():
 
 
 def test_every_way_of_use_is_there():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize("block", [0, 1, 2])
@@ -73,3 +75,17 @@ def test_the_dictionary_comes_back_with_its_other_keys(names):
     batch = names[5]["batch"]
     assert list(batch) == ["images", "labels", "id"]
     assert batch["id"][3] == b"image 3" or batch["id"][3] == "image 3"
+
+
+def test_a_table_is_mixed_with_the_images_and_labels_beside_it(names):
+    inputs, soft = names[6]["inputs"], np.asarray(names[6]["soft"])
+    assert list(inputs) == ["images", "meta"]
+    # Rows of the table and the classes are those of the same eight samples.
+    assert_allclose(inputs["meta"], soft[:, :8], rtol=0, atol=1e-6)
+
+
+def test_partners_of_a_second_batch_are_mixed_in(names):
+    soft = np.asarray(names[7]["soft"])
+    given, other = np.arange(8), np.arange(8)[::-1]
+    shares = soft[given, given] + soft[given, other]
+    assert_allclose(shares, 1, rtol=0, atol=1e-6)
