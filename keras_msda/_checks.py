@@ -149,8 +149,7 @@ def fail_other_layer(owner: str, layer: str, called: Sequence[str]) -> NoReturn:
     fail(
         owner,
         "a loss must listen to the mixing layer that the model calls.",
-        f"the loss of the layer {layer!r}, while the step has called "
-        f"{', '.join(map(repr, called))}",
+        f"the loss of the layer {layer!r}, where {', '.join(map(repr, called))} mixes",
         "Compile the model with the `loss` of the layer inside it: `layer.loss(...)`.",
     )
 

@@ -5,7 +5,9 @@ model drew it in this very step and draws it again from the seed that it remembe
 """
 
 import itertools
+import sys
 import threading
+import types
 import weakref
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -21,7 +23,6 @@ class Mixer(Protocol):
 
     lineage: str
     name: str
-    was_called: bool
     targets: str
     target_threshold: float
     data_format: str
@@ -121,11 +122,25 @@ def heard(layer: Mixer) -> None:
     _CALLS.unheard.discard(layer)
 
 
-def is_unheard(layer: Mixer) -> bool:
-    """Returns whether a layer has mixed and no loss has asked it since, once."""
-    found = layer in _CALLS.unheard
-    _CALLS.unheard.discard(layer)
-    return found
+def has_unheard(layer: Mixer) -> bool:
+    """Returns whether a layer has mixed and no loss has asked it since."""
+    return layer in _CALLS.unheard
+
+
+def _inside_model() -> list[Any]:
+    """Returns the mixing layers of the model whose trainer computes a loss or metric.
+
+    Keras does not tell a loss whose it is.
+    """
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name in ("compute_loss", "compute_metrics"):
+            model = frame.f_locals.get("self")
+            if isinstance(model, keras.Model):
+                parts = model._flatten_layers(include_self=False)
+                return [layer for layer in parts if hasattr(layer, "lineage")]
+        frame = frame.f_back
+    return []
 
 
 class Listener:
@@ -192,12 +207,16 @@ class Listener:
     def settle(self) -> None:
         """Chooses among several copies of a layer, to be called in a step.
 
-        There the model has called its own layer before its loss.
+        The one in the model whose trainer is running; in a loop of one's own, the one
+        that was called last.
         """
         if self._layer is None and self._uid is not None:
             _WAITING.discard(self)
-            used = [layer for layer in self._copies() if layer in _CALLS.stamps]
-            self._layer = max(used, key=_CALLS.stamps.__getitem__, default=None)
+            copies = self._copies()
+            inside = [layer for layer in _inside_model() if layer in copies]
+            used = [layer for layer in copies if layer in _CALLS.stamps]
+            latest = max(used, key=_CALLS.stamps.__getitem__, default=None)
+            self._layer = inside[0] if len(inside) == 1 else latest
 
     def layer_config(self) -> dict[str, str | None]:
         """Returns how a configuration names the layer."""
@@ -232,10 +251,14 @@ class Listener:
         others = [x for x in _all_layers() if x is not layer and x in _CALLS.stamps]
         if not others:
             return
+        ops = _backend.of_backend()
         memories = [memory for x in others for memory in x.remembered()[:1]]
-        foreign = _backend.of_backend().is_foreign(layer.remembered()[0], memories)
-        if foreign or not layer.was_called:
-            names = [x.name for x in others]
+        if ops.is_foreign(layer.remembered()[0], memories):
+            called = others
+        else:  # A step that leaves no trace: the model at least is known.
+            called = _inside_model() if ops.is_immediate() else []
+        if called and layer not in called:
+            names = [x.name for x in called]
             _checks.fail_other_layer(type(self).__name__, layer.name, names)
 
     def __dir__(self) -> list[str]:

@@ -423,14 +423,6 @@ def test_a_loss_whose_layer_was_never_called_is_nan(graph):
     assert np.isnan(float(metric.result()))
 
 
-def test_a_model_with_the_loss_of_another_layer_trains_to_nan():
-    images, labels, weights = answering(16)
-    inside, outside = msda.HMixLayer(seed=18), msda.HMixLayer(seed=19)
-    model = compiled(revealing(inside), outside)
-    fit = model.fit(images, labels, 8, verbose=0, sample_weight=weights)
-    assert np.isnan(fit.history["loss"][0])
-
-
 @graphs
 @pytest.mark.parametrize("training", [False, True])
 def test_a_loss_of_another_batch_than_the_call_is_nan(graph, training):

@@ -70,6 +70,10 @@ class CommonOps:
         """Returns a function of tensors, compiled where the library does so."""
         return function
 
+    def is_immediate(self) -> bool:
+        """Returns whether Python runs in each step, with the step's numbers."""
+        return self.immediate
+
     def copied(self, x: Tensor) -> Tensor:
         """Returns the values that a variable has now."""
         return x

@@ -67,6 +67,10 @@ class TensorFlowOps(CommonOps):
         """Tells whether the values can be looked at now."""
         return self._tf.executing_eagerly() and hasattr(x, "numpy")
 
+    def is_immediate(self) -> bool:
+        """Returns whether Python runs in each step, with the step's numbers."""
+        return bool(self._tf.executing_eagerly())
+
     def truth(self, value: Any) -> Any:
         """Returns a truth value, or a tensor of one where it is traced."""
         if not self._tf.is_tensor(value) or self._tf.executing_eagerly():

@@ -246,7 +246,9 @@ class MixLayer(DrawingLayer):
         owner = type(self).__name__
         if _backend.is_traced_pipeline(images):
             self._say("pipeline", _checks.warn_images_alone, owner)
-        if not _backend.of(images).is_compiling() and _is_distributed_in_time():
+        if not _backend.of(images).is_compiling() and _is_called_by(
+            "call", keras.layers.TimeDistributed
+        ):
             _checks.fail_time_distributed(owner)
 
     def _say(self, about: str, warn: Any, *received: Any) -> None:
@@ -481,8 +483,9 @@ class MixLayer(DrawingLayer):
 
     @property
     def metrics(self) -> list[Any]:
-        """No metrics. Keras's trainer asks for them when it has computed its loss."""
-        if handoff.is_unheard(self):
+        """No metrics. Keras's trainer asks for them when a step has its loss."""
+        if handoff.has_unheard(self) and _is_called_by("compute_metrics", keras.Model):
+            handoff.heard(self)
             self._say("loss", _checks.warn_unheard, type(self).__name__, self.name)
         return []
 
@@ -516,15 +519,16 @@ class MixLayer(DrawingLayer):
         return MixedAccuracy(self, **kwargs)
 
 
-def _is_distributed_in_time() -> bool:
-    """Returns whether `keras.layers.TimeDistributed` is calling.
+def _is_called_by(method: str, kind: type) -> bool:
+    """Returns whether a method of an object of some class is running.
 
-    It calls what it wraps once a frame, and nobody else can tell.
+    Keras tells a layer neither that `TimeDistributed` calls it once a frame, nor that a
+    trainer has computed its loss.
     """
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
-        caller = frame.f_locals.get("self") if frame.f_code.co_name == "call" else None
-        if isinstance(caller, keras.layers.TimeDistributed):
+        named = frame.f_code.co_name == method
+        if named and isinstance(frame.f_locals.get("self"), kind):
             return True
         frame = frame.f_back
     return False

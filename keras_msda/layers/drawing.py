@@ -486,11 +486,6 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         step = memory.unpack(recalled[0], _backend.of_backend())
         return step.state != memory.NEVER, step.batch
 
-    @property
-    def was_called(self) -> bool:
-        """Whether the layer has been called with images alone in this process."""
-        return self._step.used
-
     def replay(
         self,
         batch: Any,

@@ -79,8 +79,6 @@ class Memory:
         # the thread, so that no other one with the same number finds it.
         self._local = threading.local()
         self._threads = 0
-        #: Whether there was a call in this process.
-        self.used = False
         self._traces = itertools.count(1)
         #: The last compiled call that an eager one of another thread wrote over.
         self._displaced: tuple[Tensor, Any] | None = None
@@ -112,7 +110,6 @@ class Memory:
             size: Lengths that the mask depended on.
         """
         ops = _backend.of(seed)
-        self.used = True
         if ops.immediate:
             self._size, self._size_is_compiled = tuple(size), ops.is_compiling()
         if ops.is_eager(seed):
