@@ -334,7 +334,6 @@ def test_a_model_has_the_same_weights_with_the_layer(method):
     model.set_weights(plain.get_weights())
     for own, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         assert_array_equal(own, other)
-    assert_equal(cases.make(method).count_params(), 0)
 
 
 @pytest.mark.parametrize("own", [None, "cutmix", "random-batch"])
