@@ -246,7 +246,6 @@ def guided(layer, right):
     return model
 
 
-@pytest.mark.xfail(reason="Keras's own TypeError comes first")
 def test_a_train_step_that_drops_the_state_names_the_remedy():
     images, labels, _ = answering(8)
     model = guided(msda.HMixLayer(seed=1), right=False)
@@ -261,7 +260,6 @@ def test_a_train_step_that_drops_the_state_names_the_remedy():
         model.fit(images, labels, verbose=0)
 
 
-@pytest.mark.xfail(reason="warns though the loss listens")
 def test_a_train_step_with_the_remedy_hands_off_exactly():
     images, labels, _ = answering(16)
     images = images / images[..., 1:]  # Of sample weights of 1.

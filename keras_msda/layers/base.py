@@ -473,10 +473,11 @@ class MixLayer(DrawingLayer):
             inputs: Images alone.
             previous_mask: Shape `(batch, length)`, or None.
         """
-        if previous_mask is None or isinstance(previous_mask, keras.KerasTensor):
-            return previous_mask
-        if not hasattr(previous_mask, "shape"):
-            return None  # Of a call with labels.
+        # None for a symbolic mask: Keras would give it to the next layer of a functional
+        # model in the place of the one that belongs to what is mixed there.
+        symbolic = isinstance(previous_mask, keras.KerasTensor)
+        if symbolic or not hasattr(previous_mask, "shape"):  # Or of a call with labels.
+            return None
         ops = _backend.of(previous_mask)
         plan = self.replay(ops.shape(previous_mask)[0])
         return previous_mask | plans.take_partner(previous_mask, plan.partner)

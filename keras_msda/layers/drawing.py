@@ -181,8 +181,6 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         self._said: list[str] = []
         # The state of draws in pipelines, where Keras's backend is not TensorFlow.
         self._pipeline_state: Any = None
-        # The process whose draws the state is, and what they began with.
-        self._owner, self._start = workers.current(), self.seed
 
     @property
     def probability(self) -> float:
@@ -465,7 +463,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         if not _backend.in_pipeline(like):
             return ops.next_seed(self._seed_state)
         if self._pipeline_state is None:
-            self._pipeline_state = ops.variable(ops.first_seed(self._start))
+            self._pipeline_state = ops.variable(ops.first_seed(workers.start(self)))
         return ops.next_seed(self._pipeline_state)
 
     def _settings(self) -> list[_Setting]:

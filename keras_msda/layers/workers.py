@@ -38,7 +38,11 @@ if hasattr(os, "register_at_fork"):  # Windows has no forks.
 class Owned:
     """A layer that knows the process that its draws belong to."""
 
-    _owner: int
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._owner = current()
+        # The seed that the draws of another process began with.
+        self._start: int | None = None
 
     def __reduce__(self) -> Any:
         """Pickles the layer as Keras does, with the process that it came from."""
@@ -86,6 +90,11 @@ def settle(layer: Any) -> None:
         layer._seed_state.assign(ops.first_seed(layer._start))
     layer._pipeline_state = None
     layer._owner = current()
+
+
+def start(layer: Any) -> int:
+    """Returns the seed that a layer's draws in this process begin with."""
+    return int(layer.seed if layer._start is None else layer._start)
 
 
 def _new_seed(seed: int) -> int:

@@ -134,8 +134,6 @@ def test_mixed_sequences_show_what_own_or_partner_shows(method):
         assert_own_or_partner_shown(layer, values, found)
 
 
-# A functional model hands the symbolic mask of the layer before to the one behind.
-@pytest.mark.xfail(reason="functional models pass on the own mask alone", strict=True)
 @pytest.mark.parametrize("jit", [False, True])
 def test_mixed_sequences_in_a_model_show_what_own_or_partner_shows(jit):
     layer = cases.make("cutmix", pairing="derangement", probability=1.0)
