@@ -249,15 +249,11 @@ def guided(layer, right):
 def test_a_train_step_that_drops_the_state_names_the_remedy():
     images, labels, _ = answering(8)
     model = guided(msda.HMixLayer(seed=1), right=False)
-    check_error(
-        lambda: model.fit(images, labels, verbose=0),
-        ".*memory",
-        ValueError,
-        "in a `train_step` of JAX the loss must be given the layer's state.",
-        "a loss outside of a stateless call",
-    )
-    with pytest.raises(ValueError, match=r"self\.stateless_compute_loss\("):
+    # Once: when a step has failed Keras does not give its variables back their values.
+    with pytest.raises(ValueError, match=r"self\.stateless_compute_loss\(") as caught:
         model.fit(images, labels, verbose=0)
+    assert "memory: in a `train_step` of JAX the loss must" in str(caught.value)
+    assert "Received: a loss outside of a stateless call." in str(caught.value)
 
 
 def test_a_train_step_with_the_remedy_hands_off_exactly():
