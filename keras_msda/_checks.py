@@ -1511,17 +1511,22 @@ def check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -
         )
 
 
-def check_center(owner: str, center: Any, size: Sequence[Any]) -> None:
+def check_center(
+    owner: str, center: Any, size: Sequence[Any], *, anywhere: bool = False
+) -> None:
     """Checks centre pixels.
 
     Args:
         owner: Name that the error starts with.
         center: What `_backend.visible` returns of them; None is not checked.
         size: Spatial lengths; integers are checked against.
+        anywhere: Whether centres may lie outside.
     """
     if center is None:
         return
     whole = center.dtype.kind in "iu"
+    if whole and anywhere:
+        return
     if whole and center.ndim == 2 and center.shape[1] == len(size):
         lengths = [n if isinstance(n, int) else np.inf for n in size]
         if np.all((center >= 0) & (center < lengths)):

@@ -23,12 +23,16 @@ TENSORFLOW_ALONE = {
     "dataset",
     "event_writer",
     "keep_rows",
+    "keeping",
+    "moments",
     "nested_seed",
     "numbered",
     "pad_ragged",
+    "read_once",
     "replica",
     "restorable",
     "variable",
+    "whole",
 }
 
 

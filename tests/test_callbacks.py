@@ -9,6 +9,9 @@ import keras_msda as msda
 from keras_msda import sampling
 from tests.test_checks import check_error
 
+# What the layers draw shows in images alone, and losses here do not matter.
+pytestmark = pytest.mark.filterwarnings("ignore::keras_msda.MixWarning")
+
 BATCH = 16
 SIZE = (4, 4)
 
@@ -267,8 +270,10 @@ def test_a_scheduled_layer_is_saved_and_cloned_with_its_present_values():
 
 def test_schedules_are_no_weights():
     layer = layer_of()
-    assert [x.name for x in layer.weights] == ["seed_state", "memory"]
-    assert sum(np.prod(x.shape) for x in layer.weights) == 10
+    assert layer.weights == []
+    # Steps read them all the same.
+    names = ["seed_state", "memory", "probability", "lam_table_mixed"]
+    assert [x.name for x in layer.variables] == names
 
 
 WRONG = [

@@ -473,8 +473,8 @@ class MixLayer(DrawingLayer):
             inputs: Images alone.
             previous_mask: Shape `(batch, length)`, or None.
         """
-        # None for a symbolic mask: Keras would give it to the next layer of a functional
-        # model in the place of the one that belongs to what is mixed there.
+        # None for a symbolic mask: Keras would give it to the next layer of a model
+        # in the place of the one that belongs to what is mixed there.
         symbolic = isinstance(previous_mask, keras.KerasTensor)
         if symbolic or not hasattr(previous_mask, "shape"):  # Or of a call with labels.
             return None

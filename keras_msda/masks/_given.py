@@ -26,7 +26,7 @@ def lambdas(owner: str, lam: Any, like: Any) -> Tensor:
 
 
 def draws_at(
-    owner: str, lam: Any, center: Any, size: Sequence[Any]
+    owner: str, lam: Any, center: Any, size: Sequence[Any], *, border: str
 ) -> tuple[Tensor, Tensor]:
     """Returns lambda and centres as tensors, or raises.
 
@@ -35,9 +35,11 @@ def draws_at(
         lam: Shares of the first image, shape `(draws,)`, in [0, 1].
         center: Integer centre pixels, shape `(draws, rank)`.
         size: Spatial lengths.
+        border: "inside" moves boxes inside, wherever their centres are.
     """
     lam = lambdas(owner, lam, center)
-    _checks.check_center(owner, _backend.visible(center), size)
+    anywhere = border == "inside"
+    _checks.check_center(owner, _backend.visible(center), size, anywhere=anywhere)
     center = _backend.of(lam, center).convert(center, "int32")
     each = [("draws", lam.shape[0]), ("rank", len(size))]
     _checks.check_draws_of(owner, "center", center.shape, each)

@@ -264,7 +264,7 @@ def box_mask(
     owner = "box_mask"
     size = _checks.check_size(owner, size)
     _checks.check_choice(owner, "border", border, _checks.BORDERS)
-    lam, center = _given.draws_at(owner, lam, center, size)
+    lam, center = _given.draws_at(owner, lam, center, size, border=border)
     rounding = _given.rounding_of(owner, rounding, lam, ("rank", len(size)))
     side = box_sides(1.0 - lam, size, rounding)
     extent = box_extent(side, center, size, border)
@@ -315,7 +315,7 @@ def floor_box_mask(
     _checks.check_choice(owner, "border", border, _checks.BORDERS)
     remedy = "0.0 is MixUp, 1.0 is CutMix."
     _checks.check_share(owner, "box_ratio", box_ratio, remedy)
-    lam, center = _given.draws_at(owner, lam, center, size)
+    lam, center = _given.draws_at(owner, lam, center, size, border=border)
     side = box_sides(box_ratio * (1.0 - lam), size, 0.0)
     extent = box_extent(side, center, size, border)
     level = floor_level(lam, extent, size)

@@ -214,6 +214,6 @@ def gaussian_mask(
     """
     size = _checks.check_size("gaussian_mask", size)
     _checks.check_choice("gaussian_mask", "border", border, BORDERS)
-    lam, center = _given.draws_at("gaussian_mask", lam, center, size)
+    lam, center = _given.draws_at("gaussian_mask", lam, center, size, border=border)
     mask = gaussian(lam, center, size, border)
     return _factored.full(mask, size), gaussian_weight(lam, center, size, border)

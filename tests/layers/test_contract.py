@@ -14,6 +14,9 @@ import keras_msda as msda
 from tests import oracles
 from tests.layers import cases
 
+# In pipelines too: what a layer draws shows in images alone.
+images_alone = pytest.mark.filterwarnings("ignore::keras_msda.MixWarning")
+
 SIZE = (6, 7)
 CLASSES = 4
 IDS = np.array([3, 0, 2, 1, 3])
@@ -86,6 +89,7 @@ def test_every_world_draws_and_applies_the_plan_of_the_seed(name, world):
     check_signatures(outputs, plan, name)
 
 
+@images_alone
 @methods
 @pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
 def test_images_alone_are_mixed_in_training(name, world):
@@ -361,6 +365,7 @@ def test_labels_stay_float32_whatever_the_images_are(name, policy):
     assert_allclose(labels, encoded(plan, 0.0), rtol=0, atol=BLENDED)
 
 
+@images_alone
 @worlds
 def test_uint8_rounds_half_to_even(world):
     # A box selects, so every value is some image's and a half stays one.
@@ -403,6 +408,7 @@ def test_channels_may_come_first(name, size):
     assert_allclose(mixed, expected, rtol=0, atol=BLENDED)
 
 
+@images_alone
 @pytest.mark.parametrize("world", cases.worlds("graph", "compiled", "mapped"))
 def test_channels_may_come_first_in_every_world(world):
     images = np.moveaxis(cases.images(5, (5, 6, 9)), -1, 1)
