@@ -53,7 +53,7 @@ def register(layer: Mixer, uid: str) -> None:
     """Makes a layer known under a uid."""
     for known in [known for known in _LAYERS if not find(known)]:
         del _LAYERS[known]
-    _LAYERS.setdefault(uid, []).append(weakref.ref(layer))
+    _LAYERS[uid] = [*map(weakref.ref, find(uid)), weakref.ref(layer)]
 
 
 def find(uid: str) -> list[Any]:
@@ -210,6 +210,8 @@ class Listener:
         The one in the model whose trainer is running; in a loop of one's own, the one
         that was called last.
         """
+        if _backend.of_backend().is_compiling():
+            return  # It cannot read this; the newest copy it is.
         if self._layer is None and self._uid is not None:
             _WAITING.discard(self)
             copies = self._copies()
