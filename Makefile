@@ -52,8 +52,11 @@ BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_hand
   tests/test_pipeline.py tests/test_grain.py tests/test_backend.py tests/test_workers.py
 # Of the analysis what takes derivatives by that library.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommending)
+# At most so many cases of each test, evenly spread: TensorFlow tries more of them.
+BACKEND_CASES ?= 20
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
-	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
+	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \
+	  $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
 # The laws, the contract, hand-off, saving, losses and pipelines. Six cases of each test

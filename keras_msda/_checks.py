@@ -1474,7 +1474,7 @@ def _check_within(
         wrong = ~((array >= 0) & ((array < 1) if below else (array <= 1)))
     if not np.any(wrong):
         return
-    received = f"{name}={values!r}"
+    received = f"{name}={values.tolist() if array is values else values!r}"
     if array.size > 8:
         first = array.ravel()[int(np.argmax(np.broadcast_to(wrong, array.shape)))]
         received = f"{name} of shape {array.shape} with the value {first!r}"

@@ -106,6 +106,11 @@ def both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
     return x[:half], x[half:]
 
 
+def own(x: Tensor, partner: Tensor | None) -> Tensor:
+    """Returns what belongs to the samples themselves; see `both`."""
+    return x if partner is not None else x[: _backend.of(x).shape(x)[0] // 2]
+
+
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     """Returns `share * own + (1 - share) * other`, exact where the share is 0 or 1.
 

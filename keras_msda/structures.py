@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import keras
+import numpy as np
+
 from keras_msda import _checks
 
 Tensor = Any
@@ -45,6 +48,15 @@ def is_indices(partner: Any) -> bool:
         return not any(hasattr(entry, "shape") and entry.shape for entry in partner)
     shape = getattr(partner, "shape", None)
     return getattr(shape, "rank", 0) is not None and len(shape or ()) == 1
+
+
+def as_array(part: Any) -> Any:
+    """Returns a list of numbers as an array, and anything else as it is."""
+    if not isinstance(part, list) or None in part:
+        return part
+    leaves = keras.tree.flatten(part)
+    plain = not any(hasattr(leaf, "shape") for leaf in leaves)
+    return np.asarray(part) if plain else part
 
 
 def take_apart(  # noqa: PLR0913 (the three parts of a batch)

@@ -185,14 +185,13 @@ def _check_ids(
 def _range(ids: Tensor) -> tuple[int, int]:
     """Returns the smallest and the largest of some ids that can be looked at."""
     ops = _backend.of(ids)
+    if keras.backend.standardize_dtype(ids.dtype) in ("uint32", "uint64"):
+        values = ops.integers(ops.reshape(ids, [-1]))  # Some are too large for int64.
+        return min(values), max(values)
     wide = ops.cast(ids, "int64")
     # -1 - x, unlike -x, is an int64 for every int64.
     below, high = ops.integers(ops.stack([ops.max(-1 - wide), ops.max(wide)]))
-    low = -1 - below
-    if low < 0 and keras.backend.standardize_dtype(ids.dtype).startswith("uint"):
-        values = ops.integers(ops.reshape(ids, [-1]))  # Some are too large for int64.
-        return min(values), max(values)
-    return low, high
+    return -1 - below, high
 
 
 def _float_ids(owner: str, name: str, labels: Tensor, num_classes: int) -> Tensor:
@@ -312,7 +311,7 @@ def _soft(
     if num_classes is not None:
         labels = plans.encode_labels(labels, num_classes, form.label_smoothing)
     if form.targets == "own":
-        return labels
+        return plans.own(labels, partner)
     labels = plans.mix_labels(labels, plans.MixPlan(partner, None, weight))
     if form.targets == "union":
         labels = plans.unite_labels(labels, form.threshold)
@@ -333,9 +332,12 @@ def mixed_weights(sample_weight: Any, plan: plans.MixPlan, form: Form) -> Any:
         plan: The plan of the batch.
         form: What becomes of labels.
     """
-    if form.targets == "own":
-        return sample_weight
-    return _each_weight(
-        lambda x: None if x is None else plans.mix_sample_weights(x, plan)[1],
-        sample_weight,
-    )
+
+    def mix(weights: Any) -> Any:
+        if weights is None:
+            return None
+        if form.targets == "own":
+            return plans.own(weights, plan.partner)
+        return plans.mix_sample_weights(weights, plan)[1]
+
+    return _each_weight(mix, sample_weight)

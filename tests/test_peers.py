@@ -235,7 +235,7 @@ def test_batch_of_1(kind):
 
 def test_unbatched_images_are_refused_not_mixed():
     with pytest.raises(ValueError, match="rank 3 to 5"):
-        msda.MixUpLayer()(np.zeros((4, 5)), training=True)
+        msda.CutMixLayer()(np.zeros((4, 5)), training=True)
 
 
 @LAYERS

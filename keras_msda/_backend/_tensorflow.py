@@ -43,8 +43,12 @@ class TensorFlowOps(CommonOps):
         target = self._tf.as_dtype(dtype)
         if target.is_integer and x.dtype.is_floating:
             return self._tf.saturate_cast(self._tf.round(x), target)
-        if target.is_integer and x.dtype.is_integer and x.dtype != target:
-            return self._tf.saturate_cast(x, target)
+        if target.is_integer and x.dtype.is_integer:
+            # Not by `saturate_cast`, which lacks kernels for uint32 and uint64 (2.21).
+            if x.dtype.max > target.max:
+                x = self._tf.minimum(x, self._tf.constant(target.max, x.dtype))
+            if x.dtype.min < target.min:
+                x = self._tf.maximum(x, self._tf.constant(target.min, x.dtype))
         return self._tf.cast(x, target)
 
     def integers(self, x: Tensor) -> list[int]:

@@ -105,7 +105,8 @@ class MixLayer(DrawingLayer):
             _checks.check_integers(type(self).__name__, values)
         if given.alone:
             return super().__call__(images, **options)
-        return given.restore(super().__call__(given.parts, **options))
+        parts = self._for_keras(given.parts)
+        return given.restore(super().__call__(parts, **options))
 
     def call(
         self,
@@ -200,12 +201,21 @@ class MixLayer(DrawingLayer):
             batch_keys=self.batch_keys,
             box_format=self.bounding_box_format,
         )
-        # Here too, since Keras itself fails before it calls the layer.
-        for key, part in given.parts.items():
-            form = "(None, None, None, 3)" if key == "images" else "(None, ...)"
-            for tensor in keras.tree.flatten(part):
-                _checks.check_known_rank(owner, key, tensor, form=form)
+        form = "(None, None, None, 3)"
+        _checks.check_known_rank(owner, "images", given.parts["images"], form=form)
         return given
+
+    def _for_keras(self, parts: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns parts as Keras can pass them on, which fails without a word of ours.
+
+        It takes tensors and arrays alone, no lists of numbers, and asks for their rank.
+        """
+        owner = type(self).__name__
+        for key, part in parts.items():
+            name = key if key in _checks.KEYS else f'"{key}"'
+            for tensor in keras.tree.flatten(part):
+                _checks.check_known_rank(owner, name, tensor)
+        return {key: structures.as_array(part) for key, part in parts.items()}
 
     def _take_partner_apart(self, partner: Any, given: structures.Batch) -> Any:
         """Returns indices as they are, and the parts of a second batch."""

@@ -409,9 +409,9 @@ HOLD = "a second batch must hold what the first one holds."
 WRONG = {
     "size": ((np.zeros((BATCH, 4, 6, 3), "float32"), random_ids(2)), SHAPES, "4, 6"),
     "channels": ((np.zeros((BATCH, *SIZE, 1), "float32"), random_ids(2)), SHAPES, "1)"),
-    "no labels": ({"images": random_images(2)}, HOLD, "['images'] beside"),
+    "no labels": (random_images(2), HOLD, "['images'] beside"),
     "short": (np.zeros(3, "int32"), FORM, "shape (3,) and dtype int32"),
-    "column": (np.zeros((BATCH, 1), "int32"), "`partner`", "(6, 1)"),
+    "column": (np.zeros((BATCH, 1), "int32"), HOLD, "['images'] beside"),
     "floats": (np.zeros(BATCH, "float32"), "`partner`", "float32"),
 }
 

@@ -225,7 +225,9 @@ def test_a_tensor_of_unknown_rank_is_named(how, unknown):
     dataset = tf.data.Dataset.from_tensors(parts).map(forget)
     apply = dataset.map if how == "map" else dataset.apply
     what = layer if how == "map" else msda.mixing(layer, seed=1)
-    name = "sample_weight" if unknown == "weights" else unknown
+    name = {"weights": "sample_weight", "inputs[1]": '"inputs[1]"'}.get(
+        unknown, unknown
+    )
     check_error(
         lambda: apply(what),
         "CutMixLayer",
