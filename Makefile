@@ -41,8 +41,11 @@ help: ## lists what there is
 demo: $(SOME_READY) ## trains without mixing and with each method, draws a picture
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
-test: $(DEV_READY) ## runs the tests, but for those that wait for compilers
-	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov $(TEST_ARGS)
+# At most so many cases of each test, evenly spread; 10000 is all of them.
+TEST_CASES ?= 40
+test: $(DEV_READY) ## runs the tests, except for those that wait for compilers
+	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
+	  --most-cases $(TEST_CASES) $(TEST_ARGS)
 
 test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
