@@ -214,11 +214,12 @@ class Listener:
             return  # It cannot read this; the newest copy it is.
         if self._layer is None and self._uid is not None:
             _WAITING.discard(self)
-            copies = self._copies()
+            copies = find(self._uid)
             inside = [layer for layer in _inside_model() if layer in copies]
+            named = [layer for layer in inside if layer.name == self._name_of_layer]
             used = [layer for layer in copies if layer in _CALLS.stamps]
             latest = max(used, key=_CALLS.stamps.__getitem__, default=None)
-            self._layer = inside[0] if len(inside) == 1 else latest
+            self._layer = next(iter(named or inside), latest)
 
     def layer_config(self) -> dict[str, str | None]:
         """Returns how a configuration names the layer."""

@@ -403,6 +403,14 @@ def assert_goes_on(layer, name):
     assert_array_equal(cases.array(plan.partner), expected["partner"])
 
 
+# Keras reads no layers of its own that a newer release has written.
+written_by_newer = pytest.mark.skipif(
+    tuple(map(int, keras.version().split(".")[:2])) < (3, 15),
+    reason="Keras 3.15 wrote the files",
+)
+
+
+@written_by_newer
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", NAMES)
 def test_models_of_the_version_before_go_on(name):
@@ -410,6 +418,7 @@ def test_models_of_the_version_before_go_on(name):
     assert_goes_on(mixing_layer_of(model), name)
 
 
+@written_by_newer
 @pytest.mark.parametrize("name", NAMES)
 def test_models_of_the_version_before_train_on(name):
     model = keras.saving.load_model(FIXTURES / f"{name}.keras")
@@ -418,6 +427,7 @@ def test_models_of_the_version_before_train_on(name):
     assert np.all(np.isfinite(fit.history["loss"]))
 
 
+@written_by_newer
 @pytest.mark.tensorflow
 def test_weights_of_the_version_before_go_on():
     model = keras.saving.load_model(FIXTURES / "hmix.keras")
