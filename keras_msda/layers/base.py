@@ -430,7 +430,7 @@ class MixLayer(DrawingLayer):
             parts[key] = further.mixed(parts[key], plan, layout, self.compute_dtype)
 
     def _further_keys(self, parts: Mapping[str, Any]) -> list[str]:
-        """Returns the keys of what is mixed like images, but for these."""
+        """Returns the keys of all other parts that are mixed like images."""
         return [*self.batch_keys, *structures.further_keys(parts)]
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:

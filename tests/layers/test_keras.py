@@ -187,7 +187,8 @@ def test_a_layer_before_or_behind_frames_is_fine():
     part = kl.TimeDistributed(kl.Flatten())
     layer = msda.CutMixLayer(mask_axes=(2, 3), seed=1)
     model = keras.Sequential([keras.Input((3, 4, 4, 1)), layer, part])
-    model(cases.images(4, (3, 4, 4), channels=1), training=True)
+    found = model(cases.images(4, (3, 4, 4), channels=1), training=True)
+    assert tuple(found.shape) == (4, 3, 16)
 
 
 # Ways to say False and True.

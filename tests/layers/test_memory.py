@@ -232,7 +232,8 @@ def test_a_uid_that_is_no_number_can_be_saved(tmp_path):
     layer = msda.MixUpLayer.from_config(msda.MixUpLayer().get_config() | {"uid": "x"})
     model = keras.Sequential([keras.Input((4, 4, 1)), layer])
     model.save(tmp_path / "model.keras")
-    keras.saving.load_model(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.layers[0].get_config() == layer.get_config()
 
 
 def test_layers_that_are_gone_are_forgotten():
