@@ -9,8 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from keras_msda import masks
-from keras_msda._checks import MixWarning
-from keras_msda.boxes import mix_bounding_boxes, mix_keypoints
+from keras_msda._errors import MixWarning
 from keras_msda.callbacks import MixSchedule
 from keras_msda.layers import (
     CutMixLayer,
@@ -23,10 +22,11 @@ from keras_msda.layers import (
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
 from keras_msda.models import strip
+from keras_msda.parts.boxes import mix_bounding_boxes, mix_keypoints
+from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
 from keras_msda.plans import MixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
-from keras_msda.segmentation import mix_segmentation_masks
 
 __version__ = "0.1.0"
 

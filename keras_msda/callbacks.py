@@ -1,10 +1,12 @@
 """Schedules: what a layer draws by changes from epoch to epoch or step to step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from keras_msda import _checks
+from keras_msda import _checks, _errors
 
 
 class MixSchedule(keras.callbacks.Callback):
@@ -58,13 +60,12 @@ class MixSchedule(keras.callbacks.Callback):
         self.by = _checks.check_choice(owner, "by", by, ("epoch", "step"))
         given = {"probability": probability, "alpha": alpha}
         given = {name: value for name, value in given.items() if value is not None}
-        _checks.check_some_schedule(owner, given)
+        _check_some_schedule(owner, given)
         if "alpha" in given:
-            _checks.check_has_alpha(owner, layer)
+            _check_has_alpha(owner, layer)
         self.layer = layer
         self._schedules = {
-            name: _checks.check_schedule(owner, name, value)
-            for name, value in given.items()
+            name: _check_schedule(owner, name, value) for name, value in given.items()
         }
         # Before the first entry of a table the layer has what it was made with.
         self._before = {name: getattr(layer, name) for name in given}
@@ -80,7 +81,7 @@ class MixSchedule(keras.callbacks.Callback):
         found = {}
         for name, schedule in self._schedules.items():
             value = _value(schedule, position, self._before[name])
-            found[name] = _checks.check_scheduled_value(owner, name, value, position)
+            found[name] = _check_scheduled_value(owner, name, value, position)
         return found
 
     def set(self, position: int) -> None:
@@ -132,3 +133,60 @@ def _batches(optimizer: Any) -> int:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     counts = [x for x in optimizer.variables if x.name == "iteration"]
     return int(keras.ops.convert_to_tensor(counts[0]))
+
+
+def _check_some_schedule(owner: str, given: dict[str, Any]) -> None:
+    """Checks that there is something to schedule."""
+    if not given:
+        _errors.fail(
+            owner,
+            "there is nothing to schedule.",
+            "probability=None, alpha=None",
+            "Use for example `probability={0: 1.0, 190: 0.0}`.",
+        )
+
+
+def _check_has_alpha(owner: str, layer: Any) -> None:
+    """Checks that a layer draws lambda itself."""
+    if not layer.draws_lam:
+        _errors.fail(
+            owner,
+            f"the layers of a {type(layer).__name__} draw lambda.",
+            "alpha for the layer itself",
+            "Schedule the `alpha` of each of its `layers`.",
+        )
+
+
+def _check_scheduled_value(owner: str, name: str, value: Any, position: Any) -> Any:
+    """Returns a value of a schedule as the layer takes it."""
+    if hasattr(value, "__array__") and np.ndim(value) == 0:
+        value = float(value)  # As Keras's learning rate schedules return.
+    where = f"{owner} at {position}"
+    if name == "alpha":
+        a, b = _checks.check_alpha(where, value)
+        return a if a == b else (a, b)
+    return _checks.check_share(
+        where, name, value, "Use 1.0 to mix always, 0.0 to mix never."
+    )
+
+
+def _check_schedule(owner: str, name: str, value: Any) -> Any:
+    """Returns a schedule: a function, or a table or list of valid values."""
+    if callable(value):
+        return value
+    table: dict[Any, Any] = {}
+    if isinstance(value, Mapping):
+        table = dict(value)
+    elif isinstance(value, (tuple, list)):
+        table = dict(enumerate(value))
+    if not table or not all(isinstance(x, int) and x >= 0 for x in table):
+        _errors.fail(
+            owner,
+            f"`{name}` must be a function, a table {{first: value}} of epochs or steps "
+            "from 0, or a list.",
+            f"{name}={value!r}",
+            f"Use for example `{name}={{0: 1.0, 190: 0.5}}`.",
+        )
+    for first, entry in table.items():
+        _check_scheduled_value(owner, name, entry, first)
+    return table

@@ -1,16 +1,19 @@
 """The loss that matches mixed batches."""
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, handoff, plans
+from keras_msda import _backend, _checks, _errors, _handoff, plans
+from keras_msda.masks import _factored
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_msda")
-class MixedLoss(handoff.Listener, keras.losses.Loss):
+class MixedLoss(_handoff.Listener, keras.losses.Loss):
     """The mix of a loss against both labels: `weight * l_i + (1 - weight) * l_j`.
 
     Where a loss is linear in the label, as cross-entropy is, this equals the loss
@@ -84,9 +87,7 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         )
         self.loss = base
         self.ids = _takes_ids(base) if ids is None else ids
-        self.class_weight = _checks.check_class_weight(
-            type(self).__name__, class_weight
-        )
+        self.class_weight = _check_class_weight(type(self).__name__, class_weight)
         self.per_pixel = per_pixel
         self.listen_to(layer)
 
@@ -101,7 +102,7 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
             sample_weight: Shape `(batch,)` or `(batch, 1)`, of the unmixed samples for
                 a layer inside the model.
         """
-        targets = handoff.read_targets(self, y_true, y_pred, sample_weight)
+        targets = _handoff.read_targets(self, y_true, y_pred, sample_weight)
         if self.layer is not None:
             self._check_plain(targets.own.shape, y_pred.shape)
         if self.class_weight is not None:
@@ -117,17 +118,17 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         """Refuses labels of a layer inside the model that a loss of Keras misreads."""
         owner, ids = type(self).__name__, _takes_ids(self.loss)
         if ids is not None:
-            _checks.check_plain(owner, labels, outputs, ids)
+            _check_plain_labels(owner, labels, outputs, ids)
         name = _name(self.loss).lower()
         if ids is False and ("crossentropy" in name or "hinge" in name):
             _checks.check_two_columns(owner, labels, outputs)
 
     def _weigh_classes(
-        self, targets: handoff.Targets, y_pred: Tensor, class_weight: dict[int, float]
-    ) -> handoff.Targets:
+        self, targets: _handoff.Targets, y_pred: Tensor, class_weight: dict[int, float]
+    ) -> _handoff.Targets:
         """Returns the targets with the weights of their classes in all weights."""
         if targets.premixed:
-            _checks.fail_premixed(type(self).__name__, targets.own.shape)
+            _fail_premixed(type(self).__name__, targets.own.shape)
         factor = _class_weights(class_weight, targets.own, y_pred)
         share = targets.weight
         if targets.other is not None:
@@ -174,7 +175,7 @@ class MixedLoss(handoff.Listener, keras.losses.Loss):
         """Checks that the given loss returns what can be weighed."""
         owner, name = type(self).__name__, _name(self.loss)
         batches = outputs.shape, labels.shape
-        _checks.check_values(owner, name, values.shape, weights, *batches)
+        _check_loss_values(owner, name, values.shape, weights, *batches)
 
     def _evaluate(self, labels: Tensor, outputs: Tensor) -> Tensor:
         """Returns the given loss of each sample."""
@@ -258,3 +259,103 @@ def _class_weights(
     known = (labels >= 0) & (labels < count)
     ids = ops.truncate(ops.where(known, labels, 0.0))
     return ops.where(known, ops.take(table, ids), 1.0)
+
+
+def _check_plain_labels(owner: str, labels: Any, outputs: Any, ids: bool) -> None:
+    """Refuses labels of a layer inside the model that a loss of Keras cannot take."""
+    if len(labels) != len(outputs) or len(labels) < 2:
+        return
+    width, classes = labels[-1], outputs[-1]
+    packed = classes > 1 and width == (3 if ids else 2 * classes + 1)
+    if packed or (ids and width not in (1, None)):
+        kind = "class ids, of shape (batch,) or (batch, 1)" if ids else "not packed"
+        _errors.fail(
+            owner,
+            f"the labels of a layer inside the model must be {kind}.",
+            _errors.show_both(labels, outputs),
+            "Use `MixedLoss(...)` without the layer for what a pipeline has packed, "
+            'and for one-hot labels a loss such as "categorical_crossentropy".',
+        )
+
+
+def _fail_one_value(owner: str, values: Any, weights: Any) -> NoReturn:
+    """Raises the error for a loss that sums up the pixels itself."""
+    _errors.fail(
+        owner,
+        "with a label for each pixel the loss must return a value for each.",
+        f"values of shape {_errors.show(values)} for weights of shape "
+        f"{_errors.show(weights)}",
+        "Mix the masks in the pipeline, under the key "
+        '"segmentation_masks", for a loss of whole images such as Dice.',
+    )
+
+
+def _check_loss_values(
+    owner: str, loss: str, values: Any, weights: Any, *batches: Any
+) -> None:
+    """Checks that a loss returns a value for each weight.
+
+    Args:
+        owner: Whom an error names.
+        loss: Name of the loss.
+        values: Shape of what it returned.
+        weights: Shape of the labels' weights.
+        *batches: Shapes that start with the batch, the outputs' first.
+    """
+    known = [shape[0] for shape in batches]
+    batch = bool(len(values)) and not (
+        isinstance(values[0], int) and values[0] not in known
+    )
+    if batch and len(values) >= len(weights):
+        return
+    if len(weights) > 1:
+        _fail_one_value(owner, values, weights)
+    outputs = batches[0]
+    remedy = (
+        "Leave the mean over the batch to Keras: take sums and means over the last "
+        "axis alone, as in `keras.ops.mean(values, axis=-1)`."
+    )
+    name = loss.lower()
+    if name in ("dice", "tversky"):
+        axes = tuple(range(1, len(outputs)))
+        axis = -1 if len(axes) == 1 else axes
+        remedy = (
+            f"Give it the axes of a sample: `keras.losses.{name.title()}(axis={axis})`."
+        )
+    _errors.fail(
+        owner,
+        "the loss must return one value per sample, as each sample has weights of its "
+        "own.",
+        f"values of shape {_errors.show(values)} for outputs of shape "
+        f"{_errors.show(outputs)}",
+        remedy,
+    )
+
+
+def _check_class_weight(owner: str, value: Any) -> dict[int, float] | None:
+    """Returns weights by class id."""
+    if value is None:
+        return None
+    valid = isinstance(value, Mapping) and all(
+        str(key).isdigit() and _checks._is_number(weight) and 0 <= weight < math.inf
+        for key, weight in value.items()
+    )
+    if not valid:
+        _errors.fail(
+            owner,
+            "`class_weight` must map class ids to finite weights, none negative.",
+            f"class_weight={value!r}",
+            "Use for example `class_weight={0: 1.0, 1: 2.5}`; classes left out have 1.",
+        )
+    # Keys of a configuration in a file are words.
+    return {int(key): float(weight) for key, weight in value.items()}
+
+
+def _fail_premixed(owner: str, labels: Any) -> NoReturn:
+    """Raises the error for class weights of labels that are mixes already."""
+    _errors.fail(
+        owner,
+        "`class_weight` needs both labels of a mix, and soft labels hold their sum.",
+        f"labels of shape {_errors.show(labels)}",
+        'Map the dataset with a layer of `targets="pair"`.',
+    )

@@ -4,13 +4,14 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, handoff, plans
+from keras_msda import _backend, _checks, _errors, _handoff, plans
+from keras_msda.masks import _factored
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_msda")
-class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
+class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
     """Share of correct outputs, each label counted with its weight.
 
     A sample counts `weight * [output is label i] + (1 - weight) * [output is label j]`;
@@ -77,7 +78,7 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
                 self.add_variable(x.shape, "zeros", dtype=x.dtype, name=f"heard_{n}")
                 for n, x in enumerate(layer.remembered())
             ]
-            handoff.hear(self)
+            _handoff.hear(self)
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -89,9 +90,9 @@ class MixedAccuracy(handoff.Listener, keras.metrics.Mean):
             y_pred: Outputs of the model, `(batch, classes)`.
             sample_weight: Shape `(batch,)` or `(batch, 1)`.
         """
-        targets = handoff.read_targets(self, y_true, y_pred, sample_weight)
+        targets = _handoff.read_targets(self, y_true, y_pred, sample_weight)
         own = targets.own
-        _checks.check_counted(type(self).__name__, own.shape, y_pred.shape)
+        _check_counted(type(self).__name__, own.shape, y_pred.shape)
         if self.dominant and targets.premixed:
             own = _strongest(own)
         hits = _hits(own, y_pred, self.k)
@@ -183,3 +184,21 @@ def _hits(labels: Tensor, outputs: Tensor, k: int) -> Tensor:
     hits = ops.take_along(rows, ops.truncate(ops.where(known, ids, 0.0)))
     hits = ops.where(known, hits, 0.0)
     return ops.reshape(hits, ops.shape(outputs)[:-1])
+
+
+def _check_counted(owner: str, labels: Any, outputs: Any) -> None:
+    """Checks that an accuracy can compare labels with outputs."""
+    _checks.check_two_columns(owner, labels, outputs)
+    wanted = {tuple(outputs[1:]), tuple(outputs[1:-1]), (*outputs[1:-1], 1)}
+    given = tuple(labels[1:])
+    if not any(
+        len(given) == len(shape) and not any(map(_errors.differ, given, shape))
+        for shape in wanted
+    ):
+        _errors.fail(
+            owner,
+            "the labels must be class ids, one for each output, or soft labels of the "
+            "outputs' shape.",
+            _errors.show_both(labels, outputs),
+            "Use `MixedAccuracy()` without the layer for what a pipeline has packed.",
+        )

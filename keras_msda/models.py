@@ -1,10 +1,10 @@
 """What is done to whole models."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 
-from keras_msda import _checks
+from keras_msda import _errors
 from keras_msda.layers.base import MixLayer
 
 
@@ -37,7 +37,7 @@ def strip(model: keras.Model) -> keras.Model:
         >>> print([type(layer).__name__ for layer in msda.strip(model).layers])
         ['Flatten']
     """
-    _checks.check_model("strip", model, keras.Model)
+    _check_model("strip", model, keras.Model)
     if isinstance(model, keras.Sequential):
         return _strip_sequential(model)
     if _is_functional(model):
@@ -54,7 +54,7 @@ def strip(model: keras.Model) -> keras.Model:
             return clone
         return type(model)(clone.input, clone.output, name=model.name)
     if any(isinstance(x, MixLayer) for x in _parts(model)):
-        _checks.fail_subclassed("strip", type(model).__name__)
+        _fail_subclassed("strip", type(model).__name__)
     return model
 
 
@@ -138,7 +138,7 @@ def _stripped(layer: Any) -> Any:
         return keras.layers.TimeDistributed(
             _stripped(layer.layer), name=layer.name, dtype=layer.dtype_policy
         )
-    return _checks.fail_subclassed("strip", type(layer).__name__)
+    return _fail_subclassed("strip", type(layer).__name__)
 
 
 def _passed(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -161,8 +161,41 @@ def _caster(layer: Any, dtype: str | None) -> keras.layers.Layer | None:
     if dtype in (None, target):
         return None
     if not keras.backend.is_float_dtype(target):
-        _checks.fail_cast("strip", layer.name, str(dtype), str(target))
+        _fail_cast("strip", layer.name, str(dtype), str(target))
     # Keras's own casting of inputs is for floats alone.
     if keras.backend.is_float_dtype(dtype):
         return keras.layers.Identity(name=layer.name, dtype=target)
     return keras.layers.Rescaling(1.0, name=layer.name, dtype=target)
+
+
+def _check_model(owner: str, model: Any, kind: type) -> None:
+    """Checks for a Keras model."""
+    if not isinstance(model, kind):
+        _errors.fail(
+            owner,
+            "`model` must be a Keras model.",
+            f"model of type {type(model).__name__}",
+            "Give what `keras.Sequential` or `keras.Model` has made.",
+            TypeError,
+        )
+
+
+def _fail_subclassed(owner: str, name: str) -> NoReturn:
+    """Raises the error for a mixing layer where nobody can take it out."""
+    _errors.fail(
+        owner,
+        "what the `call` of a subclassed model does cannot be rewritten.",
+        f"{name} with a mixing layer inside",
+        "Export it as it is, for it never mixes when it predicts, or make it without "
+        "the layer and load its weights.",
+    )
+
+
+def _fail_cast(owner: str, name: str, given: str, dtype: str) -> NoReturn:
+    """Raises the error for a mixing layer that rounds, which no layer of Keras does."""
+    _errors.fail(
+        owner,
+        "a mixing layer that makes integers of other numbers cannot be taken out.",
+        f"{name} of dtype {dtype} after outputs of dtype {given}",
+        "Export the model as it is, for it never mixes when it predicts.",
+    )

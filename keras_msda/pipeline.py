@@ -1,9 +1,10 @@
 """Mixing in `tf.data` pipelines that must be the same in every run."""
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
-from keras_msda import _backend, _checks
+from keras_msda import _backend, _checks, _errors
 
 #: What TensorFlow calls `tf.data.AUTOTUNE`.
 AUTOTUNE = -1
@@ -59,10 +60,10 @@ def mixing(
         [True, True]
     """
     owner = "mixing"
-    _checks.check_mixer(owner, layer)
+    _check_mixer(owner, layer)
     seed = layer.seed if seed is None else _checks.check_seed(owner, seed)
-    _checks.check_epoch(owner, epoch)
-    _checks.check_index(owner, index)
+    _check_epoch(owner, epoch)
+    _check_index(owner, index)
     ops = _backend.of_pipelines()
 
     variable = hasattr(epoch, "assign")
@@ -94,3 +95,37 @@ def mixing(
         return ops.restorable(mixed)
 
     return apply
+
+
+def _check_mixer(owner: str, layer: Any) -> None:
+    """Checks that something mixes batches by a seed."""
+    if not hasattr(layer, "mix"):
+        _errors.fail(
+            owner,
+            "`layer` must be a mixing layer.",
+            f"{type(layer).__name__}",
+            "Give for example `keras_msda.CutMixLayer(num_classes=10)`.",
+        )
+
+
+def _check_index(owner: str, index: Any) -> None:
+    """Checks the function that numbers batches."""
+    if not (index is None or callable(index)):
+        _errors.fail(
+            owner,
+            "`index` must be a function of a batch or None.",
+            f"index={index!r}",
+            'Give for example `index=lambda batch: batch["number"]`.',
+        )
+
+
+def _check_epoch(owner: str, epoch: Any) -> None:
+    """Checks the number of an epoch, where it is one and no variable."""
+    whole = isinstance(epoch, numbers.Integral) and not isinstance(epoch, bool)
+    if not (epoch is None or hasattr(epoch, "dtype") or (whole and epoch >= 0)):
+        _errors.fail(
+            owner,
+            "`epoch` must be an integer of 0 or more, a `tf.Variable` or None.",
+            f"epoch={epoch!r}",
+            "Leave it out to make each iteration another epoch.",
+        )

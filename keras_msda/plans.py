@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_msda import _backend, _checks, _factored
+from keras_msda import _backend, _checks, _errors
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -193,7 +194,7 @@ def mix_images(
     rank = len(images.shape) - 2
     if not factored:
         plan = plan._replace(mask=ops.convert(plan.mask, "float32"))
-        _checks.check_plan("mix_images", images.shape, plan.mask.shape, data_format)
+        _check_plan("mix_images", images.shape, plan.mask.shape, data_format)
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)
     shape, mask = tuple(images.shape), plan.mask
     last = data_format == "channels_last"
@@ -369,3 +370,22 @@ def unmixed(batch: Any, like: Tensor) -> MixPlan:
     ones = ops.ones([batch], "float32")
     mask = _factored.Mask(ones, ops.zeros([batch], "float32"), ())
     return MixPlan(ops.arange(batch), mask, ones)
+
+
+def _check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
+    """Checks that a plan was made for images of this batch and size."""
+    spatial = images[1:-1] if data_format == "channels_last" else images[2:]
+    expected = (images[0], *spatial)
+    fits = len(expected) == len(mask) and all(
+        n is None or m is None or n == m or (i == 0 and m == 1)
+        for i, (n, m) in enumerate(zip(expected, mask, strict=True))
+    )
+    if not fits:
+        _errors.fail(
+            owner,
+            "the plan must be for these images, masks of shape "
+            f"{_errors.show(expected)}.",
+            f"masks of shape {_errors.show(mask)}",
+            "Draw it with `layer.sample(batch, size, seed=...)`, and check "
+            "`data_format`.",
+        )

@@ -1,8 +1,10 @@
 """Layers that draw as other libraries' arguments say."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-from keras_msda import _checks
+from keras_msda import _checks, _errors
 from keras_msda.layers import CutMixLayer, MixUpLayer, RandomMixLayer
 
 # timm's modes: what shares a draw.
@@ -64,15 +66,15 @@ def mix_from_timm(
         Wightman, PyTorch Image Models, `timm/data/mixup.py`.
     """
     owner = "mix_from_timm"
-    _checks.check_timm_mode(owner, mode, _PER)
+    _check_timm_mode(owner, mode, _PER)
     switch_prob = _checks.check_share(
         owner, "switch_prob", switch_prob, "0.0 is MixUp alone, 1.0 CutMix alone."
     )
-    _checks.check_timm_alphas(owner, mixup_alpha, cutmix_alpha, cutmix_minmax)
+    _check_timm_alphas(owner, mixup_alpha, cutmix_alpha, cutmix_minmax)
     soft = multi_label or num_classes is None
     if label_smoothing is None:
         label_smoothing = 0.0 if soft else 0.1
-    _checks.check_timm_smoothing(owner, label_smoothing, soft)
+    _check_timm_smoothing(owner, label_smoothing, soft)
     shared: dict[str, Any] = {
         "probability": prob,
         "per": _PER[mode],
@@ -97,3 +99,47 @@ def mix_from_timm(
         return cutmix(**shared)
     weights = [1.0 - switch_prob, switch_prob]
     return RandomMixLayer([mixup(), cutmix()], weights, **shared)
+
+
+def _check_timm_mode(owner: str, mode: Any, modes: Mapping[str, str]) -> None:
+    """Checks a mode of timm's."""
+    if mode == "half":
+        _errors.fail(
+            owner,
+            'the mode "half" makes batches of half the size, which no layer does.',
+            "mode='half'",
+            'Use `mode="elem"` on batches of the size to train with.',
+        )
+    _checks.check_choice(owner, "mode", mode, tuple(modes))
+
+
+def _check_timm_smoothing(owner: str, label_smoothing: Any, soft: bool) -> None:
+    """Checks that labels which come soft are not to be smoothed."""
+    if soft and label_smoothing:
+        _errors.fail(
+            owner,
+            "`label_smoothing` smooths class ids, and with `multi_label` or without "
+            "`num_classes` labels come soft.",
+            f"label_smoothing={label_smoothing!r}",
+            "Leave it out and smooth them before, for sets of classes by "
+            "`(1 - s) * labels + s / 2`.",
+        )
+
+
+def _check_timm_alphas(owner: str, mixup: Any, cutmix: Any, minmax: Any) -> None:
+    """Checks that one of timm's methods is on."""
+    for name, alpha in (("mixup_alpha", mixup), ("cutmix_alpha", cutmix)):
+        if not (_checks._is_number(alpha) and math.isfinite(alpha) and alpha >= 0):
+            _errors.fail(
+                owner,
+                f"`{name}` must be a finite number, not negative.",
+                f"{name}={alpha!r}",
+                "Use 0.0 to turn the method off.",
+            )
+    if not mixup and not cutmix and minmax is None:
+        _errors.fail(
+            owner,
+            "one of MixUp and CutMix must be on.",
+            f"mixup_alpha={mixup!r}, cutmix_alpha={cutmix!r}, cutmix_minmax=None",
+            "Leave the layer out to train without mixing.",
+        )

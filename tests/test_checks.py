@@ -13,8 +13,10 @@ import tensorflow as tf
 from numpy.testing import assert_array_equal, assert_equal
 
 import keras_msda as msda
-from keras_msda import _checks
+from keras_msda import _backend, _errors
+from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
+from keras_msda.parts import structures
 from tests.layers import cases
 
 NAN, INF = float("nan"), float("inf")
@@ -894,7 +896,7 @@ def test_keys_of_other_libraries_are_renamed_by_the_line_in_the_error(keys):
     assert line in str(caught.value)
     # As it stands there, it makes what the layer takes.
     renamed = eval(OTHERS[keys], {"d": batch})
-    _checks.check_keys("MixUpLayer", renamed, (), None)
+    structures._check_keys("MixUpLayer", renamed, (), None)
 
 
 def test_keys_that_nobody_knows_are_not_renamed():
@@ -908,7 +910,7 @@ def test_keys_that_nobody_knows_are_not_renamed():
 def test_nothing_is_no_value_of_a_key_that_is_mixed(key):
     batch = {"images": images(), "labels": np.ones(3), "second": images(), key: None}
     check_error(
-        lambda: _checks.check_keys("MixUpLayer", batch, ("second",), "xyxy"),
+        lambda: structures._check_keys("MixUpLayer", batch, ("second",), "xyxy"),
         "MixUpLayer",
         ValueError,
         f'"{key}" of a dictionary must be given where the key is there.',
@@ -918,7 +920,7 @@ def test_nothing_is_no_value_of_a_key_that_is_mixed(key):
 
 def test_no_sample_weights_may_be_given_as_none():
     batch = {"images": images(), "labels": np.ones(3), "sample_weight": None}
-    _checks.check_keys("MixUpLayer", batch, (), None)
+    structures._check_keys("MixUpLayer", batch, (), None)
 
 
 @pytest.mark.parametrize("key", ["bounding_boxes", "keypoints", "second"])
@@ -1026,7 +1028,7 @@ def test_plans_need_a_size(size):
 
 @pytest.mark.parametrize("value", [0, 4, np.int64(4), np.uint8(3), tf.constant(4)])
 def test_a_number_of_draws_is_an_integer_of_any_kind(value):
-    found = _checks.check_draw_count("MixUpLayer", "batch", value)
+    found = settings.check_draw_count("MixUpLayer", "batch", value)
     assert int(found) == int(value)
     assert isinstance(found, int) or found is value
 
@@ -1034,7 +1036,7 @@ def test_a_number_of_draws_is_an_integer_of_any_kind(value):
 @pytest.mark.parametrize("value", [-1, np.int64(-3), 2.0, True, "4", None, [4]])
 def test_a_number_of_draws_is_not_negative(value):
     check_error(
-        lambda: _checks.check_draw_count("MixUpLayer", "batch", value),
+        lambda: settings.check_draw_count("MixUpLayer", "batch", value),
         "MixUpLayer",
         ValueError,
         "`batch` must be an integer, not negative.",
@@ -1201,7 +1203,7 @@ def test_masks_check_their_settings(name, inputs, rule, received):
 
 def test_another_backend_is_refused_with_the_way_out():
     check_error(
-        lambda: _checks.check_backend("openvino"),
+        lambda: _backend._check_backend("openvino"),
         "keras_msda",
         ValueError,
         "the Keras backend must be one of tensorflow, jax, torch.",
@@ -1225,18 +1227,19 @@ def words_of(node):
 
 
 def messages():
-    """Lists rule, received and remedy of each error, as they stand in the source."""
-    tree = ast.parse(Path(_checks.__file__).read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "fail":
-            yield node.lineno, [words_of(argument) for argument in node.args[1:4]]
+    """Yields rule, received and remedy of each error, as they stand in the source."""
+    for path in sorted(Path(_errors.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if name in ("_errors.fail", "_errors.warn"):
+                yield path, [words_of(argument) for argument in node.args[1:4]]
 
 
 MESSAGES = list(messages())
 
 
 def test_all_messages_are_found():
-    assert len(MESSAGES) > 30
+    assert len(MESSAGES) > 150
 
 
 @pytest.mark.parametrize(
@@ -1255,7 +1258,7 @@ def test_messages_are_sentences_with_what_was_received(parts):
 
 def test_errors_put_owner_rule_received_and_remedy_together():
     with pytest.raises(TypeError) as caught:
-        _checks.fail("Owner", "the rule.", "x=1", "Do this.", TypeError)
+        _errors.fail("Owner", "the rule.", "x=1", "Do this.", TypeError)
     assert_equal(caught.value.args, ("Owner: the rule. Received: x=1. Do this.",))
 
 

@@ -110,7 +110,7 @@ def test_errors_are_of_pythons_own_kinds(name):
         for node in ast.walk(TREES[name])
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)
     }
-    # `_checks` picks between TypeError and ValueError by a variable.
+    # `_errors` picks between TypeError and ValueError by a variable.
     assert raised - {"kind"} <= known
 
 
@@ -152,8 +152,8 @@ def test_every_function_that_samples_asks_for_its_seed_by_name():
 
 def test_every_message_of_a_check_says_what_was_received():
     silent = [
-        f"_checks.py:{node.lineno}"
-        for node in ast.walk(TREES["_checks.py"])
+        f"_errors.py:{node.lineno}"
+        for node in ast.walk(TREES["_errors.py"])
         if isinstance(node, ast.Raise)
         and not any(isinstance(n, ast.FormattedValue) for n in ast.walk(node))
     ]

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 import keras_msda as msda
-from keras_msda import _inspect, analysis, cli, plot
+from keras_msda import analysis, cli, plot
+from keras_msda.cli import _inspect
 from tests.test_plot import shown
 
 

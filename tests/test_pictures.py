@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_msda import _pictures
+from keras_msda.datasets import _pictures
 
 
 def saved(path, picture, **options):

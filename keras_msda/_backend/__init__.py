@@ -13,9 +13,11 @@ from typing import Any, NoReturn, cast
 import keras
 import numpy as np
 
-from keras_msda import _checks
+from keras_msda import _errors
 from keras_msda._backend._common import JIT_COMPILE
 from keras_msda._backend._tensorflow import TensorFlowOps
+
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 def of(*values: Any) -> TensorFlowOps:
@@ -33,7 +35,7 @@ def of(*values: Any) -> TensorFlowOps:
 
 def of_pipelines() -> TensorFlowOps:
     """Returns TensorFlow's operations, or says that it is missing."""
-    return _installed(_checks.fail_no_tensorflow)
+    return _installed(_fail_no_tensorflow)
 
 
 def event_writer(owner: str, folder: str) -> Any:
@@ -43,7 +45,7 @@ def event_writer(owner: str, folder: str) -> Any:
         owner: Whom an error names.
         folder: Where its file comes to be.
     """
-    ops = _installed(lambda: _checks.fail_no_event_files(owner))
+    ops = _installed(lambda: _fail_no_event_files(owner))
     return ops.event_writer(folder)
 
 
@@ -138,7 +140,7 @@ _LOADED: dict[str, TensorFlowOps] = {}
 def _load(name: str) -> TensorFlowOps:
     """Returns the operations of a library, which importing keras_msda must not load."""
     if name not in _LOADED:
-        _checks.check_backend(name)
+        _check_backend(name)
         _LOADED[name] = _made(name)
     return _LOADED[name]
 
@@ -153,3 +155,37 @@ def _made(name: str) -> TensorFlowOps:
 
         return cast(TensorFlowOps, TorchOps())
     return TensorFlowOps()
+
+
+def _check_backend(name: str) -> None:
+    """Checks that Keras computes with a library that keras_msda knows."""
+    if name not in BACKENDS:
+        _errors.fail(
+            "keras_msda",
+            f"the Keras backend must be one of {', '.join(BACKENDS)}.",
+            f"KERAS_BACKEND={name}",
+            'Set the environment variable KERAS_BACKEND, for example to "jax", before '
+            "importing Keras.",
+        )
+
+
+def _fail_no_tensorflow() -> NoReturn:
+    """Says that a pipeline needs TensorFlow."""
+    _errors.fail(
+        "keras_msda",
+        "a tf.data pipeline computes with TensorFlow under every Keras backend.",
+        "a Python without TensorFlow",
+        "Install it by `pip install tensorflow`.",
+        ImportError,
+    )
+
+
+def _fail_no_event_files(owner: str) -> NoReturn:
+    """Says that TensorBoard's files need TensorFlow."""
+    _errors.fail(
+        owner,
+        "TensorFlow writes TensorBoard's files, whatever Keras computes with.",
+        "a Python without TensorFlow",
+        'Install it by `pip install tensorflow`, or use `to="folder"`.',
+        ImportError,
+    )

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import keras
 from jax import numpy as jnp
 
-from keras_msda import _checks
+from keras_msda import _errors
 from keras_msda._backend._keras import KerasOps
 
 Tensor = Any
@@ -106,7 +106,7 @@ class JaxOps(KerasOps):
         seed = super().next_seed(state)
         if not self.is_eager(self._own(state)):
             state.assign(before)
-            _checks.fail_leak(state.path)
+            _fail_leak(state.path)
         return seed
 
     def _own(self, weight: keras.Variable) -> Tensor:
@@ -151,3 +151,15 @@ class JaxOps(KerasOps):
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
         bits = jax.random.bits(key, tuple(shape), "uint32")
         return jax.lax.bitcast_convert_type(bits, jnp.int32)
+
+
+def _fail_leak(weight: str) -> NoReturn:
+    """Says that a call inside `jax.jit` would lose the state of its draws."""
+    _errors.fail(
+        weight,
+        "inside `jax.jit` a mixing layer must be given its state, or it would draw the "
+        "same numbers at each step.",
+        "a call of the layer itself",
+        "Call `layer.stateless_call(trainable, non_trainable, images, training=True)`, "
+        "and pass on the non-trainable values that it returns.",
+    )

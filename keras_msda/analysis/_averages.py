@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_msda import _checks
+from keras_msda import _checks, _errors
 from keras_msda.analysis import _methods
 from keras_msda.analysis._laws import Array, Moments, Shape, moments
 from keras_msda.analysis._quadrature import beta_nodes
+
+#: Beyond, SciPy's distribution function is not exact enough to integrate with.
+LARGEST_EXACT_ALPHA = 1e9
 
 
 class Rule(NamedTuple):
@@ -50,7 +53,7 @@ def rule(leaf: Any, shape: Shape, *, folded: bool = False) -> Rule:
         ValueError: If alpha is so large that nothing exact is known.
     """
     owner = type(leaf).__name__
-    a, b = _checks.check_exact_alpha(owner, _checks.check_alpha(owner, leaf.alpha))
+    a, b = _check_exact_alpha(owner, _checks.check_alpha(owner, leaf.alpha))
     breaks = _methods.breaks(leaf, shape)
     if folded:
         breaks = [*breaks, *(1 - x for x in breaks)]
@@ -99,3 +102,15 @@ def _rule_or(lam: float | None, layer: Any, leaf: Any, shape: Shape) -> Rule:
         return rule(leaf, shape, folded=is_folded(layer, leaf))
     one = np.ones(1)
     return Rule(np.full(1, 0.5 if lam is None else lam), one, one)
+
+
+def _check_exact_alpha(owner: str, alpha: tuple[float, float]) -> tuple[float, float]:
+    """Checks that means over lambda can be exact, and returns the pair."""
+    if max(alpha) > LARGEST_EXACT_ALPHA:
+        _errors.fail(
+            owner,
+            f"means over lambda are exact for `alpha` up to {LARGEST_EXACT_ALPHA:g}.",
+            f"alpha={alpha!r}",
+            "Use a smaller `alpha`: lambda hardly differs from its mean there, too.",
+        )
+    return alpha

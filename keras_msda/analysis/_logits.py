@@ -5,13 +5,13 @@ its derivatives are sums over those of logits, which the callers take in float64
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _backend, _checks
+from keras_msda import _backend, _errors
 from keras_msda.analysis._laws import Array
 
 Tensor = Any
@@ -57,7 +57,7 @@ class Logits:
         batch_size: int,
         rows: int,
     ) -> None:
-        _checks.check_callable(owner, model)
+        _check_callable(owner, model)
         self._owner = owner
         self._model = model
         self._size = batch_size
@@ -68,7 +68,7 @@ class Logits:
             self._arguments = {"training": False}
         # Builds the model, before anything looks for its variables.
         outputs = model(self._tensor(images[:1]), **self._arguments)
-        _checks.check_logits(owner, outputs)
+        _check_logits(owner, outputs)
         functional = self._ops.functional
         self._variables = list(getattr(model, "variables", ())) if functional else []
         self.classes = int(outputs.shape[1]) if len(outputs.shape) == 2 else 1
@@ -116,7 +116,7 @@ class Logits:
         try:
             found = function(values, *(self._tensor(x[filled]) for x in arrays))
         except _UNDERIVABLE as error:
-            _checks.fail_underivable(self._owner, self._model, error)
+            _fail_underivable(self._owner, self._model, error)
         to_numpy = keras.ops.convert_to_numpy
         return [np.asarray(to_numpy(x), np.float64)[:rows] for x in found]
 
@@ -187,3 +187,45 @@ def last_activation(model: Any) -> str:
     if isinstance(model, keras.layers.Softmax):
         return "softmax"
     return str(getattr(getattr(model, "activation", None), "__name__", ""))
+
+
+def _check_callable(owner: str, model: Any) -> None:
+    """Checks for something that returns logits of images."""
+    if not callable(model):
+        _errors.fail(
+            owner,
+            "`model` must be a Keras model or layer, or a function of images.",
+            f"model of type {type(model).__name__}",
+            "Give what `keras.Sequential` or `keras.Model` has made.",
+            TypeError,
+        )
+
+
+def _check_logits(owner: str, outputs: Any) -> None:
+    """Checks what a model makes of one image."""
+    shape = getattr(outputs, "shape", None)
+    fits = shape is not None and len(shape) in (1, 2) and shape[0] == 1
+    if not fits or not keras.backend.is_float_dtype(outputs.dtype):
+        received = type(outputs).__name__
+        if shape is not None:
+            dtype = keras.backend.standardize_dtype(outputs.dtype)
+            received = f"outputs of shape {_errors.show(shape)} and dtype {dtype}"
+        _errors.fail(
+            owner,
+            "`model` must return floats, for one image logits of shape (1, classes), "
+            "or (1,) for one logit.",
+            received,
+            "Give the part of the model that ends with them, for example "
+            "`keras.Model(model.inputs, logits)`.",
+        )
+
+
+def _fail_underivable(owner: str, model: Any, error: Exception) -> NoReturn:
+    """Raises the error for a model that the library cannot take derivatives of."""
+    _errors.fail(
+        owner,
+        "`model` must have derivatives by its images, "
+        "second ones too where the loss is expanded.",
+        f"model of type {type(model).__name__} and {type(error).__name__}: {error}",
+        "Replace the operation without a derivative by one that has it.",
+    )

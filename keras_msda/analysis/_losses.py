@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_msda import _checks
+from keras_msda import _checks, _errors
 from keras_msda.analysis import _logits
 from keras_msda.analysis._laws import Array
 
@@ -79,14 +79,60 @@ def encode(owner: str, labels: Any, count: int, classes: int) -> Array:
     """
     given = _logits.as_array(labels)
     _checks.check_batch(owner, "labels", given.shape, (count,))
-    _checks.check_label_shape(owner, given.shape, classes)
+    _check_label_shape(owner, given.shape, classes)
     if classes == 1:
-        _checks.check_shares(owner, given)
+        _check_shares(owner, given)
         return given.reshape(-1, 1).astype(np.float64)
     if given.ndim == 2 and given.shape[1] == classes:
-        _checks.check_distributions(owner, given)
+        _check_distributions(owner, given)
         return given.astype(np.float64)
-    _checks.check_whole(owner, given)
+    _check_whole(owner, given)
     ids = given.reshape(-1).astype(np.int64)
     _checks.check_id_range(owner, int(ids.min()), int(ids.max()), classes)
     return np.eye(classes)[ids]
+
+
+def _check_label_shape(owner: str, shape: Any, classes: int) -> None:
+    """Checks labels against the number of logits."""
+    if not (len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, classes))):
+        wanted = "" if classes == 1 else f", or (images, classes={classes})"
+        _errors.fail(
+            owner,
+            f"labels must have shape (images,) or (images, 1){wanted}.",
+            f"shape {_errors.show(shape)}",
+            "Give class ids, or soft labels of the classes that the model has.",
+        )
+
+
+def _check_shares(owner: str, labels: np.ndarray) -> None:
+    """Checks labels of one logit."""
+    if labels.dtype.kind not in "biuf" or not np.all((labels >= 0) & (labels <= 1)):
+        _errors.fail(
+            owner,
+            "labels of a model with one logit must be numbers in [0, 1].",
+            _errors.show_range(labels),
+            "Use 0 and 1 for the two classes.",
+        )
+
+
+def _check_distributions(owner: str, labels: np.ndarray) -> None:
+    """Checks soft labels."""
+    valid = labels.dtype.kind in "biuf" and np.all(labels >= 0)
+    if not valid or not np.allclose(labels.sum(1), 1, rtol=0, atol=1e-4):
+        _errors.fail(
+            owner,
+            "soft labels must not be negative and have the sum 1.",
+            _errors.show_range(labels),
+            "Give class ids, or one-hot labels.",
+        )
+
+
+def _check_whole(owner: str, labels: np.ndarray) -> None:
+    """Checks that labels are class ids."""
+    if labels.dtype.kind not in "biu":
+        _errors.fail(
+            owner,
+            "labels that are not soft must be class ids, integers.",
+            f"labels of shape {_errors.show(labels.shape)} and dtype {labels.dtype}",
+            'Cast them, for example `labels.astype("int32")`.',
+        )

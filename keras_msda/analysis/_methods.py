@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_msda import _backend, _checks, _factored, layers, masks
-from keras_msda.analysis import _axes
+from keras_msda import _backend, layers, masks
+from keras_msda.analysis import _arguments, _axes
 from keras_msda.analysis._laws import Array, Law, Shape
-from keras_msda.masks import box
+from keras_msda.masks import _factored, box
 
 
 class MaskSet(NamedTuple):
@@ -87,7 +87,7 @@ def law(layer: Any, _lam: float, _shape: Shape) -> Law:
         _lam: lambda, in [0, 1].
         _shape: Spatial lengths.
     """
-    _checks.fail_not_enumerable("analysis", layer)
+    _arguments.fail_not_enumerable("analysis", layer)
 
 
 @law.register
@@ -214,7 +214,7 @@ def _places(leaf: Any, lam: float, weight: float, shape: Shape) -> Places:
 @functools.singledispatch
 def made(layer: Any, _places: Places, _shape: Shape) -> Any:
     """Returns a layer's masks, float32 `(masks, *shape)`, a tensor."""
-    _checks.fail_not_enumerable("analysis", layer)
+    _arguments.fail_not_enumerable("analysis", layer)
 
 
 @made.register

@@ -1,13 +1,13 @@
 """The coefficients by which mixing regularises products of input gradients."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _checks
-from keras_msda.analysis import _averages, _methods, _sampled
+from keras_msda import _errors
+from keras_msda.analysis import _arguments, _averages, _methods, _sampled
 from keras_msda.analysis._laws import (
     Array,
     Moments,
@@ -96,10 +96,10 @@ def regularization_coefficients(
         theorem 1, for the paper's form.
     """
     owner = "regularization_coefficients"
-    shape = _checks.check_analysed(owner, layer, shape, MixLayer)
-    _checks.check_draws(owner, draws)
-    _checks.check_draw_seed(owner, seed)
-    _checks.check_linear(owner, layer.targets)
+    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    _arguments.check_draws(owner, draws)
+    _arguments.check_draw_seed(owner, seed)
+    _arguments.check_linear(owner, layer.targets)
     own = layer.targets == "own"
     if _methods.is_known(layer):
         plain, weighted = _averages.known_moments(layer, shape)
@@ -191,7 +191,7 @@ def by_distance(offsets: Array) -> Radial:
         >>> print(radial.distance, radial.value)
         [0. 1. 2.] [1. 3. 5.]
     """
-    offsets = _checks.check_offsets("by_distance", offsets)
+    offsets = _check_offsets("by_distance", offsets)
     return mean_by(offsets, offset_lengths(offsets.shape))
 
 
@@ -206,7 +206,7 @@ def over_all_pairs(offsets: npt.ArrayLike) -> float:
         >>> analysis.over_all_pairs([5.0, 3.0, 1.0, 3.0, 5.0])  # Counts 1 2 3 2 1.
         2.7777777777777777
     """
-    values = _checks.check_offsets("over_all_pairs", offsets)
+    values = _check_offsets("over_all_pairs", offsets)
     shape = tuple((length + 1) // 2 for length in values.shape)
     return float(np.average(values, weights=pair_counts(shape)))
 
@@ -226,3 +226,17 @@ def mean_by(offsets: Array, distance: Array) -> Radial:
     count = np.bincount(rounded, pairs)
     found = np.flatnonzero(count)
     return Radial(found.astype(float), total[found] / count[found])
+
+
+def _check_offsets(owner: str, offsets: Any) -> np.ndarray:
+    """Returns a map by offset, whose middle is the offset 0."""
+    values = np.asarray(offsets)
+    if values.ndim == 0 or not all(length % 2 for length in values.shape):
+        _errors.fail(
+            owner,
+            "`offsets` must have an odd length on each axis, the offset 0 in the "
+            "middle.",
+            f"shape={values.shape}",
+            "Give for example `found.second` of `regularization_coefficients`.",
+        )
+    return values

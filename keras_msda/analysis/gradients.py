@@ -6,14 +6,14 @@ What the coefficients of the loss theorem multiply, as a model has it after trai
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import numpy as np
 from scipy import fft
 
-from keras_msda import _checks
-from keras_msda.analysis import _laws, _logits, _losses
+from keras_msda import _checks, _errors
+from keras_msda.analysis import _arguments, _laws, _logits, _losses
 from keras_msda.analysis._laws import Array, Shape
 
 #: How many products of two pixels the maximum takes at most: minutes.
@@ -106,24 +106,24 @@ def input_gradient_map(  # noqa: PLR0913
     owner = "input_gradient_map"
     _checks.check_choice(owner, "of", of, ("logit", "loss"))
     batch_size = _checks.check_count(owner, "batch_size", batch_size)
-    _checks.check_max_offset(owner, max_offset)
+    _check_max_offset(owner, max_offset)
     data_format = _checks.check_data_format(owner, data_format)
     images = _logits.as_array(images)
-    _checks.check_images(owner, images, 1)
+    _arguments.check_images(owner, images, 1)
     shape = images.shape[1:-1] if data_format == "channels_last" else images.shape[2:]
     products = len(images) * _products(shape, max_offset)
-    _checks.check_products(owner, products, _MOST, shape)
+    _check_products(owner, products, _MOST, shape)
     size = min(batch_size, len(images))
     logits = _logits.Logits(owner, model, images, batch_size=size, rows=len(images))
     targets = _losses.encode(owner, labels, len(images), logits.classes)
     if of == "logit":
-        _checks.check_one_hot(owner, targets)
+        _check_one_hot(owner, targets)
     activation = _logits.last_activation(model)
     sums = _Sums(shape, max_offset)
     bar = keras.utils.Progbar(len(images), verbose=verbose, unit_name="image")
     for part in _logits.batches(len(images), size, bar):
         own = logits(images[part])
-        _checks.check_not_probabilities(owner, own, activation)
+        _arguments.check_not_probabilities(owner, own, activation)
         factor = _factor(own, targets[part], of)
         slopes = logits.slopes(images[part], factor)
         channels = -1 if data_format == "channels_last" else 1
@@ -240,9 +240,9 @@ def _normalised(owner: str, sums: _Sums, of: str) -> GradientMap:
     largest = float(maximum[centre])
     mean_square = sums.squares / sums.images / math.prod(sums.shape)
     if not math.isfinite(mean_square):
-        _checks.fail_not_finite(owner, "gradients")
+        _fail_not_finite(owner, "gradients")
     if mean_square == 0:
-        _checks.fail_flat(owner, f"all gradients of the {of} are 0")
+        _arguments.fail_flat(owner, f"all gradients of the {of} are 0")
     return GradientMap(
         maximum / largest,
         mean / mean_square,
@@ -250,3 +250,46 @@ def _normalised(owner: str, sums: _Sums, of: str) -> GradientMap:
         mean_square,
         sums.images,
     )
+
+
+def _fail_not_finite(owner: str, name: str) -> NoReturn:
+    """Raises the error for values that are NaN or infinite."""
+    _errors.fail(
+        owner,
+        f"the {name} of `model` must be finite.",
+        "NaN or infinite values",
+        "Check the images and the model's weights.",
+    )
+
+
+def _check_one_hot(owner: str, labels: np.ndarray) -> None:
+    """Checks that every image has one true class."""
+    if not np.all((labels == 0) | (labels == 1)):
+        _errors.fail(
+            owner,
+            'the true class\'s logit, of="logit", needs one class an image.',
+            f"soft labels, {_errors.show_range(labels)}",
+            'Give class ids, or use `of="loss"`.',
+        )
+
+
+def _check_products(owner: str, products: float, most: float, shape: Any) -> None:
+    """Checks that a maximum over all pairs of pixels is not too much work."""
+    if products > most:
+        _errors.fail(
+            owner,
+            f"the maximum takes {most:.0e} products of two pixels at most.",
+            f"{products:.1e} products for images of size {_errors.show(shape)}",
+            "Look at nearby pixels alone: `max_offset=16`; or give fewer images.",
+        )
+
+
+def _check_max_offset(owner: str, value: Any) -> None:
+    """Checks how far apart pixels may be."""
+    if value is not None and not (value == 0 or _checks._is_length(value)):
+        _errors.fail(
+            owner,
+            "`max_offset` must be an integer of 0 or more, or None.",
+            f"max_offset={value!r}",
+            "Leave it out for all offsets.",
+        )

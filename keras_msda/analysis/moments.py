@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_msda import _checks
-from keras_msda.analysis import _averages, _methods, _sampled
+from keras_msda.analysis import _arguments, _averages, _methods, _sampled
 from keras_msda.analysis._laws import Array, autocorrelation
 from keras_msda.layers.base import MixLayer
 
@@ -76,10 +75,10 @@ def mask_moments(
         section 3.
     """
     owner = "mask_moments"
-    shape = _checks.check_analysed(owner, layer, shape, MixLayer)
-    _checks.check_one_lam(owner, lam)
-    _checks.check_draw_seed(owner, seed)
-    _checks.check_draws(owner, draws)
+    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    _arguments.check_one_lam(owner, lam)
+    _arguments.check_draw_seed(owner, seed)
+    _arguments.check_draws(owner, draws)
     known = None
     if _methods.is_known(layer):
         plain, weighted = _averages.known_moments(layer, shape, lam=lam)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_msda import _checks, layers
+from keras_msda import _errors, layers
 from keras_msda.analysis._laws import Array, pair_counts
 from keras_msda.analysis.coefficients import (
     Coefficients,
@@ -172,7 +172,7 @@ def recommend(  # noqa: PLR0913
     """
     owner = "recommend"
     methods = _all_methods() if methods is None else dict(methods)
-    _checks.check_methods(owner, methods, MixLayer)
+    _check_methods(owner, methods, MixLayer)
     gradients = input_gradient_map(
         model,
         images,
@@ -184,7 +184,7 @@ def recommend(  # noqa: PLR0913
     shape = tuple((length + 1) // 2 for length in gradients.mean.shape)
     limit = _crossing(shape) if boundary is None else boundary
     pairs = _pairs(gradients, shape, limit)
-    _checks.check_boundary(owner, limit, bool(pairs.near.any() and pairs.far.any()))
+    _check_boundary(owner, limit, bool(pairs.near.any() and pairs.far.any()))
     rows = []
     for name, layer in methods.items():
         found = regularization_coefficients(layer, shape, draws=draws, seed=seed)
@@ -260,3 +260,26 @@ def _median(products: Array) -> float:
     distance = np.rint(offset_lengths(products.shape)).astype(int)
     total = np.bincount(distance.reshape(-1), products.reshape(-1)).cumsum()
     return float(np.searchsorted(total, total[-1] / 2))
+
+
+def _check_methods(owner: str, methods: Any, kind: type) -> None:
+    """Checks the layers, by name, that are to be compared."""
+    valid = len(methods) > 1 and all(isinstance(x, kind) for x in methods.values())
+    if not valid:
+        _errors.fail(
+            owner,
+            "`methods` must be two mixing layers or more, by name.",
+            f"methods={methods!r}",
+            "Leave `methods` out for the five of this package.",
+        )
+
+
+def _check_boundary(owner: str, boundary: Any, parts: bool) -> None:
+    """Checks that there are pixels nearer than the boundary and others."""
+    if not parts:
+        _errors.fail(
+            owner,
+            "there must be pairs of pixels nearer than `boundary` and farther apart.",
+            f"boundary={boundary!r}",
+            "Give a distance in pixels inside the image, such as `boundary=4`.",
+        )

@@ -1,12 +1,12 @@
 """Sets of masks with chances: all that a layer can make, or some that it draws."""
 
 import math
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from keras_msda import _checks
-from keras_msda.analysis import _averages, _methods, _sampled
+from keras_msda import _errors
+from keras_msda.analysis import _arguments, _averages, _methods, _sampled
 from keras_msda.analysis._methods import MaskSet
 from keras_msda.layers.base import MixLayer
 
@@ -48,16 +48,16 @@ def mask_set(
         (16, 4, 4) 0.75
     """
     owner = "mask_set"
-    shape = _checks.check_analysed(owner, layer, shape, MixLayer)
-    _checks.check_one_lam(owner, lam)
-    _checks.check_draw_seed(owner, seed)
+    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    _arguments.check_one_lam(owner, lam)
+    _arguments.check_draw_seed(owner, seed)
     if draws is not None:
-        _checks.check_draws(owner, draws)
+        _arguments.check_draws(owner, draws)
         chunks = _sampled.drawn_masks(layer, shape, draws=draws, seed=seed, lam=lam)
         mask, weight = map(np.concatenate, zip(*chunks, strict=True))
         return MaskSet(mask, weight, np.full(draws, 1 / draws))
     if not _methods.is_known(layer):
-        _checks.fail_not_enumerable(owner, layer)
+        _arguments.fail_not_enumerable(owner, layer)
     lams = [
         (chance, leaf, _lams(layer, leaf, shape, lam))
         for chance, leaf in _methods.members(layer)
@@ -67,7 +67,7 @@ def mask_set(
     )
     numbers = masks * math.prod(shape)
     if numbers > _LARGEST:
-        _checks.fail_too_large(owner, shape, numbers, _LARGEST)
+        _fail_too_large(owner, shape, numbers, _LARGEST)
     found = [(chance, _methods.outcomes(leaf, x, shape)) for chance, leaf, x in lams]
     chances = [chance * part.chance for chance, part in found]
     return _merged(
@@ -99,3 +99,13 @@ def _merged(masks: MaskSet) -> MaskSet:
     _, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     chance = np.bincount(which.reshape(-1), masks.chance).astype("float64")
     return MaskSet(masks.mask[first], masks.weight[first], chance)
+
+
+def _fail_too_large(owner: str, shape: Any, numbers_: int, largest: int) -> NoReturn:
+    """Raises the error for masks that are too many to be listed."""
+    _errors.fail(
+        owner,
+        f"all masks may hold {largest:,} numbers at most.",
+        f"shape={shape!r}, up to {numbers_:,} numbers",
+        "Draw some: `draws=1000`; or give one `lam`.",
+    )

@@ -1,6 +1,8 @@
 """From a wished coefficient by distance to a spectrum of FMix."""
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -8,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import integrate, optimize, stats
 
-from keras_msda import _backend, _checks
+from keras_msda import _backend, _checks, _errors
+from keras_msda.analysis import _arguments
 from keras_msda.analysis._laws import Array
 from keras_msda.analysis.coefficients import (
     Radial,
@@ -40,8 +43,8 @@ class RadialSpectrum:
 
     def __init__(self, step: float, amplitude: npt.ArrayLike) -> None:
         owner = type(self).__name__
-        self.step = _checks.check_step(owner, step)
-        self.amplitude = _checks.check_amplitude(owner, amplitude)
+        self.step = _check_step(owner, step)
+        self.amplitude = _check_amplitude(owner, amplitude)
 
     def __call__(self, frequency: Any) -> Any:
         """Returns the amplitude at frequencies in cycles per pixel, array or tensor."""
@@ -134,11 +137,11 @@ def design_spectrum(
         [0.33 0.24 0.2 ] True
     """
     owner = "design_spectrum"
-    shape = _checks.check_shape(owner, shape)
-    _checks.check_two_pixels(owner, shape)
+    shape = _arguments.check_shape(owner, shape)
+    _check_two_pixels(owner, shape)
     a, b = _checks.check_alpha(owner, alpha)
-    _checks.check_draws(owner, draws)
-    curve = _checks.check_curve(owner, coefficients)
+    _arguments.check_draws(owner, draws)
+    curve = _check_curve(owner, coefficients)
     angle, value = _relation(a, b)
     distance = _distances(shape)
     wished = np.interp(distance, np.arange(len(curve)), curve)
@@ -224,3 +227,63 @@ def _spread(torus: Array) -> Array:
 def _radial(offsets: Array, shape: tuple[int, ...]) -> Radial:
     """Returns an offset map by distance on the torus."""
     return mean_by(offsets, _spread(_distances(shape)))
+
+
+def _finite_row(values: Any, dtype: str) -> np.ndarray | None:
+    """Returns two finite numbers or more, one axis, or None if they are not that."""
+    try:
+        row = np.asarray(values, dtype)
+    except (TypeError, ValueError):
+        return None
+    return row if row.ndim == 1 and len(row) > 1 and np.isfinite(row).all() else None
+
+
+def _check_curve(owner: str, values: Any) -> np.ndarray:
+    """Returns coefficients by distance."""
+    curve = _finite_row(values, "float64")
+    if curve is None:
+        _errors.fail(
+            owner,
+            "`coefficients` must be finite numbers by distance 0, 1, 2, ..., two at "
+            "least.",
+            f"coefficients={values!r}",
+            "Give for example `by_distance(found.second).value` of a layer.",
+        )
+    return curve
+
+
+def _check_two_pixels(owner: str, shape: Sequence[int]) -> None:
+    """Checks that there are pixels at a distance."""
+    if math.prod(shape) < 2:
+        _errors.fail(
+            owner,
+            "`shape` must have two pixels or more.",
+            f"shape={shape}",
+            "Use for example `shape=(32, 32)`.",
+        )
+
+
+def _check_step(owner: str, step: Any) -> float:
+    """Returns the distance of the frequencies of a table."""
+    if not (_checks._is_number(step) and math.isfinite(step) and step > 0):
+        _errors.fail(
+            owner,
+            "`step` must be a positive finite number of cycles per pixel.",
+            f"step={step!r}",
+            "Use for example `step=1 / 32` for images of 32 pixels.",
+        )
+    return float(step)
+
+
+def _check_amplitude(owner: str, values: Any) -> np.ndarray:
+    """Returns amplitudes of a table, float32."""
+    table = _finite_row(values, "float32")
+    if table is None:
+        _errors.fail(
+            owner,
+            "`amplitude` must be finite numbers at the frequencies 0, `step`, ..., two "
+            "at least.",
+            f"amplitude={values!r}",
+            "Use for example `amplitude=[0.0, 1.0, 0.5]`.",
+        )
+    return table

@@ -5,14 +5,14 @@ Derivatives are the model's own, taken along directions; no Hessian is ever held
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _checks
-from keras_msda.analysis import _logits, _losses
+from keras_msda import _checks, _errors
+from keras_msda.analysis import _arguments, _logits, _losses
 from keras_msda.analysis._laws import Array
 from keras_msda.analysis._methods import MaskSet
 from keras_msda.analysis.sets import mask_set
@@ -168,25 +168,25 @@ def loss_terms(  # noqa: PLR0913
     _checks.check_choice(owner, "loss", loss, tuple(_losses.LOSSES))
     batch_size = _checks.check_count(owner, "batch_size", batch_size)
     pairs = _checks.check_optional_count(owner, "pairs", pairs)
-    _checks.check_drawn_pairs(owner, pairs)
+    _check_drawn_pairs(owner, pairs)
     data_format = _checks.check_data_format(owner, data_format)
     images = _logits.as_array(images)
-    _checks.check_images(owner, images, 2)
+    _arguments.check_images(owner, images, 2)
     shape = images.shape[1:-1] if data_format == "channels_last" else images.shape[2:]
     masks = _as_set(owner, masks, shape, draws=pairs, seed=seed)
     if pairs is None:
-        _checks.check_combinations(owner, len(images), len(masks.mask), _MOST)
+        _check_combinations(owner, len(images), len(masks.mask), _MOST)
     rows = 2 * pairs if pairs else len(images) ** 2 * len(masks.mask)
     batch_size = min(batch_size, rows)
     logits = _logits.Logits(owner, model, images, batch_size=batch_size, rows=rows)
-    _checks.check_width(owner, loss, logits.classes)
+    _check_width(owner, loss, logits.classes)
     labels = _losses.encode(owner, labels, len(images), logits.classes)
     channels = -1 if data_format == "channels_last" else 1
     problem = _Problem(
         logits, _losses.LOSSES[loss], images, labels, channels, batch_size, verbose
     )
     own = _own_logits(problem)
-    _checks.check_not_probabilities(owner, own, _logits.last_activation(model))
+    _arguments.check_not_probabilities(owner, own, _logits.last_activation(model))
     _check_gradients(owner, problem)
     if pairs is None:
         return _exact(problem, own, masks)
@@ -198,14 +198,14 @@ def _as_set(
 ) -> MaskSet:
     """Returns what a layer may draw, or has drawn, as a set."""
     if isinstance(masks, MaskSet):
-        _checks.check_mask_shape(owner, masks.mask.shape, shape)
+        _check_mask_shape(owner, masks.mask.shape, shape)
         return masks
-    _checks.check_analysed(owner, masks, shape, MixLayer)
-    _checks.check_linear(owner, masks.targets)
+    _arguments.check_analysed(owner, masks, shape, MixLayer)
+    _arguments.check_linear(owner, masks.targets)
     try:
         found = mask_set(masks, shape, draws=draws, seed=seed)
     except ValueError as error:
-        _checks.fail_not_listed(owner, error)
+        _fail_not_listed(owner, error)
     if masks.targets == "own":  # The own label alone is used, whatever the mask.
         return found._replace(weight=np.ones_like(found.weight))
     return found
@@ -226,7 +226,7 @@ def _check_gradients(owner: str, problem: _Problem) -> None:
         factors = np.broadcast_to(factor, (len(rows), len(factor)))
         if problem.logits.slopes(rows, factors).any():
             return
-    _checks.fail_flat(owner, "all gradients are 0")
+    _arguments.fail_flat(owner, "all gradients are 0")
 
 
 def _exact(problem: _Problem, own: Array, masks: MaskSet) -> LossTerms:
@@ -364,3 +364,59 @@ def _differentiate(
         found[1, part] = problem.loss.hessian(probability[index], slope)
         found[2, part] = curvature
     return found
+
+
+def _check_width(owner: str, loss: str, classes: int) -> None:
+    """Checks that a loss is for this number of logits."""
+    if (loss == "logistic") != (classes == 1):
+        other = "softmax" if loss == "logistic" else "logistic"
+        _errors.fail(
+            owner,
+            'the loss "logistic" is for one logit, "softmax" for several classes.',
+            f"loss={loss!r} with logits of {classes} classes",
+            f'Use `loss="{other}"`.',
+        )
+
+
+def _check_mask_shape(owner: str, masks: Any, shape: Any) -> None:
+    """Checks that a set of masks is for images of this size."""
+    if tuple(masks[1:]) != tuple(shape):
+        _errors.fail(
+            owner,
+            f"the masks must have the size of the images, {_errors.show(shape)}.",
+            f"masks of size {_errors.show(masks[1:])}",
+            "Make them by `mask_set(layer, shape)`, and check `data_format`.",
+        )
+
+
+def _check_combinations(owner: str, images: int, masks: int, most: int) -> None:
+    """Checks that an exact expectation is not too long a sum."""
+    if images**2 * masks > most:
+        _errors.fail(
+            owner,
+            f"the exact form takes {most:,} combinations of two images and a mask at "
+            "most.",
+            f"{images} images and {masks} masks, {images**2 * masks:,} combinations",
+            "Draw some: `pairs=10000`; or give fewer images.",
+        )
+
+
+def _fail_not_listed(owner: str, error: Exception) -> NoReturn:
+    """Raises the error for a layer whose masks are not all at hand."""
+    _errors.fail(
+        owner,
+        "the exact form takes a layer all of whose masks can be listed.",
+        str(error),
+        "In this function that is `pairs=10000`, or a `MaskSet` of your own.",
+    )
+
+
+def _check_drawn_pairs(owner: str, pairs: int | None) -> None:
+    """Checks that a standard error can be told."""
+    if pairs == 1:
+        _errors.fail(
+            owner,
+            "`pairs` must be an integer of 2 or more, or None.",
+            "pairs=1",
+            "Use for example `pairs=10000`.",
+        )

@@ -2,26 +2,19 @@
 
 import sys
 import types
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
 
 import keras
+import numpy as np
 
-from keras_msda import (
-    _backend,
-    _checks,
-    boxes,
-    further,
-    handoff,
-    plans,
-    segmentation,
-    structures,
-    targets,
-)
+from keras_msda import _backend, _checks, _errors, _handoff, plans
 from keras_msda.layers import memory
 from keras_msda.layers.drawing import SECOND, DrawingLayer
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
+from keras_msda.parts import boxes, extra, segmentation, structures
+from keras_msda.parts import labels as label_forms
 
 Tensor = Any
 
@@ -102,7 +95,7 @@ class MixLayer(DrawingLayer):
             options["partner"] = self._take_partner_apart(partner, given)
         if _backend.of_backend().narrow:
             values = keras.tree.flatten(given.parts)
-            _checks.check_integers(type(self).__name__, values)
+            _check_integers(type(self).__name__, values)
         if given.alone:
             return super().__call__(images, **options)
         parts = self._for_keras(given.parts)
@@ -212,7 +205,7 @@ class MixLayer(DrawingLayer):
         """
         owner = type(self).__name__
         for key, part in parts.items():
-            name = key if key in _checks.KEYS else f'"{key}"'
+            name = key if key in structures.KEYS else f'"{key}"'
             for tensor in keras.tree.flatten(part):
                 _checks.check_known_rank(owner, name, tensor)
         return {key: structures.as_array(part) for key, part in parts.items()}
@@ -220,7 +213,7 @@ class MixLayer(DrawingLayer):
     def _take_partner_apart(self, partner: Any, given: structures.Batch) -> Any:
         """Returns indices as they are, and the parts of a second batch."""
         owner = type(self).__name__
-        _checks.check_partner_settings(owner, self.per, self.groups)
+        _check_partner_settings(owner, self.per, self.groups)
         if structures.is_indices(partner):
             return partner
         if given.alone and not isinstance(partner, Mapping):
@@ -228,13 +221,13 @@ class MixLayer(DrawingLayer):
         if isinstance(partner, Mapping) and set(partner) == set(given.parts):
             return partner  # Taken apart already.
         second = self._take_apart(partner).parts
-        _checks.check_second(owner, list(given.parts), list(second))
+        _check_second(owner, list(given.parts), list(second))
         return second
 
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
         """Mixes images alone, if it is training, and remembers it for the loss."""
         batch, size = self._measure(images)
-        _checks.check_same_rank(type(self).__name__, images.shape, self.spatial)
+        _check_same_rank(type(self).__name__, images.shape, self.spatial)
         ops = _backend.of(images)
         if training is False:
             seed, state = ops.zeros([2], "int32"), memory.UNMIXED
@@ -246,7 +239,7 @@ class MixLayer(DrawingLayer):
         if not _backend.in_pipeline(seed):
             self._step.remember(state, seed, batch, self._masked(size))
         if not ops.is_compiling():
-            handoff.called(self, training is not False)
+            _handoff.called(self, training is not False)
         if training is False:
             return ops.cast(images, self.compute_dtype)
         return self._call_batch({"images": images}, training, seed=seed)["images"]
@@ -255,11 +248,11 @@ class MixLayer(DrawingLayer):
         """Refuses, or warns of, calls whose mixes no loss will know of."""
         owner = type(self).__name__
         if _backend.is_traced_pipeline(images):
-            self._say("pipeline", _checks.warn_images_alone, owner)
+            self._say("pipeline", _warn_images_alone, owner)
         if not _backend.of(images).is_compiling() and _is_called_by(
             "call", keras.layers.TimeDistributed
         ):
-            _checks.fail_time_distributed(owner)
+            _fail_time_distributed(owner)
 
     def _say(self, about: str, warn: Any, *received: Any) -> None:
         """Warns once in the layer's life."""
@@ -293,7 +286,7 @@ class MixLayer(DrawingLayer):
             joined = self._joined(checked, partner, layout)
             partner = SECOND
         elif partner is not None:
-            partner = _checks.check_indices(
+            partner = _check_indices(
                 type(self).__name__, ops.convert(partner), layout.batch
             )
         if mix is not False and seed is None:
@@ -324,7 +317,7 @@ class MixLayer(DrawingLayer):
             if own is None or other is None:
                 return own
             ops = _backend.of(own, other)
-            _checks.check_alike(owner, own, other)
+            _check_alike(owner, own, other)
             if not ops.is_ragged(own):  # Or halves would not be the two batches.
                 other = ops.reshape(other, ops.shape(own))
             return ops.concat([own, ops.cast(other, own.dtype)], 0)
@@ -361,10 +354,10 @@ class MixLayer(DrawingLayer):
         self._mix_parts(parts, plan, layout, self._form(seed is not None))
         return parts
 
-    def _form(self, mix: bool = True) -> targets.Form:
+    def _form(self, mix: bool = True) -> label_forms.Form:
         """Returns what becomes of labels; those not mixed are not smoothed."""
         smoothing = self.label_smoothing if mix else 0.0
-        return targets.Form(
+        return label_forms.Form(
             self.targets, self.num_classes, smoothing, self.target_threshold
         )
 
@@ -377,11 +370,11 @@ class MixLayer(DrawingLayer):
         labels, weights = inputs.get("labels"), inputs.get("sample_weight")
         if labels is not None:
             form = self._form()
-            parts["labels"] = targets.checked(owner, labels, layout, form)
+            parts["labels"] = label_forms.checked(owner, labels, layout, form)
             if not self._even:
-                targets.check_not_dense(owner, parts["labels"], layout)
+                label_forms.check_not_dense(owner, parts["labels"], layout)
         if weights is not None:
-            parts["sample_weight"] = targets.checked_weights(
+            parts["sample_weight"] = label_forms.checked_weights(
                 owner, weights, labels, layout
             )
         masks = inputs.get("segmentation_masks")
@@ -393,7 +386,7 @@ class MixLayer(DrawingLayer):
             if key in inputs:
                 parts[key] = boxes.checked(owner, inputs[key], place, layout)
         for key in self._further_keys(inputs):
-            parts[key] = further.checked(owner, key, inputs[key], layout)
+            parts[key] = extra.checked(owner, key, inputs[key], layout)
         return parts
 
     def _mix_parts(
@@ -401,15 +394,15 @@ class MixLayer(DrawingLayer):
         parts: dict[str, Any],
         plan: plans.MixPlan,
         layout: plans.Layout,
-        form: targets.Form,
+        form: label_forms.Form,
     ) -> None:
         """Mixes checked parts, in their place."""
         weights = parts.get("sample_weight")
         share = self.min_box_share
         if "labels" in parts:
-            parts["labels"] = targets.mixed(parts["labels"], weights, plan, form)
+            parts["labels"] = label_forms.mixed(parts["labels"], weights, plan, form)
         if weights is not None:
-            parts["sample_weight"] = targets.mixed_weights(weights, plan, form)
+            parts["sample_weight"] = label_forms.mixed_weights(weights, plan, form)
         if "segmentation_masks" in parts:
             masks = parts["segmentation_masks"]
             masks = segmentation.mixed(masks, plan, layout, self.segmentation)
@@ -427,7 +420,7 @@ class MixLayer(DrawingLayer):
                 parts["keypoints"], plan, layout.size, share
             )
         for key in self._further_keys(parts):
-            parts[key] = further.mixed(parts[key], plan, layout, self.compute_dtype)
+            parts[key] = extra.mixed(parts[key], plan, layout, self.compute_dtype)
 
     def _further_keys(self, parts: Mapping[str, Any]) -> list[str]:
         """Returns the keys of all other parts that are mixed like images."""
@@ -442,8 +435,8 @@ class MixLayer(DrawingLayer):
         batch, *rest = ops.shape(images)
         last = self.data_format == "channels_last"
         size = tuple(rest[:-1] if last else rest[1:])
-        if last and self.mask_axes is None and _checks.is_like_grey(images.shape):
-            self._say("rank", _checks.warn_of_signals, owner, images.shape)
+        if last and self.mask_axes is None and _is_like_grey(images.shape):
+            self._say("rank", _warn_of_signals, owner, images.shape)
         return batch, size
 
     def _takes_rank(self, rank: int) -> bool:
@@ -473,7 +466,7 @@ class MixLayer(DrawingLayer):
                 self, *arguments, partner=partner
             )
         _checks.check_rank(type(self).__name__, images.shape, rows=self._even)
-        handoff.called(self, False)
+        _handoff.called(self, False)
         return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -495,9 +488,9 @@ class MixLayer(DrawingLayer):
     @property
     def metrics(self) -> list[Any]:
         """No metrics. Keras's trainer asks for them when a step has its loss."""
-        if handoff.has_unheard(self) and _is_called_by("compute_metrics", keras.Model):
-            handoff.heard(self)
-            self._say("loss", _checks.warn_unheard, type(self).__name__, self.name)
+        if _handoff.has_unheard(self) and _is_called_by("compute_metrics", keras.Model):
+            _handoff.heard(self)
+            self._say("loss", _warn_unheard, type(self).__name__, self.name)
         return []
 
     # Loss and metric.
@@ -543,3 +536,134 @@ def _is_called_by(method: str, kind: type) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _is_like_grey(shape: Any) -> bool:
+    """Returns whether signals may be grey images without an axis of channels."""
+    if len(shape) != 3:
+        return False
+    return isinstance(shape[2], int) and shape[1] == shape[2] >= 16
+
+
+def _warn_of_signals(owner: str, shape: Any) -> None:
+    """Warns of images that are read as signals."""
+    _errors.warn(
+        owner,
+        "inputs (batch, length, channels) are signals, mixed along one axis.",
+        f"shape {_errors.show(shape)}, which looks like grey images",
+        "Give grey images an axis of channels, `images[..., None]`; for signals of as "
+        "many channels, `mask_axes=(1,)` turns this warning off.",
+    )
+
+
+def _warn_images_alone(owner: str) -> None:
+    """Warns of images that a pipeline mixes without their labels."""
+    _errors.warn(
+        owner,
+        "a pipeline must mix labels together with the images.",
+        "images alone, with training=True, in a `tf.data` pipeline",
+        "Map the layer over images and labels: `dataset.map(layer)`. Where there are "
+        "no labels, filter this warning, of category `keras_msda.MixWarning`.",
+    )
+
+
+def _warn_unheard(owner: str, name: str) -> None:
+    """Warns of a model that is trained without the loss of its layer."""
+    _errors.warn(
+        owner,
+        "a model with a mixing layer inside must be trained with that layer's loss.",
+        f"a loss that has not asked what the layer {name!r} mixed",
+        "Compile with `loss=layer.loss(...)`. If the labels are not to be mixed, "
+        "filter this warning, of category `keras_msda.MixWarning`.",
+    )
+
+
+def _fail_time_distributed(owner: str) -> NoReturn:
+    """Raises the error for one call a frame, of which a loss would know the last."""
+    _errors.fail(
+        owner,
+        "`TimeDistributed` mixes each frame by a plan of its own, and a loss knows the "
+        "last one alone.",
+        "a call in training inside `keras.layers.TimeDistributed`",
+        "Call the layer on whole videos (batch, frames, height, width, channels) "
+        "before it, with `mask_axes=(2, 3)` for one mask for all frames.",
+    )
+
+
+def _check_same_rank(owner: str, shape: Any, spatial: Any) -> None:
+    """Checks that a layer inside a model keeps the rank that it was built for."""
+    if spatial is not None and len(shape) != len(spatial) + 2:
+        _errors.fail(
+            owner,
+            f"the layer was built for images of rank {len(spatial) + 2}.",
+            f"shape {_errors.show(shape)}",
+            "Use another layer for images with another number of axes.",
+        )
+
+
+def _check_partner_settings(owner: str, per: str, groups: Any) -> None:
+    """Checks the settings of a layer that is given partners."""
+    if per == "pair" or groups not in (None, 1):
+        _errors.fail(
+            owner,
+            '`partner` cannot be combined with `per="pair"` or `groups`, which are '
+            "about drawn partners.",
+            f"per={per!r}, groups={groups!r}",
+            'Use `per="sample"` or `per="batch"`, and leave `groups` out.',
+        )
+
+
+def _check_indices(owner: str, partner: Any, batch: Any) -> Any:
+    """Returns given partners, integers of one for each sample."""
+    length = partner.shape[0] if len(partner.shape) == 1 else -1
+    whole = keras.backend.is_int_dtype(partner.dtype)
+    if not whole or _errors.differ(length, batch):
+        _errors.fail(
+            owner,
+            "`partner` must be integers of shape (batch,), or a second batch.",
+            f"shape {_errors.show(partner.shape)} and dtype "
+            f"{keras.backend.standardize_dtype(partner.dtype)} for a batch of {batch}",
+            "Give the index of a partner for each sample, its own for none.",
+        )
+    return partner
+
+
+def _check_second(owner: str, keys: Sequence[str], second: Sequence[str]) -> None:
+    """Checks that a second batch has the parts of the first."""
+    if set(keys) != set(second):
+        _errors.fail(
+            owner,
+            "a second batch must hold what the first one holds.",
+            f"{sorted(second)} beside {sorted(keys)}",
+            "Give `partner` in the form of the first batch, for example "
+            "`layer(x, y, partner=(other_x, other_y))`.",
+        )
+
+
+def _check_alike(owner: str, own: Any, other: Any) -> None:
+    """Checks that tensors of two batches have the same shape, as far as is known."""
+    if len(own.shape) != len(other.shape) or any(
+        map(_errors.differ, own.shape, other.shape)
+    ):
+        _errors.fail(
+            owner,
+            "a second batch must have the shapes of the first.",
+            f"shapes {_errors.show(own.shape)} and {_errors.show(other.shape)}",
+            "Batch both with `drop_remainder=True`, and pad what differs in length.",
+        )
+
+
+def _check_integers(owner: str, values: Sequence[Any]) -> None:
+    """Checks that a library without 64-bit integers would not cut any."""
+    for value in values:
+        if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
+            continue
+        if value.dtype.itemsize == 8 and value.size:
+            largest = max(int(value.max()), -int(value.min()) - 1)
+            if largest >= 2**31:
+                _errors.fail(
+                    owner,
+                    "JAX has integers of 32 bits unless it is told otherwise.",
+                    f"the number {largest}",
+                    "Set `jax.config.update('jax_enable_x64', True)`, or renumber.",
+                )

@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, sampling
+from keras_msda import _backend, _checks, _errors, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import box
+from keras_msda.masks import _factored, box
 
 Tensor = Any
 
@@ -57,11 +57,11 @@ class CutMixLayer(MixLayer):
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
         if ratio_range is not None:
-            ratio_range = _checks.check_ratio_range(owner, ratio_range)
-            _checks.check_ratio_settings(owner, border, exact_weight, self.fold)
+            ratio_range = _check_ratio_range(owner, ratio_range)
+            _check_ratio_settings(owner, border, exact_weight, self.fold)
             border = "inside"
         else:
-            _checks.check_ratio_endpoint(owner, ratio_endpoint)
+            _check_ratio_endpoint(owner, ratio_endpoint)
         border = "clip" if border is None else border
         self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
         self.ratio_range = ratio_range
@@ -103,3 +103,45 @@ class CutMixLayer(MixLayer):
             "ratio_endpoint": self.ratio_endpoint,
             "exact_weight": self.exact_weight,
         }
+
+
+def _check_ratio_range(owner: str, value: Any) -> tuple[float, float]:
+    """Returns the two ends of a range of relative sides."""
+    valid = (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(_checks._is_number(v) for v in value)
+        and 0 <= value[0] <= value[1] <= 1
+    )
+    if not valid:
+        _errors.fail(
+            owner,
+            "`ratio_range` must be a pair (low, high) with 0 <= low <= high <= 1.",
+            f"ratio_range={value!r}",
+            "Use for example `ratio_range=(0.2, 0.8)`.",
+        )
+    return float(value[0]), float(value[1])
+
+
+def _check_ratio_settings(
+    owner: str, border: Any, exact_weight: Any, fold: bool
+) -> None:
+    """Checks what can be combined with a range of relative sides."""
+    if border not in (None, "inside") or not exact_weight or fold:
+        _errors.fail(
+            owner,
+            "`ratio_range` places boxes inside and draws no lambda.",
+            f"border={border!r}, exact_weight={exact_weight!r}, fold={fold!r}",
+            "Leave `border`, `exact_weight` and `fold` out.",
+        )
+
+
+def _check_ratio_endpoint(owner: str, endpoint: Any) -> None:
+    """Checks that an end is left out of a range alone."""
+    if not endpoint:
+        _errors.fail(
+            owner,
+            "`ratio_endpoint` belongs to `ratio_range`.",
+            f"ratio_endpoint={endpoint!r}, ratio_range=None",
+            "Leave it out, or give `ratio_range=(0.2, 0.8)`.",
+        )

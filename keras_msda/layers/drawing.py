@@ -10,8 +10,9 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_msda import _backend, _checks, _factored, handoff, plans, sampling
-from keras_msda.layers import memory, workers
+from keras_msda import _backend, _checks, _handoff, plans, sampling
+from keras_msda.layers import memory, settings, workers
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -126,33 +127,35 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         # Keras would cast float labels to half precision together with the images.
         super().__init__(autocast=False, trainable=False, **kwargs)
         owner = type(self).__name__
-        self.per = _checks.check_choice(owner, "per", per, _checks.PER)
-        self.pairing = _checks.check_choice(owner, "pairing", pairing, _checks.PAIRINGS)
-        _checks.check_pairs(owner, per, pairing)
+        self.per = _checks.check_choice(owner, "per", per, settings.PER)
+        self.pairing = _checks.check_choice(
+            owner, "pairing", pairing, settings.PAIRINGS
+        )
+        settings.check_pairs(owner, per, pairing)
         self.groups = _checks.check_optional_count(owner, "groups", groups)
-        self.targets = _checks.check_choice(owner, "targets", targets, _checks.TARGETS)
+        self.targets = _checks.check_choice(owner, "targets", targets, settings.TARGETS)
         if targets == "own" and not self._symmetric:
             _checks.fail_own(owner)
-        self.num_classes = _checks.check_num_classes(owner, num_classes)
+        self.num_classes = settings.check_num_classes(owner, num_classes)
         self.label_smoothing = _checks.check_share(
             owner, "label_smoothing", label_smoothing, "Use 0.1."
         )
         self.target_threshold = _checks.check_share(
             owner, "target_threshold", target_threshold, "0.0 is the union."
         )
-        _checks.check_targets(owner, targets, label_smoothing, num_classes)
+        settings.check_targets(owner, targets, label_smoothing, num_classes)
         self.segmentation = _checks.check_segmentation(owner, segmentation)
-        self.bounding_box_format = _checks.check_optional_format(
+        self.bounding_box_format = settings.check_optional_format(
             owner, bounding_box_format
         )
         self.min_box_share = _checks.check_share(
             owner, "min_box_share", min_box_share, "Use 0.0 to keep all boxes."
         )
-        self.batch_keys = _checks.check_batch_keys(owner, batch_keys)
-        self.mask_axes = _checks.check_mask_axes(owner, mask_axes)
-        self.fold = _checks.check_fold(owner, fold, targets)
+        self.batch_keys = settings.check_batch_keys(owner, batch_keys)
+        self.mask_axes = settings.check_mask_axes(owner, mask_axes)
+        self.fold = settings.check_fold(owner, fold, targets)
         self.data_format = _checks.check_data_format(owner, data_format)
-        self.jit_compile = _checks.check_jit_compile(owner, jit_compile)
+        self.jit_compile = settings.check_jit_compile(owner, jit_compile)
         # Python's generator, which `keras.utils.set_random_seed` seeds.
         if seed is None:
             seed = random.randrange(2**31)
@@ -164,7 +167,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         # Tables of lambda: "mixed", and "own" where the own label alone is used.
         self._tables: dict[str, _Setting] = {}
         self._add_table(targets == "own")
-        handoff.register(self, self.uid)
+        _handoff.register(self, self.uid)
 
     def _make_state(self) -> None:
         """Makes what the layer knows of itself, of its draws and of its last call."""
@@ -346,7 +349,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
     ) -> tuple[Any, tuple[Any, ...], Any]:
         """Checks the arguments of a sample; returns count, size and seed."""
         owner = type(self).__name__
-        count = _checks.check_draw_count(owner, name, count)
+        count = settings.check_draw_count(owner, name, count)
         size = _checks.check_size(owner, size)
         _checks.check_lam(owner, _backend.visible(lam))
         return count, size, _checks.check_seed_pair(owner, seed)
@@ -359,7 +362,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
             return tuple(range(rank))
         owner = type(self).__name__
         first = 2 if self.data_format == "channels_first" else 1
-        return _checks.check_places_of_axes(owner, self.mask_axes, rank, first)
+        return settings.check_places_of_axes(owner, self.mask_axes, rank, first)
 
     def _masked(self, size: Any) -> tuple[Any, ...]:
         """Returns the lengths of the axes that the mask depends on."""
@@ -508,7 +511,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         """
         ops = _backend.of_backend()
         if recalled is None:
-            handoff.heard(self)
+            _handoff.heard(self)
             recalled = self.recall()
         step = memory.unpack(recalled[0], ops)
         lengths = self._lengths(step, ops)
@@ -568,7 +571,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         self._owner = workers.marked(store)
         if "uid" in store.keys():
             uid = np.asarray(store["uid"], "uint8").tobytes().hex()
-            handoff.answer(self, uid)
+            _handoff.answer(self, uid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the uid by which losses find it."""
@@ -587,7 +590,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         config.pop("trainable", None)
         layer = cls(**config)
         if uid is not None:
-            handoff.register(layer, uid)
+            _handoff.register(layer, uid)
             if re.fullmatch("([0-9a-f]{2})+", uid):  # As files hold it.
                 layer.lineage = uid
         return layer

@@ -4,9 +4,9 @@ from typing import Any, Self
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, sampling
+from keras_msda import _backend, _checks, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import fourier
+from keras_msda.masks import _factored, fourier
 from keras_msda.masks import spectrum as _spectrum
 
 Tensor = Any

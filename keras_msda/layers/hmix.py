@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, sampling
+from keras_msda import _backend, _checks, sampling
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import box
+from keras_msda.masks import _factored, box
 
 Tensor = Any
 

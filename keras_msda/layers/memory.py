@@ -6,12 +6,12 @@ trace, and be another replica's under `tf.distribute`.
 
 import itertools
 import threading
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import numpy as np
 
-from keras_msda import _backend, _checks
+from keras_msda import _backend, _errors
 
 Tensor = Any
 
@@ -176,7 +176,7 @@ class Memory:
         try:
             return self.variable.value
         except TypeError:  # Keras's trainer on JAX takes values away from variables.
-            _checks.fail_no_state(self.variable.path)
+            _fail_no_state(self.variable.path)
 
     def _latest(self, value: Tensor, ops: Any) -> Tensor:
         """Returns the last call of this thread, given what the variable holds."""
@@ -202,3 +202,15 @@ class Memory:
         if self._size_is_compiled or record is None:
             return self._size
         return record.size
+
+
+def _fail_no_state(variable: str) -> NoReturn:
+    """Says that a loss has no state to go by, as Keras's trainer on JAX has it."""
+    _errors.fail(
+        variable,
+        "in a `train_step` of JAX the loss must be given the layer's state.",
+        "a loss outside of a stateless call",
+        "Compute it by `self.stateless_compute_loss(trainable_variables, "
+        "non_trainable_variables, metrics_variables, x=x, y=y, y_pred=y_pred)`, with "
+        "the values that `stateless_call` returns.",
+    )

@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_msda import _factored
 from keras_msda.layers.base import MixLayer
+from keras_msda.masks import _factored
 from keras_msda.masks.constant import constant
 
 Tensor = Any

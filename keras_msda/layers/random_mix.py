@@ -1,14 +1,16 @@
 """A random choice among mixing methods."""
 
 import itertools
+import math
 from typing import Any, Self
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, sampling
+from keras_msda import _backend, _checks, _errors, sampling
 from keras_msda.layers.base import MixLayer
 from keras_msda.layers.drawing import SHARED
 from keras_msda.layers.mixup import MixUpLayer
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -55,7 +57,7 @@ class RandomMixLayer(MixLayer):
         **kwargs: Any,
     ) -> None:
         owner = type(self).__name__
-        _checks.check_members(owner, layers, weights, MixLayer)
+        _check_members(owner, layers, weights, MixLayer)
         _checks.check_no_alpha(owner, kwargs)
         super().__init__(per=per, **kwargs)
         self._symmetric = all(layer._symmetric for layer in layers)
@@ -67,7 +69,7 @@ class RandomMixLayer(MixLayer):
         }
         for layer in layers:
             settings["per"] = (self.per, layer._default_per)
-            _checks.check_member(owner, layer, settings)
+            _check_member(owner, layer, settings)
         self._even = all(layer._even for layer in layers)
         self.layers = list(layers)
         self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)
@@ -161,3 +163,52 @@ def _units(lams: Any) -> Any:
     while isinstance(lams, list):
         lams = lams[0]
     return _backend.of(lams).shape(lams)[0]
+
+
+def _check_member(owner: str, member: Any, settings: dict[str, Any]) -> None:
+    """Checks that a member of a random choice leaves the shared arguments alone.
+
+    Args:
+        owner: Name of the choosing layer.
+        member: One of its layers.
+        settings: Shared arguments of the choosing layer and its members' defaults,
+            name -> (own value, default).
+    """
+    for name, (value, default) in settings.items():
+        given = getattr(member, name)
+        if given not in (value, default):
+            _errors.fail(
+                owner,
+                f"`{name}` is its own; its layers give the law of lambda and the mask.",
+                f"{type(member).__name__}({name}={given!r}) with {name}={value!r}",
+                f"Give `{name}` to {owner} instead.",
+            )
+
+
+def _check_members(owner: str, layers: Any, weights: Any, kind: type) -> None:
+    """Checks the layers of a random choice and their weights."""
+    valid = isinstance(layers, (tuple, list)) and len(layers) > 0
+    if not valid or not all(isinstance(layer, kind) for layer in layers):
+        _errors.fail(
+            owner,
+            "`layers` must be a list of mixing layers, one at least.",
+            f"layers={layers!r}",
+            "Use for example `[MixUpLayer(alpha=0.8), CutMixLayer()]`.",
+            TypeError,
+        )
+    if weights is None:
+        return
+    valid = (
+        isinstance(weights, (tuple, list))
+        and len(weights) == len(layers)
+        and all(_checks._is_number(w) and math.isfinite(w) and w >= 0 for w in weights)
+        and sum(weights) > 0
+    )
+    if not valid:
+        _errors.fail(
+            owner,
+            "`weights` must hold one number for each layer, none negative and not all "
+            "zero.",
+            f"{len(layers)} layers with weights={weights!r}",
+            "Leave `weights` out for equal chances.",
+        )

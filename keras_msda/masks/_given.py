@@ -6,7 +6,9 @@ What layers draw needs no check: they use the functions beside these.
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _backend, _checks
+import numpy as np
+
+from keras_msda import _backend, _checks, _errors
 
 Tensor = Any
 
@@ -21,7 +23,7 @@ def lambdas(owner: str, lam: Any, like: Any) -> Tensor:
     """
     _checks.check_lam(owner, _backend.visible(lam), "It is a share, such as 0.5.")
     lam = _backend.of(lam, like).convert(lam, "float32")
-    _checks.check_draws_of(owner, "lam", lam.shape, [("draws", None)])
+    _check_draws_of(owner, "lam", lam.shape, [("draws", None)])
     return lam
 
 
@@ -39,10 +41,10 @@ def draws_at(
     """
     lam = lambdas(owner, lam, center)
     anywhere = border == "inside"
-    _checks.check_center(owner, _backend.visible(center), size, anywhere=anywhere)
+    _check_center(owner, _backend.visible(center), size, anywhere=anywhere)
     center = _backend.of(lam, center).convert(center, "int32")
     each = [("draws", lam.shape[0]), ("rank", len(size))]
-    _checks.check_draws_of(owner, "center", center.shape, each)
+    _check_draws_of(owner, "center", center.shape, each)
     return lam, center
 
 
@@ -57,9 +59,80 @@ def rounding_of(
         lam: float32 `(draws,)`.
         *rest: Name and length of further axes.
     """
-    _checks.check_rounding(owner, _backend.visible(rounding))
+    _check_rounding(owner, _backend.visible(rounding))
     rounding = _backend.of(lam, rounding).convert(rounding, "float32")
     if len(rounding.shape):
         each = [("draws", lam.shape[0]), *rest]
-        _checks.check_draws_of(owner, "rounding", rounding.shape, each)
+        _check_draws_of(owner, "rounding", rounding.shape, each)
     return rounding
+
+
+def _check_rounding(owner: str, rounding: Any) -> None:
+    """Checks what is added to sides or counts before they are rounded down.
+
+    Args:
+        owner: Name that the error starts with.
+        rounding: What `_backend.visible` returns of it.
+    """
+    remedy = "Use 0.0 to round down, or uniform draws."
+    _checks._check_within(owner, "rounding", rounding, remedy, below=True)
+
+
+def _check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -> None:
+    """Checks the shape of what is given for each draw, as far as it is known.
+
+    Args:
+        owner: Name that the error starts with.
+        name: Of the argument.
+        shape: Its static shape.
+        expected: A pair an axis: its name and its length, where that is fixed. One
+            draw serves for all.
+    """
+    known = getattr(shape, "rank", 0) is not None
+    fits = known and len(shape) == len(expected)
+    if known and not (
+        fits
+        and all(
+            n is None or length is None or n == length or (n == 1 and axis == 0)
+            for axis, (n, (_, length)) in enumerate(zip(shape, expected, strict=True))
+        )
+    ):
+        words = [axis if n is None else f"{axis}={n}" for axis, n in expected]
+        comma = "," if len(words) == 1 else ""
+        _errors.fail(
+            owner,
+            f"`{name}` must have the shape ({', '.join(words)}{comma}).",
+            f"shape {_errors.show(shape)}",
+            "Give one entry for each draw, such as `[0.5]` for one lambda.",
+        )
+
+
+def _check_center(
+    owner: str, center: Any, size: Sequence[Any], *, anywhere: bool = False
+) -> None:
+    """Checks centre pixels.
+
+    Args:
+        owner: Name that the error starts with.
+        center: What `_backend.visible` returns of them; None is not checked.
+        size: Spatial lengths; integers are checked against.
+        anywhere: Whether centres may lie outside.
+    """
+    if center is None:
+        return
+    whole = center.dtype.kind in "iu"
+    if whole and anywhere:
+        return
+    if whole and center.ndim == 2 and center.shape[1] == len(size):
+        lengths = [n if isinstance(n, int) else np.inf for n in size]
+        if np.all((center >= 0) & (center < lengths)):
+            return
+    elif whole:  # Its shape is another check's.
+        return
+    _errors.fail(
+        owner,
+        "`center` must be integer pixels inside the image.",
+        f"center of dtype {center.dtype} from {_errors.extent(center)} for "
+        f"size={size!r}",
+        "Count pixels from 0, axis by axis.",
+    )

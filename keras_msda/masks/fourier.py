@@ -8,8 +8,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _backend, _checks, _factored
-from keras_msda.masks import _given
+from keras_msda import _backend, _checks, _errors
+from keras_msda.masks import _factored, _given
 
 Tensor = Any
 
@@ -238,9 +238,26 @@ def fourier_mask(
     lam = _given.lambdas(owner, lam, field)
     ops = _backend.of(lam, field)
     field = ops.convert(field, "float32")
-    _checks.check_field(owner, field.shape, lam.shape[0])
+    _check_field(owner, field.shape, lam.shape[0])
     size = ops.shape(field)[1:]
     rounding = _given.rounding_of(owner, rounding, lam)
     _checks.check_countable(owner, size, MOST_PIXELS)
     mask = fourier(lam, field, max_soft, rounding)
     return _factored.full(mask, size), fourier_weight(lam, size, rounding)
+
+
+def _check_field(owner: str, shape: Any, draws: int | None) -> None:
+    """Checks the shape of random fields."""
+    rank = getattr(shape, "rank", 0)
+    known = rank is not None and 2 <= len(shape) <= 4
+    sizes = list(shape)[1:] if known else [0]
+    batch = shape[0] if known else None
+    if 0 in sizes or not (batch is None or draws is None or batch == draws):
+        first = "draws" if draws is None else f"draws={draws}"
+        _errors.fail(
+            owner,
+            f"`field` must have the shape ({first}, *size) with one to three spatial "
+            "axes.",
+            f"shape {_errors.show(shape)}",
+            "Make it by `keras_msda.masks.fourier_field`.",
+        )

@@ -10,8 +10,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _backend, _checks, _factored
-from keras_msda.masks import _given
+from keras_msda import _backend, _checks
+from keras_msda.masks import _factored, _given
 
 Tensor = Any
 

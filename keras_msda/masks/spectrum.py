@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_msda import _backend, _checks
+from keras_msda import _backend, _checks, _errors
 
 Tensor = Any
 Spectrum = str | Callable[[Any], Any]
@@ -210,7 +210,7 @@ def fourier_field(
     ops = _backend.of(noise, *size)
     noise = ops.convert(noise, "float32")
     whole = noise_shape(size, 0.0, spectrum)  # All frequencies.
-    _checks.check_noise(owner, noise.shape, whole, spectrum == "isotropic")
+    _check_noise(owner, noise.shape, whole, spectrum == "isotropic")
     if spectrum == "official":
         return _official_field(noise, size, decay_power)
     *rows, columns = ops.shape(noise)[1:-1]
@@ -265,9 +265,9 @@ def _checked_amplitude(values: np.ndarray, frequency: np.ndarray) -> np.ndarray:
     What is not finite at frequency 0 alone is left for a lower one to replace.
     """
     owner = "fourier_field"
-    _checks.check_amplitude_shape(owner, values, frequency.shape)
+    _check_amplitude_shape(owner, values, frequency.shape)
     found = np.broadcast_to(values, frequency.shape).astype("float64")
-    _checks.check_amplitude_values(owner, found.ravel()[1:], frequency.ravel()[1:])
+    _check_amplitude_values(owner, found.ravel()[1:], frequency.ravel()[1:])
     return found
 
 
@@ -438,3 +438,66 @@ def _hermitian(real: Tensor, imaginary: Tensor, *, length: Any) -> tuple[Any, An
         ops.where(mirrored, (real + flipped[0]) / 2.0, real),
         ops.where(mirrored, (imaginary - flipped[1]) / 2.0, imaginary),
     )
+
+
+def _check_noise(owner: str, shape: Any, whole: Sequence[Any], fewer: bool) -> None:
+    """Checks the shape of the normals that a field is made from.
+
+    Args:
+        owner: Name that the error starts with.
+        shape: Their static shape.
+        whole: Their shape, without the draws, with all frequencies.
+        fewer: Whether the highest frequencies may be missing.
+    """
+    if getattr(shape, "rank", 0) is None:
+        return
+    lengths = list(shape)[1:]
+
+    def fits(given: Any, most: Any) -> bool:
+        if given is None or not isinstance(most, int):
+            return True
+        return bool(given == most or (fewer and 0 < given < most))
+
+    valid = len(lengths) == len(whole) and lengths[-1] in (None, 2)
+    if not valid or not all(map(fits, lengths, whole)):
+        _errors.fail(
+            owner,
+            f"`noise` must have the shape (draws, {', '.join(map(str, whole))})"
+            f"{', or fewer frequencies' if fewer else ''}.",
+            f"shape {_errors.show(shape)}",
+            "Give real and imaginary parts on the last axis, of the half spectrum.",
+        )
+
+
+def _check_amplitude_shape(owner: str, values: Any, shape: tuple[int, ...]) -> None:
+    """Checks that a spectrum returns a real number for each frequency."""
+    fits = values.dtype.kind in "biuf" and values.ndim <= len(shape)
+    pairs = zip(values.shape[::-1], shape[::-1], strict=False)
+    if not fits or any(n not in (1, length) for n, length in pairs):
+        _errors.fail(
+            owner,
+            "`spectrum` must return one real amplitude for each frequency.",
+            f"shape {values.shape} and dtype {values.dtype} for frequencies of shape "
+            f"{shape}",
+            "Use functions that work elementwise.",
+        )
+
+
+def _check_amplitude_values(owner: str, values: Any, frequencies: Any) -> None:
+    """Checks what a spectrum returns at all frequencies but 0."""
+    wrong = ~np.isfinite(values)
+    if np.any(wrong):
+        _errors.fail(
+            owner,
+            "the amplitude of `spectrum` must be finite at all frequencies but 0.",
+            f"{values[wrong][0]} at {frequencies[wrong][0]:.4g} cycles per pixel",
+            "Bound it, for example by `np.maximum(frequency, 1e-3) ** -3.0`.",
+        )
+    if values.size and not np.any(values):
+        _errors.fail(
+            owner,
+            "the amplitude of `spectrum` must not be 0 at all frequencies but 0, which "
+            "makes all masks the same.",
+            f"0 at {values.size:,} frequencies",
+            "Give a function that is positive at some, in cycles per pixel.",
+        )

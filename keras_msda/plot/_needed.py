@@ -2,7 +2,13 @@
 
 import importlib.util
 
-from keras_msda import _checks
+from keras_msda import _errors
 
 if importlib.util.find_spec("matplotlib") is None:
-    _checks.fail_no_matplotlib()
+    _errors.fail(
+        "keras_msda.plot",
+        "figures are drawn by Matplotlib.",
+        "a Python without Matplotlib",
+        "Install it by `pip install 'keras_msda[demo]'`.",
+        ImportError,
+    )

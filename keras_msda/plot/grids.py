@@ -10,7 +10,7 @@ from matplotlib.figure import FigureBase
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from keras_msda import _checks
+from keras_msda import _errors
 from keras_msda.plot import style
 
 Array = npt.NDArray[np.float64]
@@ -54,10 +54,10 @@ def named(owner: str, given: Any, kind: type) -> tuple[dict[str, Any], int]:
         ValueError: If there are none, or ranks differ.
     """
     results = dict(given) if isinstance(given, Mapping) else {"": given}
-    _checks.check_results(owner, results, kind)
+    _check_results(owner, results, kind)
     field = "mean" if "mean" in kind.__annotations__ else "second"
     ranks = {name: np.ndim(getattr(found, field)) for name, found in results.items()}
-    return results, _checks.check_one_rank(owner, ranks)
+    return results, _check_one_rank(owner, ranks)
 
 
 def draw_maps(
@@ -172,3 +172,32 @@ def draw_band(axes: Axes, x: npt.NDArray[Any], panel: Panel, *, color: str) -> N
     spread = 0.0 if panel.error is None else 2 * panel.error
     low, high = panel.values - spread, panel.values + spread
     axes.fill_between(x, low, high, color=color, alpha=0.25, lw=0)
+
+
+def _check_results(owner: str, results: Mapping[Any, Any], kind: type) -> None:
+    """Checks what is to be drawn, by name."""
+    wrong = [x for x in results.values() if not isinstance(x, kind)]
+    if wrong:
+        _errors.fail(
+            owner,
+            f"what is drawn must be of type {kind.__name__}, or a dictionary of such.",
+            f"a value of type {type(wrong[0]).__name__}",
+            "Give what the function of `keras_msda.analysis` has returned.",
+            TypeError,
+        )
+    if not results:
+        _errors.fail(
+            owner, "there must be something to draw.", "{}", "Give one entry or more."
+        )
+
+
+def _check_one_rank(owner: str, ranks: Mapping[Any, int]) -> int:
+    """Returns the number of axes that all have."""
+    if len(set(ranks.values())) > 1:
+        _errors.fail(
+            owner,
+            "all must be of images with the same number of axes.",
+            ", ".join(f"{name!r} with {rank}" for name, rank in ranks.items()),
+            "Draw them in figures of their own.",
+        )
+    return next(iter(ranks.values()))

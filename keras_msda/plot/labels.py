@@ -10,7 +10,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_msda import _checks, sampling
+from keras_msda import _checks, _errors, sampling
+from keras_msda.analysis import _arguments
 from keras_msda.layers.base import MixLayer
 from keras_msda.plot import samples, style
 
@@ -57,10 +58,10 @@ def label_histogram(
     """
     owner = "plot.label_histogram"
     named = _named(layers)
-    _checks.check_some_layers(owner, named)
-    _checks.check_draws(owner, draws)
+    _check_some_layers(owner, named)
+    _arguments.check_draws(owner, draws)
     for layer in named.values():
-        shape = _checks.check_analysed(owner, layer, shape, MixLayer)
+        shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
     wide = min(3, len(named))
     tall = -(-len(named) // wide)
     figure = style.new_figure(3.1 * wide + 0.6, 2.3 * tall + 0.5)
@@ -129,3 +130,11 @@ def _draw_weights(
         axes.stairs(expected, edges, color="black", lw=1.0, ls=":", baseline=None)
     axes.set_xlim(0, 1)
     axes.tick_params(labelsize=8)
+
+
+def _check_some_layers(owner: str, layers: Mapping[Any, Any]) -> None:
+    """Checks for one layer or more."""
+    if not layers:
+        _errors.fail(
+            owner, "there must be a layer.", "none", "Give one mixing layer or more."
+        )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from keras_msda import _checks
+from keras_msda import _checks, _errors
 from keras_msda.plot import samples, style
 from keras_msda.plot.samples import Panels
 
@@ -74,7 +74,7 @@ def mixes(
         remedy = "In columns all methods have one lambda."
         asked = _checks.check_share("plot.mixes", "lam", asked, remedy)
         floats = samples.as_floats(images)
-        _checks.check_two_images("plot.mixes", floats.shape)
+        _check_two_images("plot.mixes", floats.shape)
         pair = floats[:2]
         drawn = [samples.sample_pair(x, pair, lam=asked, seed=seed) for x in members]
         return column_figure(drawn, lam=asked)
@@ -183,3 +183,14 @@ def _show(axes: Axes, panel: Any, title: str, *, colors: str = "gray") -> None:
     axes.imshow(np.clip(panel, 0, 1), vmin=0, vmax=1, cmap=colors)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=10)
+
+
+def _check_two_images(owner: str, shape: Any) -> None:
+    """Checks for two images to mix with each other."""
+    if shape[0] < 2:
+        _errors.fail(
+            owner,
+            'with `layout="columns"` two images are mixed with each other.',
+            f"images of shape {_errors.show(shape)}",
+            "Give two images or more, of which the first two are shown.",
+        )

@@ -237,12 +237,12 @@ def test_a_uid_that_is_no_number_can_be_saved(tmp_path):
 
 
 def test_layers_that_are_gone_are_forgotten():
-    from keras_msda import handoff
+    from keras_msda import _handoff
 
     uid = msda.MixUpLayer().uid
     gc.collect()
     msda.MixUpLayer()
-    assert uid not in handoff._LAYERS
+    assert uid not in _handoff._LAYERS
 
 
 # The loss of another layer

@@ -9,11 +9,13 @@ import sys
 import threading
 import types
 import weakref
-from typing import Any, NamedTuple, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, Protocol, Self
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, plans
+from keras_msda import _backend, _checks, _errors, plans
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -184,7 +186,7 @@ class Listener:
         """The mixing layer inside the model, or None."""
         found = self._found()
         if found is None and self._uid is not None:
-            _checks.fail_unknown_layer(type(self).__name__, self._uid)
+            _fail_unknown_layer(type(self).__name__, self._uid)
         return found
 
     def _found(self) -> Any:
@@ -262,7 +264,7 @@ class Listener:
             called = _inside_model() if ops.is_immediate() else []
         if called and layer not in called:
             names = [x.name for x in called]
-            _checks.fail_other_layer(type(self).__name__, layer.name, names)
+            _fail_other_layer(type(self).__name__, layer.name, names)
 
     def __dir__(self) -> list[str]:
         """Hides the layer from Keras, which saves what it finds in a metric."""
@@ -319,7 +321,7 @@ def read_targets(reader: Any, labels: Any, outputs: Any, sample_weight: Any) -> 
     given, labels, outputs = labels, ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:
         sample_weight = ops.convert(sample_weight, "float32")
-    _checks.check_label_rank(owner, labels.shape, outputs.shape)
+    _check_label_rank(owner, labels.shape, outputs.shape)
     if layer is not None:
         return _drawn(reader, labels, outputs, sample_weight)
     if _is_packed(reader, given, labels, outputs):
@@ -327,7 +329,7 @@ def read_targets(reader: Any, labels: Any, outputs: Any, sample_weight: Any) -> 
     if _is_flat(labels, outputs):
         labels = labels[..., None]
     if reader.ids or not _alike(labels, outputs):
-        _checks.fail_unpacked(owner, labels.shape, outputs.shape, reader.ids)
+        _fail_unpacked(owner, labels.shape, outputs.shape, reader.ids)
     return Targets(labels, None, None, sample_weight, premixed=True)
 
 
@@ -343,7 +345,7 @@ def _drawn(reader: Any, labels: Tensor, outputs: Tensor, sample_weight: Any) -> 
     if sample_weight is not None:
         _checks.check_sample_weight(owner, sample_weight.shape)
     if layer.targets == "union":
-        _checks.check_union(owner, labels.shape, outputs.shape)
+        _check_union(owner, labels.shape, outputs.shape)
         return _united(labels, reader, sample_weight)
     return _replayed(labels, reader, _pixels(reader, labels, outputs), sample_weight)
 
@@ -411,7 +413,7 @@ def _pixels(reader: Any, labels: Tensor, outputs: Tensor) -> tuple[int, ...] | N
         return None
     first = layer.data_format == "channels_first"
     size = tuple(outputs.shape[2:] if first else outputs.shape[1:-1])
-    _checks.check_pixels(owner, size, labels.shape, spatial)
+    _check_pixels(owner, size, labels.shape, spatial)
     return size
 
 
@@ -467,7 +469,7 @@ def _is_packed(reader: Any, given: Any, labels: Tensor, outputs: Tensor) -> bool
     if reader.of_classes:
         return _asked(reader, given) if row and classes == 3 else row or pair
     if row or (pair and classes == 1):
-        _checks.fail_unsaid(type(reader).__name__, labels.shape, outputs.shape)
+        _fail_unsaid(type(reader).__name__, labels.shape, outputs.shape)
     return pair
 
 
@@ -494,5 +496,127 @@ def _asked(reader: Any, labels: Any) -> bool:
     if found is not None and found[0]() is labels:
         return found[1]
     if not reader.is_rehearsal():
-        _checks.fail_ambiguous(type(reader).__name__, labels.shape)
+        _fail_ambiguous(type(reader).__name__, labels.shape)
     return False
+
+
+def _fail_other_layer(owner: str, layer: str, called: Sequence[str]) -> NoReturn:
+    """Raises the error for the loss of a layer that the model does not call."""
+    _errors.fail(
+        owner,
+        "a loss must listen to the mixing layer that the model calls.",
+        f"the loss of the layer {layer!r}, where {', '.join(map(repr, called))} mixes",
+        "Compile the model with the `loss` of the layer inside it: `layer.loss(...)`.",
+    )
+
+
+def _check_label_rank(owner: str, labels: Any, outputs: Any) -> None:
+    """Checks that axes and classes of labels and outputs are known when traced."""
+    for name, shape in (("labels", labels), ("outputs", outputs)):
+        if getattr(shape, "rank", 0) is None:
+            _errors.fail(
+                owner,
+                f"the number of axes of the {name} must be known when traced.",
+                f"{name} of unknown shape",
+                f"Set it where they are made, for example "
+                f"`{name} = tf.ensure_shape({name}, (None, 10))`.",
+            )
+    if outputs[-1:] == (None,) and len(outputs) > 1:
+        _errors.fail(
+            owner,
+            "the last axis of the outputs must be known when traced.",
+            f"outputs of shape {_errors.show(outputs)}",
+            "Let the model end with a layer of a given width, such as `Dense(10)`.",
+        )
+
+
+def _fail_unpacked(owner: str, labels: Any, outputs: Any, ids: bool | None) -> NoReturn:
+    """Raises the error for labels that carry no partner."""
+    _checks.check_two_columns(owner, labels, outputs)
+    remedy = (
+        'Map the dataset with a layer of `targets="pair"` (validation too, with '
+        "`training=False`), or use `layer.loss(...)` and `layer.accuracy()` of the "
+        "layer inside the model."
+    )
+    if ids is False and len(labels) == 2 and labels[-1] == 3:
+        remedy = (
+            "Packed class ids need a loss that takes class ids, such as "
+            '"sparse_categorical_crossentropy", or `ids=True`. Labels that are mixed '
+            "already need no `MixedLoss`: give `compile` the loss itself."
+        )
+    elif labels[-1:] == (None,) and len(labels) > 1:
+        remedy = (
+            "Set the last axis where labels are made, for example "
+            "`labels = tf.ensure_shape(labels, (None, 3))`."
+        )
+    _errors.fail(
+        owner,
+        "without a layer the labels must be packed pairs, floats, or soft labels of "
+        "the outputs' shape.",
+        _errors.show_both(labels, outputs),
+        remedy,
+    )
+
+
+def _fail_ambiguous(owner: str, labels: Any) -> NoReturn:
+    """Raises the error for labels that have two readings."""
+    _errors.fail(
+        owner,
+        "with three classes, three numbers may be packed ids or a soft label.",
+        f"labels of shape {_errors.show(labels)}, which no `MixedLoss` has read before",
+        f"Write `metrics=[{owner}(ids=True)]` for packed ids, "
+        f"`metrics=[{owner}(ids=False)]` for soft labels, and "
+        "`metrics=[layer.accuracy()]` for a layer inside the model.",
+    )
+
+
+def _fail_unsaid(owner: str, labels: Any, outputs: Any) -> NoReturn:
+    """Raises the error for labels that a function could take in several ways."""
+    _errors.fail(
+        owner,
+        "three numbers may be packed class ids, packed numbers or labels that are not "
+        "packed, and a function does not say which it takes.",
+        _errors.show_both(labels, outputs),
+        f"Write `{owner}(function, ids=True)` for packed class ids, "
+        f"`{owner}(function, ids=False)` for packed numbers or soft labels of three "
+        "classes. Labels that are mixed already need neither: give `compile` the "
+        "function itself.",
+    )
+
+
+def _fail_unknown_layer(owner: str, uid: str) -> NoReturn:
+    """Raises the error for a loss or metric whose layer is not there."""
+    _errors.fail(
+        owner,
+        "a saved loss or metric needs its layer, which is loaded with the model.",
+        f"layer uid {uid!r}",
+        "Load the whole model, or compile it anew with `layer.loss(...)`.",
+    )
+
+
+def _check_union(owner: str, labels: Any, outputs: Any) -> None:
+    """Checks that labels can be united: those of a layer inside the model."""
+    if tuple(labels[1:]) != tuple(outputs[1:]):
+        _errors.fail(
+            owner,
+            'a layer of `targets="union"` needs labels of the outputs\' shape, 0 or 1.',
+            _errors.show_both(labels, outputs),
+            "Encode class ids with `keras.ops.one_hot` or `keras.ops.multi_hot`.",
+        )
+
+
+def _check_pixels(owner: str, size: Any, labels: Any, spatial: Any) -> None:
+    """Checks that there is a label for each pixel of the images."""
+    lengths = tuple(labels[1 : 1 + len(size)])
+    known = all(isinstance(n, int) for n in size)
+    bad = len(lengths) != len(size) or any(map(_errors.differ, lengths, size))
+    if bad or not known or any(map(_errors.differ, size, spatial or size)):
+        _errors.fail(
+            owner,
+            "outputs of the images' rank have a label for each pixel, and the images' "
+            "size, known when traced.",
+            f"outputs of size {_errors.show(size)}, labels of shape "
+            f"{_errors.show(labels)}, images of size {spatial}",
+            "Resize the outputs to the images, or use `per_pixel=False` where each "
+            "sample is mixed by one weight.",
+        )

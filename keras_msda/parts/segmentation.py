@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, plans
+from keras_msda import _backend, _checks, _errors, plans
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -68,8 +69,8 @@ def checked(owner: str, masks: Any, layout: plans.Layout, mode: str | int) -> Te
     masks = ops.convert(masks)
     lengths = layout.lengths(masks.shape) or tuple(masks.shape[1:])
     found = (masks.shape[0], *lengths)
-    _checks.check_masks(owner, masks.shape, found, (layout.batch, *layout.size))
-    _checks.check_masks_dtype(owner, masks.dtype, _channels(masks, layout), mode)
+    _check_masks(owner, masks.shape, found, (layout.batch, *layout.size))
+    _check_masks_dtype(owner, masks.dtype, _channels(masks, layout), mode)
     return masks
 
 
@@ -116,3 +117,60 @@ def mixed(
         return ops.where(mask > 0.5, masks, other)
 
     return ops.fused(mix, masks, plan.partner, plan.mask)
+
+
+def _check_masks(owner: str, shape: Any, found: Any, expected: Any) -> None:
+    """Checks that segmentation masks belong to images of this batch and size.
+
+    Args:
+        owner: Name that an error starts with.
+        shape: Shape of the masks.
+        found: Their batch and spatial lengths.
+        expected: Those of the images.
+    """
+    if len(found) != len(expected) or any(map(_errors.differ, found, expected)):
+        _errors.fail(
+            owner,
+            f"segmentation masks must have batch and size of the images, "
+            f"{_errors.show(expected)}, and at most an axis of channels.",
+            f"shape {_errors.show(shape)}",
+            "Resize the masks to the images, and check `data_format`.",
+        )
+
+
+def _check_masks_dtype(
+    owner: str, dtype: Any, channels: int | None, mode: str | int
+) -> None:
+    """Checks that segmentation masks can be mixed in a mode."""
+    floats = keras.backend.is_float_dtype(dtype)
+    count = "an unknown number of" if channels is None else channels
+    received = (
+        f"masks of dtype {keras.backend.standardize_dtype(dtype)} with "
+        f"{count} channels, segmentation={mode!r}"
+    )
+    if isinstance(mode, int) and not floats and channels is None:
+        _errors.fail(
+            owner,
+            "a number of classes needs segmentation masks with one channel, or without "
+            "an axis of channels.",
+            received,
+            "Set their shape before mixing: "
+            "`masks = tf.ensure_shape(masks, (None, None, None, 1))`.",
+        )
+    if mode == "blend" and not floats:
+        _errors.fail(
+            owner,
+            "integer masks have no mean.",
+            received,
+            'Use `segmentation="select"`, or the number of classes, which makes soft '
+            "masks of class indices.",
+        )
+    if isinstance(mode, int) and (floats or channels != 1):
+        _errors.fail(
+            owner,
+            "a number of classes makes soft masks of class indices, which are integers "
+            "without an axis of classes.",
+            received,
+            'Cast class indices to int32; use `segmentation="blend"` for masks that '
+            "are soft already.",
+        )

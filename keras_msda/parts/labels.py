@@ -6,13 +6,13 @@ dictionary or tuple of labels; sample weights may be one for all or one an outpu
 
 import functools
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import numpy as np
 
-from keras_msda import _backend, _checks, plans
+from keras_msda import _backend, _checks, _errors, plans
 
 Tensor = Any
 
@@ -120,9 +120,9 @@ def checked(
     """
     counts = form.num_classes
     if _is_several(labels) and counts is not None:
-        _checks.check_outputs(owner, labels, "num_classes", counts)
+        _check_outputs(owner, labels, "num_classes", counts)
     elif not _is_several(labels):
-        _checks.check_one_output(owner, "num_classes", counts)
+        _check_one_output(owner, "num_classes", counts)
 
     def check(labels: Any, name: str, num_classes: int | None) -> Tensor:
         ops = _backend.of(labels)
@@ -135,11 +135,11 @@ def checked(
             labels = ops.cast(labels, "float32" if num_classes is None else "int32")
         if not keras.backend.is_float_dtype(labels.dtype):
             found = layout.lengths(labels.shape) or tuple(labels.shape[1:])
-            _checks.check_ids(owner, name, labels.shape, found, layout.size)
+            _check_shape_of_ids(owner, name, labels.shape, found, layout.size)
             _check_ids(owner, name, labels, form.targets, num_classes)
         elif num_classes is not None:
             given = labels.shape, labels.dtype
-            _checks.check_not_soft(owner, name, *given, num_classes)
+            _check_not_soft(owner, name, *given, num_classes)
             labels = _float_ids(owner, name, labels, num_classes)
         return labels
 
@@ -157,12 +157,12 @@ def _check_batched(
     lengths = (layout.batch, *layout.size)
     unknown = not any(isinstance(length, int) for length in lengths)
     if single and unknown and isinstance(shape[0], int):
-        _checks.fail_unbatched(owner, name, shape)
+        _fail_unbatched(owner, name, shape)
 
 
 def check_not_dense(owner: str, labels: Any, layout: plans.Layout) -> None:
     """Refuses labels of the images' size: their mix differs from pixel to pixel."""
-    _each(lambda x: _checks.check_not_dense(owner, x.shape, layout.size), labels)
+    _each(lambda x: _check_not_dense(owner, x.shape, layout.size), labels)
 
 
 def _check_ids(
@@ -196,7 +196,7 @@ def _range(ids: Tensor) -> tuple[int, int]:
 
 def _float_ids(owner: str, name: str, labels: Tensor, num_classes: int) -> Tensor:
     """Returns int32 of class ids that are floats, `_NO_CLASS` for other numbers."""
-    _checks.check_float_ids(owner, name, labels.dtype, num_classes)
+    _check_float_ids(owner, name, labels.dtype, num_classes)
     ops = _backend.of(labels)
     # Not below num_classes, which half precision may round.
     usable = (labels >= 0) & (labels <= num_classes - 1)
@@ -204,7 +204,7 @@ def _float_ids(owner: str, name: str, labels: Tensor, num_classes: int) -> Tenso
     if ops.is_eager(labels) and not bool(ops.all(usable)):
         known = ops.where(usable, 1, 0)
         wrong = ops.reshape(labels, [-1])[int(ops.argmax(1 - ops.reshape(known, [-1])))]
-        _checks.fail_float_ids(owner, name, float(wrong), num_classes)
+        _fail_float_ids(owner, name, float(wrong), num_classes)
     if keras.backend.standardize_dtype(labels.dtype) != "float64":
         # TensorFlow cannot tell which integers half precision holds.
         labels = ops.cast(labels, "float32")
@@ -224,7 +224,7 @@ def checked_weights(
         layout: Of the images they belong to.
     """
     if _is_several(labels) and isinstance(sample_weight, (Mapping, tuple, list)):
-        _checks.check_outputs(owner, labels, "sample_weight", sample_weight)
+        _check_outputs(owner, labels, "sample_weight", sample_weight)
 
     def check(weights: Any, name: str) -> Tensor | None:
         if weights is None:
@@ -341,3 +341,148 @@ def mixed_weights(sample_weight: Any, plan: plans.MixPlan, form: Form) -> Any:
         return plans.mix_sample_weights(weights, plan)[1]
 
     return _each_weight(mix, sample_weight)
+
+
+def _fail_unbatched(owner: str, name: str, shape: Any) -> NoReturn:
+    """Raises the error for one image of unknown size with one row of labels."""
+    _errors.fail(
+        owner,
+        f"images and {name} must have a batch axis.",
+        f"an image of unknown height and width, and {name} of shape "
+        f"{_errors.show(shape)}",
+        "Batch first, as in `dataset.batch(128).map(layer)`. For a batch of signals "
+        "set its length: `x = tf.ensure_shape(x, (length_of_batch, None, channels))`.",
+    )
+
+
+def _is_ids(shape: Any) -> bool:
+    """Returns whether labels have the shape of class ids."""
+    return len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+
+
+def _check_shape_of_ids(
+    owner: str, name: str, shape: Any, found: Sequence[Any], size: Sequence[Any]
+) -> None:
+    """Checks the shape of integer labels.
+
+    Args:
+        owner: Name that an error starts with.
+        name: What the labels are to the user.
+        shape: Shape of the labels.
+        found: Their spatial lengths, if they are masks.
+        size: Spatial lengths of the images.
+    """
+    if _is_ids(shape):
+        return
+    known = all(isinstance(n, int) for n in (*found, *size))
+    alike = len(found) == len(size) and not any(map(_errors.differ, found, size))
+    if alike and (known or len(size) > 1):
+        _fail_dense(owner, f"{name} of shape {_errors.show(shape)}", size)
+    remedy = (
+        "Cast labels that are not class ids, such as one-hot and multi-hot rows, to "
+        "float32, and leave `num_classes` out."
+    )
+    if len(shape) > 2:
+        remedy += ' Give masks under the key "segmentation_masks" of a dictionary.'
+    elif shape[1] is None:
+        remedy += " For a column of ids: `x = tf.ensure_shape(x, (None, 1))`."
+    _errors.fail(
+        owner,
+        "integer labels are class ids, of shape (batch,) or (batch, 1).",
+        f"{name} of shape {_errors.show(shape)}",
+        remedy,
+    )
+
+
+def _check_not_dense(owner: str, shape: Any, size: Sequence[Any]) -> None:
+    """Refuses labels of the images' size, which have one label a pixel.
+
+    Their mix differs from pixel to pixel, unlike that of other labels.
+    """
+    lengths = tuple(shape[1 : 1 + len(size)])
+    known = all(isinstance(n, int) for n in (*lengths, *size))
+    if len(shape) > 2 and known and lengths == tuple(size):
+        _fail_dense(owner, f"labels of shape {_errors.show(shape)}", size)
+
+
+def _fail_dense(owner: str, received: str, size: Sequence[Any]) -> NoReturn:
+    """Raises the error for labels of the images' size."""
+    if all(isinstance(length, int) for length in size):
+        received += f" for images of size {_errors.show(size)}"
+    _errors.fail(
+        owner,
+        "labels of the images' size are mixed pixel by pixel, under a key of their "
+        "own.",
+        received,
+        'Use a dictionary, `layer({"images": x, "segmentation_masks": y})`, for '
+        'masks, or `batch_keys=("y",)` for other values.',
+    )
+
+
+def _check_one_output(owner: str, name: str, given: Any) -> None:
+    """Checks that an argument for labels of one output is not one for several."""
+    if isinstance(given, (Mapping, tuple, list)):
+        _errors.fail(
+            owner,
+            f"`{name}` is for several outputs, the labels are of one.",
+            f"{name}={given!r}",
+            "Give labels as a dictionary or tuple, or one number.",
+        )
+
+
+def _check_outputs(owner: str, labels: Any, name: str, given: Any) -> None:
+    """Checks that an argument for several outputs is one entry an output."""
+    kinds = (Mapping, (tuple, list))
+    fits = any(isinstance(labels, k) and isinstance(given, k) for k in kinds)
+    if fits and isinstance(labels, Mapping):
+        fits = set(given) <= set(labels)
+    elif fits:
+        fits = len(given) == len(labels)
+    if not fits:
+        keys = list(labels) if isinstance(labels, Mapping) else len(labels)
+        _errors.fail(
+            owner,
+            f"several outputs need `{name}` as a dictionary or tuple like the labels.",
+            f"{name}={given!r} for the outputs {keys}",
+            f'Use for example `{name}={{"class": 10}}`, without the outputs that need '
+            "none.",
+        )
+
+
+def _check_not_soft(
+    owner: str, name: str, shape: Any, dtype: Any, num_classes: int
+) -> None:
+    """Refuses a number of classes for labels that are already soft."""
+    if keras.backend.is_float_dtype(dtype) and not _is_ids(shape):
+        _errors.fail(
+            owner,
+            "`num_classes` turns class ids into soft labels, and these are soft.",
+            f"num_classes={num_classes} with {name} of shape {_errors.show(shape)} and "
+            f"dtype {keras.backend.standardize_dtype(dtype)}",
+            "Leave `num_classes` out for labels that are soft; class ids have shape "
+            "(batch,) or (batch, 1).",
+        )
+
+
+def _check_float_ids(owner: str, name: str, dtype: Any, num_classes: int) -> None:
+    """Checks that a float dtype holds all class ids exactly."""
+    word = str(keras.backend.standardize_dtype(dtype))
+    exact = {"bfloat16": 2**8, "float16": 2**11}.get(word, _checks.LARGEST_ID)
+    if num_classes - 1 > exact and word != "float64":
+        _errors.fail(
+            owner,
+            f"class ids of dtype {word} are exact up to {exact}.",
+            f"{name} of dtype {word} with num_classes={num_classes}",
+            "Keep class ids as integers: cast them to int32 before anything makes "
+            "floats of them.",
+        )
+
+
+def _fail_float_ids(owner: str, name: str, value: float, num_classes: int) -> NoReturn:
+    """Raises the error for a float that is no class id."""
+    _errors.fail(
+        owner,
+        f"class ids must be whole numbers in [0, num_classes={num_classes}).",
+        f"{name} that hold {value:g}",
+        "Leave `num_classes` out for labels that are averaged as numbers.",
+    )

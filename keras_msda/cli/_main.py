@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_msda import __version__, _arguments, _files, _methods
+from keras_msda import __version__, _methods
+from keras_msda.cli import _arguments, _files
 
 MIXING = tuple(_methods.LAYERS)
 METHODS = ("none", *MIXING)
@@ -71,7 +72,8 @@ def _run_train(options: argparse.Namespace) -> int:
     start = time.perf_counter()
     try:
         out = _files.make_folder(options.out, RESULTS)
-        from keras_msda import _report, _train, datasets
+        from keras_msda import datasets
+        from keras_msda.cli import _report, _train
 
         dataset = datasets.load(options.data)
         limit = options.limit or None
@@ -102,7 +104,7 @@ def _run_preview(options: argparse.Namespace) -> int:
     """Checks the output, reads the pictures, then draws."""
     try:
         out = _files.check_picture(options.out, (options.first, options.second))
-        from keras_msda import _preview
+        from keras_msda.cli import _preview
 
         images, notes = _preview.read_pair(options.first, options.second, options.size)
     except (OSError, ValueError, ImportError) as error:
@@ -126,7 +128,7 @@ def _run_inspect(options: argparse.Namespace) -> int:
     """Checks everything, then computes, prints and draws."""
     try:
         out = options.out and _files.check_picture(options.out, ())
-        from keras_msda import _inspect
+        from keras_msda.cli import _inspect
 
         own = {name: getattr(options, name) for name in OWN}
         settings = _inspect.Settings(

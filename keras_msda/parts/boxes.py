@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from keras_msda import _backend, _checks, _factored, plans
+from keras_msda import _backend, _checks, _errors, plans
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -115,7 +116,7 @@ def checked(
     """
     name = "bounding_boxes" if place == "boxes" else "keypoints"
     _checks.check_given(owner, name, entries)
-    _checks.check_entries(owner, entries, place)
+    _check_entries(owner, entries, place)
     for key, value in entries.items():
         entry = f'{name}["{key}"]'
         if key in (place, "labels", "weights"):
@@ -123,16 +124,16 @@ def checked(
         _checks.check_known_rank(owner, entry, value, form="(None, None, ...)")
     ops = _backend.of(*entries.values())
     ragged = {key: ops.is_ragged(value) for key, value in entries.items()}
-    _checks.check_all_ragged(owner, ragged)
+    _check_all_ragged(owner, ragged)
     if place == "boxes":
-        _checks.check_two_axes(owner, layout.size)
+        _check_two_axes(owner, layout.size)
     tensors = {
         key: value if ragged[key] else ops.convert(value)
         for key, value in entries.items()
     }
     shapes = {key: value.shape for key, value in tensors.items()}
-    _checks.check_places(owner, shapes, place, layout)
-    _checks.check_box_labels(owner, tensors["labels"].dtype)
+    _check_places(owner, shapes, place, layout)
+    _check_box_labels(owner, tensors["labels"].dtype)
     return tensors
 
 
@@ -285,3 +286,92 @@ def _padded(key: str, x: Tensor, measure: _Measure) -> Tensor:
     """Returns a ragged entry as a dense one."""
     width = measure.width if key == measure.place else None
     return _backend.of(x).pad_ragged(x, measure.filling(key), width)
+
+
+def _check_entries(owner: str, entries: Any, place: str) -> None:
+    """Checks for a dictionary of boxes or keypoints with their labels."""
+    valid = isinstance(entries, Mapping) and {place, "labels"} <= set(entries)
+    if not valid:
+        received = type(entries).__name__
+        if isinstance(entries, Mapping):
+            received = f"keys {sorted(map(str, entries))}"
+        _errors.fail(
+            owner,
+            f'{place} must be a dictionary that holds "{place}" and "labels".',
+            received,
+            _entries_remedy(entries, place),
+        )
+
+
+def _entries_remedy(entries: Any, place: str) -> str:
+    """Returns how to give boxes or keypoints, with KerasCV's "classes" renamed."""
+    keys = list(entries) if isinstance(entries, Mapping) else []
+    if place not in keys or "classes" not in keys:
+        return f'Use `{{"{place}": ..., "labels": ...}}`.'
+    names = {"classes": "labels"}
+    renamed = ", ".join(
+        f"{_errors.quoted(names.get(k, k))}: d[{_errors.quoted(k)}]" for k in keys
+    )
+    return f"Rename them: `{{{renamed}}}`, d being the given dictionary."
+
+
+def _check_all_ragged(owner: str, ragged: dict[str, bool]) -> None:
+    """Checks that all entries are ragged, or none."""
+    if any(ragged.values()) and not all(ragged.values()):
+        _errors.fail(
+            owner,
+            "coordinates, labels and what else goes with them must be all ragged or "
+            "all dense.",
+            f"ragged: {[key for key, value in ragged.items() if value]}, dense: "
+            f"{[key for key, value in ragged.items() if not value]}",
+            "Convert the ragged ones with `to_tensor(-1)`.",
+        )
+
+
+def _check_two_axes(owner: str, size: Sequence[Any]) -> None:
+    """Checks for images with two spatial axes."""
+    if len(size) != 2:
+        _errors.fail(
+            owner,
+            "bounding boxes need images with two spatial axes.",
+            f"{len(size)} spatial axes",
+            "Give points instead, as keypoints.",
+        )
+
+
+def _check_places(owner: str, shapes: dict[str, Any], place: str, layout: Any) -> None:
+    """Checks the shapes of boxes or keypoints and of what goes with them.
+
+    Args:
+        owner: Name that an error starts with.
+        shapes: Shape of each entry.
+        place: Name of the coordinates.
+        layout: Of the images.
+    """
+    width = 4 if place == "boxes" else len(layout.size)
+    forms = {place: ("batch", "n", width), "labels": ("batch", "n")}
+    count = shapes[place][1] if len(shapes[place]) == 3 else None
+    for key, shape in shapes.items():
+        form = forms.get(key, ("batch", "n", *shape[2:]))
+        expected = (layout.batch, count, *form[2:])
+        if len(shape) != len(form) or any(map(_errors.differ, shape, expected)):
+            words = ", ".join(map(str, form if key in forms else (*form[:2], "...")))
+            _errors.fail(
+                owner,
+                f'"{key}" must have shape ({words}), with the batch of the images and '
+                "one n for all.",
+                f"shape {_errors.show(shape)}",
+                "Give one row for each, and pad with labels of -1.",
+            )
+
+
+def _check_box_labels(owner: str, dtype: Any) -> None:
+    """Checks that labels can be negative, as those of padding are."""
+    name = _errors.dtype_name(dtype)
+    if name == "bool" or name.startswith("uint"):
+        _errors.fail(
+            owner,
+            "labels of boxes and keypoints are -1 where a row is padding.",
+            f"labels of dtype {name}",
+            "Cast them to int32.",
+        )

@@ -1,10 +1,12 @@
 """Further tensors of a batch, mixed by the plan of its images: views, token labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from keras_msda import _backend, _checks, _factored, plans
+from keras_msda import _backend, _checks, _errors, plans
+from keras_msda.masks import _factored
 
 Tensor = Any
 
@@ -26,8 +28,8 @@ def checked(owner: str, key: str, x: Any, layout: plans.Layout) -> Tensor:
     _checks.check_batch(owner, f'"{key}"', x.shape, (layout.batch,))
     lengths = layout.lengths(x.shape)
     if lengths is not None:
-        _checks.check_further(owner, key, lengths, layout.size)
-    _checks.check_real(owner, key, x.dtype, lengths, layout.size)
+        _check_further(owner, key, lengths, layout.size)
+    _check_real(owner, key, x.dtype, lengths, layout.size)
     return x
 
 
@@ -60,3 +62,33 @@ def _coarser(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tenso
     for length, fine in zip(lengths, layout.size, strict=True):
         blocks += [length, fine // length]
     return ops.mean(ops.reshape(values, blocks), list(range(2, len(blocks), 2)))
+
+
+def _check_further(
+    owner: str, key: str, lengths: Sequence[Any], size: Sequence[Any]
+) -> None:
+    """Checks a further tensor whose spatial lengths must divide the images'."""
+    for length, fine in zip(lengths, size, strict=True):
+        if isinstance(length, int) and isinstance(fine, int) and fine % max(length, 1):
+            _errors.fail(
+                owner,
+                f'the spatial lengths of "{key}" must divide those of the images, '
+                f"{_errors.show(size)}.",
+                f"lengths {_errors.show(lengths)}",
+                "Resize it, or flatten its spatial axes to have it mixed by the weight "
+                "of the labels.",
+            )
+
+
+def _check_real(
+    owner: str, key: str, dtype: Any, lengths: Sequence[Any] | None, size: Sequence[Any]
+) -> None:
+    """Refuses integers where a mean is taken that is not one of images."""
+    alike = lengths is not None and not any(map(_errors.differ, lengths, size))
+    if not alike and not keras.backend.is_float_dtype(dtype):
+        _errors.fail(
+            owner,
+            f'integers have no mean, and "{key}" is not of the images\' size.',
+            f"dtype {keras.backend.standardize_dtype(dtype)}",
+            'Give class ids as "labels", and cast what is no id to float32.',
+        )

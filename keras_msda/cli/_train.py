@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _backend, _methods, datasets, losses, metrics, plot
-from keras_msda._report import Row, Settings, finish, judge, write_results
+from keras_msda.cli._report import Row, Settings, finish, judge, write_results
 
 BASE_LOSS = "sparse_categorical_crossentropy"
 

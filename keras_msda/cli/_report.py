@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_msda import _files, _methods, datasets, plot
+from keras_msda import _methods, datasets, plot
+from keras_msda.cli import _files
 
 # Three samples a method, so that the picture shows what lambda does.
 SHOWN_LAMBDAS = (0.3, 0.5, 0.7)

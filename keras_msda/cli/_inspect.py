@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _checks, _files, _methods, analysis, plot
+from keras_msda import _errors, _methods, analysis, plot
+from keras_msda.cli import _files
 
 # Lambdas at which sides change, times numbers in a transform, times kinds of boxes: of
 # so much two exact results take some 30 s. It is 105x105 pixels for HMix, whose boxes
@@ -68,10 +69,10 @@ def make_layers(settings: Settings) -> dict[str, Any]:
     """
     for name in settings.own:
         takers = [method for method in _methods.LAYERS if _takes(method, name)]
-        _checks.check_taken(name, settings.methods, takers)
+        _check_taken(name, settings.methods, takers)
     for method in (*settings.methods, *REFERENCES):
         work = _work(method, settings)
-        _checks.check_work(method, settings.shape, work, _LARGEST_WORK)
+        _check_work(method, settings.shape, work, _LARGEST_WORK)
     return {method: _make(method, settings) for method in settings.methods}
 
 
@@ -223,3 +224,27 @@ def _work(method: str, settings: Settings) -> float:
     clipped = settings.own.get("border", "clip") in ("clip", "clip_odd")
     kinds = max(shape) / 4 if method == "hmix" and clipped else 1.0
     return sum(shape) * math.prod(2 * length for length in shape) * max(1.0, kinds)
+
+
+def _check_taken(name: str, methods: Sequence[str], takers: Sequence[str]) -> None:
+    """Checks that an argument belongs to one of the methods."""
+    if not set(methods) & set(takers):
+        option = f"--{name.replace('_', '-')}"
+        _errors.fail(
+            "inspect",
+            f"{option} belongs to {', '.join(takers)}.",
+            f"{option} with --method {','.join(methods)}",
+            f"Leave it out, or add --method {takers[0]}.",
+        )
+
+
+def _check_work(method: str, shape: Sequence[int], work: float, most: float) -> None:
+    """Checks that exact moments take seconds."""
+    if work > most:
+        _errors.fail(
+            "inspect",
+            f"exact moments of {method} would take minutes.",
+            f"--size {'x'.join(str(length) for length in shape)}",
+            "Give a smaller size of the same proportions, as coefficients at a given "
+            "part of the side hardly change with it; 96x96 is never too large.",
+        )

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _files, _methods, _pictures, plot
+from keras_msda import _methods, plot
+from keras_msda.cli import _files
+from keras_msda.datasets import _pictures
 
 
 def read_pair(

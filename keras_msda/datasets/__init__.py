@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _files, _pictures
+from keras_msda.datasets import _paths, _pictures
 
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
 FASHION_NAMES = (
@@ -229,7 +229,7 @@ def _sizes(images: npt.NDArray[np.uint8]) -> str:
 
 def _read_idx(path: Path, rank: int) -> npt.NDArray[np.uint8]:
     """Reads one file in MNIST's format, packed or not."""
-    kind = _files.special_kind(path)
+    kind = _paths.special_kind(path)
     if kind:
         raise ValueError(f"{path} is {kind}, not an idx file.")
     try:

@@ -1,0 +1,75 @@
+"""The form of every error and warning: owner, rule, received, remedy."""
+
+import warnings
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+
+
+def fail(
+    owner: str,
+    rule: str,
+    received: str,
+    remedy: str,
+    kind: type[Exception] = ValueError,
+) -> NoReturn:
+    """Raises an error in the house's form."""
+    raise kind(f"{owner}: {rule} Received: {received}. {remedy}")
+
+
+class MixWarning(UserWarning):
+    """A use of mixing that trains on labels that do not match the images.
+
+    Turn it off, where it is meant, by
+    `warnings.filterwarnings("ignore", category=keras_msda.MixWarning)`.
+    """
+
+
+def warn(owner: str, rule: str, received: str, remedy: str) -> None:
+    """Warns in the form of the errors."""
+    text = f"{owner}: {rule} Received: {received}. {remedy}"
+    warnings.warn(text, MixWarning, stacklevel=2)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Returns the name of any dtype, of those that Keras does not know too."""
+    try:
+        return str(keras.backend.standardize_dtype(dtype))
+    except ValueError:
+        return str(getattr(dtype, "name", dtype))
+
+
+def quoted(key: Any) -> str:
+    """Returns a key as it is written in Python."""
+    return f'"{key}"' if isinstance(key, str) else repr(key)
+
+
+def differ(n: Any, m: Any) -> bool:
+    """Returns whether two lengths are known and differ."""
+    return isinstance(n, int) and isinstance(m, int) and n != m
+
+
+def extent(values: np.ndarray) -> str:
+    """Returns the smallest and the largest of some values, where they have an order."""
+    if values.dtype.kind not in "biuf" or not values.size:
+        return "nothing"
+    return f"{values.min()} to {values.max()}"
+
+
+def show_range(values: np.ndarray) -> str:
+    """Returns the range of labels, or their dtype where they are no numbers."""
+    if values.dtype.kind not in "biuf":
+        return f"labels of dtype {values.dtype}"
+    return f"labels from {values.min()} to {values.max()}"
+
+
+def show(shape: Any) -> str:
+    """Returns a static shape as a tuple."""
+    unknown = getattr(shape, "rank", 0) is None
+    return "unknown" if unknown else str(tuple(shape))
+
+
+def show_both(labels: Any, outputs: Any) -> str:
+    """Returns the shapes of labels and outputs in words."""
+    return f"labels of shape {show(labels)} with outputs of shape {show(outputs)}"

@@ -1,0 +1,199 @@
+"""The arguments that all mixing layers share, and their checks."""
+
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import keras
+import numpy as np
+
+from keras_msda import _checks, _errors
+from keras_msda.parts import structures
+
+PER = ("sample", "pair", "batch")
+PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
+TARGETS = ("soft", "pair", "own", "union")
+
+
+def check_jit_compile(owner: str, value: Any) -> bool | str:
+    """Returns whether passes over images are compiled: a truth value or "auto"."""
+    if value != "auto" and not isinstance(value, bool):
+        _errors.fail(
+            owner,
+            '`jit_compile` must be "auto", True or False.',
+            f"jit_compile={value!r}",
+            'The default, "auto", compiles where image sizes are known.',
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def check_pairs(owner: str, per: str, pairing: str) -> None:
+    """Checks that `per="pair"` is given pairs."""
+    if per == "pair" and pairing in ("derangement", "roll"):
+        _errors.fail(
+            owner,
+            '`per="pair"` needs partners in pairs, which are "shuffle" or "reverse".',
+            f"pairing={pairing!r}",
+            'Use `pairing="shuffle"` or `per="sample"`.',
+        )
+
+
+def check_targets(
+    owner: str, targets: str, label_smoothing: float, num_classes: Any
+) -> None:
+    """Checks that the label arguments hold together."""
+    if label_smoothing and targets == "pair":
+        _errors.fail(
+            owner,
+            '`label_smoothing` does not go with `targets="pair"`, whose labels stay as '
+            "they are.",
+            f"label_smoothing={label_smoothing!r}",
+            "Give the smoothing to the loss: "
+            "`MixedLoss(keras.losses.CategoricalCrossentropy(label_smoothing=...))`.",
+        )
+    if label_smoothing and targets == "union":
+        _errors.fail(
+            owner,
+            '`label_smoothing` does not go with `targets="union"`, whose labels are 0 '
+            "or 1.",
+            f"label_smoothing={label_smoothing!r}",
+            "Give the smoothing to the loss: "
+            "`keras.losses.BinaryCrossentropy(label_smoothing=...)`.",
+        )
+    if label_smoothing and num_classes is None:
+        _errors.fail(
+            owner,
+            "`label_smoothing` smooths integer labels and needs `num_classes`.",
+            f"label_smoothing={label_smoothing!r}, num_classes=None",
+            "Give `num_classes`, or smooth soft labels before this layer.",
+        )
+    for count in keras.tree.flatten(num_classes):
+        if targets == "pair" and count is not None and count > _checks.LARGEST_ID:
+            _checks.fail_ids(owner, f"num_classes={num_classes}")
+
+
+def check_num_classes(owner: str, value: Any) -> Any:
+    """Returns a number of classes, or a dictionary or tuple of them, one an output."""
+
+    def check(count: Any) -> int | None:
+        if count == 1 and not isinstance(count, bool):
+            fail_one_class(owner, value)
+        return _checks.check_optional_count(owner, "num_classes", count)
+
+    if isinstance(value, Mapping):
+        return {key: check(count) for key, count in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(check(count) for count in value)
+    return check(value)
+
+
+def fail_one_class(owner: str, received: Any) -> NoReturn:
+    """Raises the error for one class, which is one output of a model and not of ids."""
+    _errors.fail(
+        owner,
+        "`num_classes` must be 2 or more: one class leaves nothing to tell apart.",
+        f"num_classes={received!r}",
+        "For a model with one sigmoid output leave `num_classes` out, and give labels "
+        "0 and 1 as a float32 column of shape (batch, 1); see docs/binary.md.",
+    )
+
+
+def check_batch_keys(owner: str, value: Any) -> tuple[str, ...]:
+    """Returns the keys of further tensors to mix."""
+    valid = isinstance(value, (tuple, list)) and all(
+        isinstance(key, str) and key not in structures.KEYS for key in value
+    )
+    if not valid:
+        _errors.fail(
+            owner,
+            "`batch_keys` must hold names of further entries of a dictionary.",
+            f"batch_keys={value!r}",
+            'Use for example `batch_keys=("second_view",)`; "images", "labels" and the '
+            "other keys of Keras are mixed anyway.",
+        )
+    return tuple(value)
+
+
+def check_optional_format(owner: str, value: Any) -> str | None:
+    """Returns a format of bounding boxes or None."""
+    return None if value is None else _checks.check_box_format(owner, value)
+
+
+def check_mask_axes(owner: str, value: Any) -> tuple[int, ...] | None:
+    """Returns the axes that a mask depends on, or None for all spatial ones."""
+    if value is None:
+        return None
+    valid = isinstance(value, (tuple, list)) and 1 <= len(value) <= 3
+    if not valid or not all(isinstance(x, numbers.Integral) and x for x in value):
+        _errors.fail(
+            owner,
+            "`mask_axes` must hold one to three axes of the images, without the batch.",
+            f"mask_axes={value!r}",
+            "Use for example `mask_axes=(2, 3)` for height and width of videos "
+            "(batch, frames, height, width, channels).",
+        )
+    return tuple(int(axis) for axis in value)
+
+
+def check_places_of_axes(
+    owner: str, axes: Sequence[int], rank: int, first: int
+) -> tuple[int, ...]:
+    """Returns which of the spatial axes some axes of the images are, in order.
+
+    Args:
+        owner: Name that an error starts with.
+        axes: Axes of the images, perhaps negative.
+        rank: Number of spatial axes.
+        first: The first spatial axis.
+    """
+    total = rank + 2
+    places = sorted(axis % total - first for axis in axes if -total <= axis < total)
+    fits = len(set(places)) == len(axes)
+    if not fits or not all(0 <= place < rank for place in places):
+        _errors.fail(
+            owner,
+            "`mask_axes` must be different spatial axes of the images.",
+            f"mask_axes={tuple(axes)} for images with {rank} spatial axes",
+            f"Use some of the axes {', '.join(str(first + n) for n in range(rank))}.",
+        )
+    return tuple(places)
+
+
+def check_fold(owner: str, value: Any, targets: str) -> bool:
+    """Returns whether lambda is folded to one half or more."""
+    if not isinstance(value, (bool, np.bool_)):
+        _errors.fail(
+            owner,
+            "`fold` must be True or False.",
+            f"fold={value!r}",
+            "True makes lambda max(lambda, 1 - lambda).",
+        )
+    if value and targets == "own":
+        _errors.fail(
+            owner,
+            '`fold` cannot be combined with `targets="own"`, which draws lambda so '
+            "that the own label alone suffices.",
+            f"fold={value!r}, targets={targets!r}",
+            'Use `targets="soft"`.',
+        )
+    return bool(value)
+
+
+def check_draw_count(owner: str, name: str, value: Any) -> Any:
+    """Returns a number of samples or draws, 0 or more, or a traced one.
+
+    Args:
+        owner: Name that the error starts with.
+        name: Of the argument.
+        value: An integer, also one of NumPy, or a traced scalar.
+    """
+    if _checks._is_length(value) or (_checks._is_whole(value) and value == 0):
+        return int(value)
+    if not _checks._is_whole(value) and _checks._is_integer_scalar(value):
+        return value
+    _errors.fail(
+        owner,
+        f"`{name}` must be an integer, not negative.",
+        f"{name}={value!r}",
+        f"Use for example `{name}=8`.",
+    )

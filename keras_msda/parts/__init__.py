@@ -1,0 +1,1 @@
+"""What belongs to a batch of images, one file each: how it is checked and mixed."""
