@@ -159,9 +159,9 @@ def test_a_pipeline_with_a_last_batch_of_its_own_is_traced_once():
     traces = []
 
     class Counting(msda.CutMixLayer):
-        def _mask(self, *arguments):
+        def mask(self, *arguments):
             traces.append(arguments)
-            return super()._mask(*arguments)
+            return super().mask(*arguments)
 
     data = tf.data.Dataset.from_tensor_slices((np.ones((10, 6, 8, 1)), np.eye(10, 5)))
     data = data.batch(4).map(Counting(seed=1)).repeat(2)

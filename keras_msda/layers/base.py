@@ -371,7 +371,7 @@ class MixLayer(DrawingLayer):
         if labels is not None:
             form = self._form()
             parts["labels"] = label_forms.checked(owner, labels, layout, form)
-            if not self._even:
+            if not self.uniform_mask:
                 label_forms.check_not_dense(owner, parts["labels"], layout)
         if weights is not None:
             parts["sample_weight"] = label_forms.checked_weights(
@@ -431,7 +431,7 @@ class MixLayer(DrawingLayer):
         owner = type(self).__name__
         ops = _backend.of(images)
         _checks.check_not_ragged(owner, "images", ops.is_ragged(images), images)
-        _checks.check_rank(owner, images.shape, rows=self._even)
+        _checks.check_rank(owner, images.shape, rows=self.uniform_mask)
         batch, *rest = ops.shape(images)
         last = self.data_format == "channels_last"
         size = tuple(rest[:-1] if last else rest[1:])
@@ -441,7 +441,7 @@ class MixLayer(DrawingLayer):
 
     def _takes_rank(self, rank: int) -> bool:
         """Returns whether images may have this rank."""
-        return _checks.is_image_rank(rank) or (rank == 2 and self._even)
+        return _checks.is_image_rank(rank) or (rank == 2 and self.uniform_mask)
 
     # What Keras asks of a layer.
 
@@ -465,7 +465,7 @@ class MixLayer(DrawingLayer):
             return keras.Operation.compute_output_spec(
                 self, *arguments, partner=partner
             )
-        _checks.check_rank(type(self).__name__, images.shape, rows=self._even)
+        _checks.check_rank(type(self).__name__, images.shape, rows=self.uniform_mask)
         _handoff.called(self, False)
         return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
 

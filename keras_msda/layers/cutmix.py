@@ -42,7 +42,7 @@ class CutMixLayer(MixLayer):
         Strong Classifiers with Localizable Features, 2019.
     """
 
-    _symmetric = False
+    symmetric = False
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class CutMixLayer(MixLayer):
         self.ratio_endpoint = bool(ratio_endpoint)
         self.exact_weight = bool(exact_weight)
 
-    def _sample_shape(
+    def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
         _checks.check_countable(type(self).__name__, size)
@@ -86,11 +86,11 @@ class CutMixLayer(MixLayer):
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)
 
-    def _weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
+    def mask_weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
         lam, extent = shape
         return box.uncovered_share(extent, size) if self.exact_weight else lam
 
-    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
+    def mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         lam, extent = shape
         ops = _backend.of(lam)
         return box.box(ops.ones(ops.shape(lam), "float32"), extent, size)

@@ -90,15 +90,15 @@ def _valid(plan: plans.MixPlan, batch: Any) -> plans.MixPlan:
 class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
     """A layer that draws plans: arguments, state, sampling, configuration.
 
-    A leaf gives the law of its masks by three methods: `_sample_shape`, what a mask is
+    A leaf gives the law of its masks by three methods: `sample_params`, what a mask is
     made from; `_weight`, its mean; `_mask`, the mask itself. Arguments are those of
     `MixLayer`.
     """
 
     #: Whether 1 - M(lambda) is distributed as M(1 - lambda).
-    _symmetric = True
+    symmetric = True
     #: Whether a mask is the same at every pixel.
-    _even = False
+    uniform_mask = False
     _default_per = "sample"
 
     def __init__(
@@ -134,7 +134,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         settings.check_pairs(owner, per, pairing)
         self.groups = _checks.check_optional_count(owner, "groups", groups)
         self.targets = _checks.check_choice(owner, "targets", targets, settings.TARGETS)
-        if targets == "own" and not self._symmetric:
+        if targets == "own" and not self.symmetric:
             _checks.fail_own(owner)
         self.num_classes = settings.check_num_classes(owner, num_classes)
         self.label_smoothing = _checks.check_share(
@@ -265,15 +265,15 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
     # What a leaf defines.
 
     @abc.abstractmethod
-    def _sample_shape(self, lam: Any, size: Any, *, seed: Any) -> Any:
+    def sample_params(self, lam: Any, size: Any, *, seed: Any) -> Any:
         """Draws what masks of given lambda, `(units,)`, are made from."""
 
     @abc.abstractmethod
-    def _weight(self, shape: Any, size: Any) -> Tensor:
+    def mask_weight(self, shape: Any, size: Any) -> Tensor:
         """Returns the means of the masks, float32 `(units,)`."""
 
     @abc.abstractmethod
-    def _mask(self, shape: Any, size: Any) -> _factored.Mask:
+    def mask(self, shape: Any, size: Any) -> _factored.Mask:
         """Returns the masks."""
 
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> Any:
@@ -341,8 +341,8 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         _, _, *seeds = ops.seeds(seed, 4)
         masked = self._masked(size)
         shape = self._draw(draws, masked, seeds=seeds, lam=lam)
-        mask = self._full(self._mask(shape, masked), size)
-        return mask, self._weight(shape, masked)
+        mask = self._full(self.mask(shape, masked), size)
+        return mask, self.mask_weight(shape, masked)
 
     def _check_sample(
         self, name: str, count: Any, size: Any, seed: Any, lam: Any
@@ -389,7 +389,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
             lam = self._folded(lam) if self.fold else lam
         else:
             lam = ops.broadcast_to(ops.convert(lam, "float32"), [units])
-        return self._sample_shape(lam, size, seed=shape_seed)
+        return self.sample_params(lam, size, seed=shape_seed)
 
     def _folded(self, lam: Any) -> Any:
         """Returns max(lam, 1 - lam); of a random choice for each of its layers."""
@@ -428,7 +428,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
             seed=partner_seed,
         )
         shape = self._draw(pairing.units, size, seeds=seeds, lam=lam)
-        weight = self._weight(shape, size)
+        weight = self.mask_weight(shape, size)
         coin = sampling.sample_uniform([pairing.units], seed=coin_seed)
         mixed = coin < ops.convert(self._chance.read(coin))
         if pairing.unit is not None:
@@ -445,7 +445,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
             chosen = ops.where(mixed, chosen, itself)
         mask = None
         if masked:
-            mask = self._mask(shape, size)
+            mask = self.mask(shape, size)
             mask = _factored.spread(mask, pairing.unit, shared=self.per == "batch")
             mask = _factored.keep_own(mask, mixed)
         plan = plans.MixPlan(chosen, mask, ops.where(mixed, weight, 1.0))

@@ -57,7 +57,7 @@ class FMixLayer(MixLayer):
         self.max_soft = _checks.check_max_soft(owner, max_soft)
         self.spectrum = _checks.check_spectrum(owner, spectrum)
 
-    def _sample_shape(
+    def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         _checks.check_countable(type(self).__name__, size, fourier.MOST_PIXELS)
@@ -67,11 +67,11 @@ class FMixLayer(MixLayer):
         # The field is drawn with the mask: a loss needs the weight alone.
         return lam, rounding, field_seed
 
-    def _weight(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> Tensor:
+    def mask_weight(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> Tensor:
         lam, rounding, _ = shape
         return fourier.fourier_weight(lam, size, rounding)
 
-    def _mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
+    def mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
         lam, rounding, seed = shape
         units = _backend.of(lam).shape(lam)[0]
         rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)

@@ -51,17 +51,17 @@ class GMixLayer(MixLayer):
         owner = type(self).__name__
         self.border = _checks.check_choice(owner, "border", border, BORDERS)
 
-    def _sample_shape(
+    def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor]:
         units = _backend.of(lam).shape(lam)[0]
         place = sampling.sample_uniform([units, len(size)], seed=seed)
         return lam, box.box_center(place, None, size, self.border)
 
-    def _weight(self, shape: tuple[Tensor, Tensor], size: Any) -> Tensor:
+    def mask_weight(self, shape: tuple[Tensor, Tensor], size: Any) -> Tensor:
         return gaussian_weight(*shape, size, self.border)
 
-    def _mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
+    def mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
         return gaussian(*shape, size, self.border)
 
     def get_config(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class HMixLayer(MixLayer):
         Function Perspective, 2022.
     """
 
-    _symmetric = False
+    symmetric = False
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class HMixLayer(MixLayer):
         self.box_ratio = _checks.check_share(owner, "box_ratio", box_ratio, remedy)
         self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
 
-    def _sample_shape(
+    def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
         _checks.check_countable(type(self).__name__, size)
@@ -66,10 +66,10 @@ class HMixLayer(MixLayer):
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)
 
-    def _weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
+    def mask_weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
         return box.floor_box_weight(*shape, size)
 
-    def _mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
+    def mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         lam, extent = shape
         return box.box(box.floor_level(lam, extent, size), extent, size)
 

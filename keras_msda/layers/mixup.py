@@ -33,13 +33,13 @@ class MixUpLayer(MixLayer):
         2018.
     """
 
-    _even = True
+    uniform_mask = True
 
-    def _sample_shape(self, lam: Tensor, size: Any, *, seed: Any) -> Tensor:
+    def sample_params(self, lam: Tensor, size: Any, *, seed: Any) -> Tensor:
         return lam
 
-    def _weight(self, shape: Tensor, size: Any) -> Tensor:
+    def mask_weight(self, shape: Tensor, size: Any) -> Tensor:
         return shape
 
-    def _mask(self, shape: Tensor, size: Any) -> _factored.Mask:
+    def mask(self, shape: Tensor, size: Any) -> _factored.Mask:
         return constant(shape)

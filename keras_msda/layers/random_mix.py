@@ -60,8 +60,8 @@ class RandomMixLayer(MixLayer):
         _check_members(owner, layers, weights, MixLayer)
         _checks.check_no_alpha(owner, kwargs)
         super().__init__(per=per, **kwargs)
-        self._symmetric = all(layer._symmetric for layer in layers)
-        if self.targets == "own" and not self._symmetric:
+        self.symmetric = all(layer.symmetric for layer in layers)
+        if self.targets == "own" and not self.symmetric:
             _checks.fail_own(owner)
         defaults = MixUpLayer()
         settings = {
@@ -70,7 +70,7 @@ class RandomMixLayer(MixLayer):
         for layer in layers:
             settings["per"] = (self.per, layer._default_per)
             _check_member(owner, layer, settings)
-        self._even = all(layer._even for layer in layers)
+        self.uniform_mask = all(layer.uniform_mask for layer in layers)
         self.layers = list(layers)
         self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)
         self._add_table(self.targets == "own")
@@ -93,7 +93,7 @@ class RandomMixLayer(MixLayer):
             for layer, member_seed in zip(self.layers, seeds, strict=True)
         ]
 
-    def _sample_shape(
+    def sample_params(
         self, lam: Any, size: Any, *, seed: Any
     ) -> tuple[Tensor, list[Any]]:
         # A given lambda is one for all of them.
@@ -107,23 +107,25 @@ class RandomMixLayer(MixLayer):
         for bound in itertools.accumulate(self.weights_of_layers[:-1]):
             choice = choice + ops.cast(uniform >= bound / total, "int32")
         return choice, [
-            layer._sample_shape(member_lam, size, seed=member_seed)
+            layer.sample_params(member_lam, size, seed=member_seed)
             for layer, member_lam, member_seed in zip(
                 self.layers, lams, seeds, strict=True
             )
         ]
 
-    def _weight(self, shape: tuple[Tensor, list[Any]], size: Any) -> Tensor:
+    def mask_weight(self, shape: tuple[Tensor, list[Any]], size: Any) -> Tensor:
         choice, shapes = shape
         members = zip(self.layers, shapes, strict=True)
-        return self._chosen(choice, [layer._weight(s, size) for layer, s in members])
+        return self._chosen(
+            choice, [layer.mask_weight(s, size) for layer, s in members]
+        )
 
-    def _mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
+    def mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
         choice, shapes = shape
         ops = _backend.of(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
-            return lambda: _factored.full(layer._mask(own, size), size)
+            return lambda: _factored.full(layer.mask(own, size), size)
 
         members = [draw(layer, s) for layer, s in zip(self.layers, shapes, strict=True)]
         if tuple(choice.shape) == (1,):  # One mask: the others need not be made.
