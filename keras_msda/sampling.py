@@ -68,19 +68,19 @@ def _quantiles(a: float, b: float, entries: int) -> np.ndarray:
         return np.asarray(beta.quantile(probabilities))
 
 
-def sample_lam(table: Any, units: Any, *, seed: Any) -> Tensor:
+def sample_lam(table: Any, num_draws: Any, *, seed: Any) -> Tensor:
     """Draws lambda.
 
     Args:
         table: Equally likely values, shape `(65536,)`, from `beta_table`.
-        units: How many to draw.
+        num_draws: How many to draw.
         seed: Seed pair.
 
     Returns:
-        float32 in [0, 1], shape `(units,)`.
+        float32 in [0, 1], shape `(num_draws,)`.
     """
-    ops = _backend.of(units, seed)
-    index = ops.random_integers([units], TABLE_BITS, seed)
+    ops = _backend.of(num_draws, seed)
+    index = ops.random_integers([num_draws], TABLE_BITS, seed)
     return ops.take(ops.convert(table), index)
 
 
@@ -110,14 +110,14 @@ class Pairing(NamedTuple):
     Attributes:
         partner: int32 `(batch,)`, index of the second sample; one's own where a sample
             has no partner.
-        unit: int32 `(batch,)`, the number of the draw that a sample takes, or None
+        draw_index: int32 `(batch,)`, the number of the draw that a sample takes, or None
             where sample i takes draw i.
-        units: How many draws that makes.
+        num_draws: How many draws that makes.
     """
 
     partner: Tensor
-    unit: Tensor | None
-    units: Any
+    draw_index: Tensor | None
+    num_draws: Any
 
 
 def sample_partners(

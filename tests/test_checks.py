@@ -132,7 +132,7 @@ SETTINGS = [
     (
         {"label_smoothing": 0.1, "targets": "union", "num_classes": 3},
         ValueError,
-        '`label_smoothing` does not go with `targets="union"`',
+        '`label_smoothing` cannot be combined with `targets="union"`',
         "label_smoothing=0.1",
     ),
     *(
@@ -189,7 +189,7 @@ SETTINGS = [
     (
         {"label_smoothing": 0.1, "targets": "pair"},
         ValueError,
-        '`label_smoothing` does not go with `targets="pair"`',
+        '`label_smoothing` cannot be combined with `targets="pair"`',
         "label_smoothing=0.1",
     ),
     (

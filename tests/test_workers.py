@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_equal
 
-from keras_msda.layers import workers
+from keras_msda.layers import _workers as workers
 from tests import worker_batches as batches
 
 

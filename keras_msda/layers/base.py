@@ -1,16 +1,14 @@
 """The one `call` of all mixing layers, and what matches it: loss and metric."""
 
-import sys
-import types
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
-import numpy as np
 
-from keras_msda import _backend, _checks, _errors, _handoff, plans
-from keras_msda.layers import memory
-from keras_msda.layers.drawing import SECOND, DrawingLayer
+from keras_msda import _backend, _checks, _handoff, plans
+from keras_msda.layers import _inputs, _misuse, _planning, memory
+from keras_msda.layers._drawing import DrawingLayer
+from keras_msda.layers._planning import SECOND
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
 from keras_msda.parts import boxes, extra, segmentation, structures
@@ -87,18 +85,18 @@ class MixLayer(DrawingLayer):
         which Keras's own way of calling cannot serve. And of a dictionary Keras gets
         what is mixed alone: it would convert the rest.
         """
-        given = self._take_apart(images, labels, sample_weight)
+        given = _inputs.take_apart(self, images, labels, sample_weight)
         options = {} if training is None else {"training": training}
         if _backend.in_pipeline(given.parts):
             return self.call(images, labels, sample_weight, partner=partner, **options)
         if partner is not None:
-            options["partner"] = self._take_partner_apart(partner, given)
+            options["partner"] = _inputs.take_partner_apart(self, partner, given)
         if _backend.of_backend().narrow:
             values = keras.tree.flatten(given.parts)
-            _check_integers(type(self).__name__, values)
+            _inputs.check_integers(type(self).__name__, values)
         if given.alone:
             return super().__call__(images, **options)
-        parts = self._for_keras(given.parts)
+        parts = _inputs.prepare_for_keras(type(self).__name__, given.parts)
         return given.restore(super().__call__(parts, **options))
 
     def call(
@@ -139,16 +137,16 @@ class MixLayer(DrawingLayer):
         Raises:
             ValueError: If shapes, dtypes or arguments do not hold together.
         """
-        given = self._take_apart(images, labels, sample_weight)
+        given = _inputs.take_apart(self, images, labels, sample_weight)
         flag = _backend.truth(training)
         if given.alone and partner is None:
             return self._call_images(images, False if flag is None else flag)
         if partner is not None:
-            partner = self._take_partner_apart(partner, given)
+            partner = _inputs.take_partner_apart(self, partner, given)
         if flag is None:
             flag = not given.alone
         if given.alone:  # What the loss remembers must not be an earlier call.
-            self._step.forget(images)
+            self._memory.forget(images)
         return given.restore(self._call_batch(given.parts, flag, partner=partner))
 
     def mix(self, inputs: Any, *, seed: Any, partner: Any = None) -> Any:
@@ -175,59 +173,16 @@ class MixLayer(DrawingLayer):
             True
         """
         seed = _checks.check_seed_pair(type(self).__name__, seed)
-        given = self._take_apart(inputs)
+        given = _inputs.take_apart(self, inputs)
         if partner is not None:
-            partner = self._take_partner_apart(partner, given)
+            partner = _inputs.take_partner_apart(self, partner, given)
         mixed = self._call_batch(given.parts, True, seed=seed, partner=partner)
         return given.restore(mixed)
-
-    def _take_apart(
-        self, images: Any, labels: Any = None, sample_weight: Any = None
-    ) -> structures.Batch:
-        """Returns the parts of a batch, whose ranks are known."""
-        owner = type(self).__name__
-        given = structures.take_apart(
-            owner,
-            images,
-            labels,
-            sample_weight,
-            batch_keys=self.batch_keys,
-            box_format=self.bounding_box_format,
-        )
-        form = "(None, None, None, 3)"
-        _checks.check_known_rank(owner, "images", given.parts["images"], form=form)
-        return given
-
-    def _for_keras(self, parts: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns parts as Keras can pass them on, which fails without a word of ours.
-
-        It takes tensors and arrays alone, no lists of numbers, and asks for their rank.
-        """
-        owner = type(self).__name__
-        for key, part in parts.items():
-            name = key if key in structures.KEYS else f'"{key}"'
-            for tensor in keras.tree.flatten(part):
-                _checks.check_known_rank(owner, name, tensor)
-        return {key: structures.as_array(part) for key, part in parts.items()}
-
-    def _take_partner_apart(self, partner: Any, given: structures.Batch) -> Any:
-        """Returns indices as they are, and the parts of a second batch."""
-        owner = type(self).__name__
-        _check_partner_settings(owner, self.per, self.groups)
-        if structures.is_indices(partner):
-            return partner
-        if given.alone and not isinstance(partner, Mapping):
-            return {"images": partner}
-        if isinstance(partner, Mapping) and set(partner) == set(given.parts):
-            return partner  # Taken apart already.
-        second = self._take_apart(partner).parts
-        _check_second(owner, list(given.parts), list(second))
-        return second
 
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
         """Mixes images alone, if it is training, and remembers it for the loss."""
         batch, size = self._measure(images)
-        _check_same_rank(type(self).__name__, images.shape, self.spatial)
+        _inputs.check_same_rank(type(self).__name__, images.shape, self.spatial)
         ops = _backend.of(images)
         if training is False:
             seed, state = ops.zeros([2], "int32"), memory.UNMIXED
@@ -237,7 +192,7 @@ class MixLayer(DrawingLayer):
         if not isinstance(training, bool):
             state = ops.where(training, state, memory.UNMIXED)
         if not _backend.in_pipeline(seed):
-            self._step.remember(state, seed, batch, self._masked(size))
+            self._memory.remember(state, seed, batch, self._masked(size))
         if not ops.is_compiling():
             _handoff.called(self, training is not False)
         if training is False:
@@ -248,11 +203,11 @@ class MixLayer(DrawingLayer):
         """Refuses, or warns of, calls whose mixes no loss will know of."""
         owner = type(self).__name__
         if _backend.is_traced_pipeline(images):
-            self._say("pipeline", _warn_images_alone, owner)
-        if not _backend.of(images).is_compiling() and _is_called_by(
+            self._say("pipeline", _misuse.warn_images_alone, owner)
+        if not _backend.of(images).is_compiling() and _misuse.is_called_by(
             "call", keras.layers.TimeDistributed
         ):
-            _fail_time_distributed(owner)
+            _misuse.fail_time_distributed(owner)
 
     def _say(self, about: str, warn: Any, *received: Any) -> None:
         """Warns once in the layer's life."""
@@ -280,13 +235,14 @@ class MixLayer(DrawingLayer):
         images = ops.convert(parts["images"])
         size = self._measure(images)[1]
         layout = plans.Layout(images.shape[0], size, self.data_format)
-        checked = self._check_parts(parts, layout) | {"images": images}
+        checked = self._check_parts(parts, layout)
         joined = checked
         if isinstance(partner, Mapping):
-            joined = self._joined(checked, partner, layout)
+            others = self._check_parts(partner, layout)
+            joined = _inputs.join(type(self).__name__, checked, others)
             partner = SECOND
         elif partner is not None:
-            partner = _check_indices(
+            partner = _inputs.check_indices(
                 type(self).__name__, ops.convert(partner), layout.batch
             )
         if mix is not False and seed is None:
@@ -305,28 +261,6 @@ class MixLayer(DrawingLayer):
                 return mixed() if mix else unmixed()
             return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
 
-    def _joined(
-        self, checked: Mapping[str, Any], second: Mapping[str, Any], layout: Any
-    ) -> dict[str, Any]:
-        """Returns checked parts of a batch, followed by those of a second batch."""
-        owner = type(self).__name__
-        images = _backend.of(second["images"]).convert(second["images"])
-        others = self._check_parts(second, layout) | {"images": images}
-
-        def join(own: Any, other: Any) -> Any:
-            if own is None or other is None:
-                return own
-            ops = _backend.of(own, other)
-            _check_alike(owner, own, other)
-            if not ops.is_ragged(own):  # Or halves would not be the two batches.
-                other = ops.reshape(other, ops.shape(own))
-            return ops.concat([own, ops.cast(other, own.dtype)], 0)
-
-        return {
-            key: keras.tree.map_structure(join, own, others[key])
-            for key, own in checked.items()
-        }
-
     def _mixed(
         self,
         checked: Mapping[str, Any],
@@ -343,12 +277,14 @@ class MixLayer(DrawingLayer):
             plan = plans.unmixed(batch, images)
             parts["images"] = _backend.of(images).cast(images, dtype)
         else:
-            plan = self._plan(batch, self._masked(size), seed=seed, partner=partner)
+            plan = _planning.draw_plan(
+                self, batch, self._masked(size), seed=seed, partner=partner
+            )
             plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
             if partner is SECOND:
                 plan = plan._replace(partner=None)
             elif partner is None:
-                plan = plans.in_groups(plan, self._parts(batch, seed))
+                plan = plans.in_groups(plan, _planning.count_groups(self, batch, seed))
             mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
             parts["images"] = mixed
         self._mix_parts(parts, plan, layout, self._form(seed is not None))
@@ -366,7 +302,8 @@ class MixLayer(DrawingLayer):
     ) -> dict[str, Any]:
         """Returns what belongs to the images, checked, as tensors."""
         owner = type(self).__name__
-        parts: dict[str, Any] = {}
+        images = inputs["images"]
+        parts = {"images": _backend.of(images).convert(images)}
         labels, weights = inputs.get("labels"), inputs.get("sample_weight")
         if labels is not None:
             form = self._form()
@@ -435,13 +372,9 @@ class MixLayer(DrawingLayer):
         batch, *rest = ops.shape(images)
         last = self.data_format == "channels_last"
         size = tuple(rest[:-1] if last else rest[1:])
-        if last and self.mask_axes is None and _is_like_grey(images.shape):
-            self._say("rank", _warn_of_signals, owner, images.shape)
+        if last and self.mask_axes is None and _misuse.is_like_grey(images.shape):
+            self._say("rank", _misuse.warn_of_signals, owner, images.shape)
         return batch, size
-
-    def _takes_rank(self, rank: int) -> bool:
-        """Returns whether images may have this rank."""
-        return _checks.is_image_rank(rank) or (rank == 2 and self.uniform_mask)
 
     # What Keras asks of a layer.
 
@@ -459,7 +392,7 @@ class MixLayer(DrawingLayer):
         partner: Any = None,
     ) -> Any:
         """Returns what a symbolic call gives; see `call` for the arguments."""
-        given = self._take_apart(images, labels, sample_weight)
+        given = _inputs.take_apart(self, images, labels, sample_weight)
         if partner is not None or not given.alone:
             arguments = images, labels, sample_weight, training
             return keras.Operation.compute_output_spec(
@@ -488,9 +421,11 @@ class MixLayer(DrawingLayer):
     @property
     def metrics(self) -> list[Any]:
         """No metrics. Keras's trainer asks for them when a step has its loss."""
-        if _handoff.has_unheard(self) and _is_called_by("compute_metrics", keras.Model):
+        if _handoff.has_unheard(self) and _misuse.is_called_by(
+            "compute_metrics", keras.Model
+        ):
             _handoff.heard(self)
-            self._say("loss", _warn_unheard, type(self).__name__, self.name)
+            self._say("loss", _misuse.warn_unheard, type(self).__name__, self.name)
         return []
 
     # Loss and metric.
@@ -521,149 +456,3 @@ class MixLayer(DrawingLayer):
             accuracy
         """
         return MixedAccuracy(self, **kwargs)
-
-
-def _is_called_by(method: str, kind: type) -> bool:
-    """Returns whether a method of an object of some class is running.
-
-    Keras tells a layer neither that `TimeDistributed` calls it once a frame, nor that a
-    trainer has computed its loss.
-    """
-    frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None:
-        named = frame.f_code.co_name == method
-        if named and isinstance(frame.f_locals.get("self"), kind):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _is_like_grey(shape: Any) -> bool:
-    """Returns whether signals may be grey images without an axis of channels."""
-    if len(shape) != 3:
-        return False
-    return isinstance(shape[2], int) and shape[1] == shape[2] >= 16
-
-
-def _warn_of_signals(owner: str, shape: Any) -> None:
-    """Warns of images that are read as signals."""
-    _errors.warn(
-        owner,
-        "inputs (batch, length, channels) are signals, mixed along one axis.",
-        f"shape {_errors.show(shape)}, which looks like grey images",
-        "Give grey images an axis of channels, `images[..., None]`; for signals of as "
-        "many channels, `mask_axes=(1,)` turns this warning off.",
-    )
-
-
-def _warn_images_alone(owner: str) -> None:
-    """Warns of images that a pipeline mixes without their labels."""
-    _errors.warn(
-        owner,
-        "a pipeline must mix labels together with the images.",
-        "images alone, with training=True, in a `tf.data` pipeline",
-        "Map the layer over images and labels: `dataset.map(layer)`. Where there are "
-        "no labels, filter this warning, of category `keras_msda.MixWarning`.",
-    )
-
-
-def _warn_unheard(owner: str, name: str) -> None:
-    """Warns of a model that is trained without the loss of its layer."""
-    _errors.warn(
-        owner,
-        "a model with a mixing layer inside must be trained with that layer's loss.",
-        f"a loss that has not asked what the layer {name!r} mixed",
-        "Compile with `loss=layer.loss(...)`. If the labels are not to be mixed, "
-        "filter this warning, of category `keras_msda.MixWarning`.",
-    )
-
-
-def _fail_time_distributed(owner: str) -> NoReturn:
-    """Raises the error for one call a frame, of which a loss would know the last."""
-    _errors.fail(
-        owner,
-        "`TimeDistributed` mixes each frame by a plan of its own, and a loss knows the "
-        "last one alone.",
-        "a call in training inside `keras.layers.TimeDistributed`",
-        "Call the layer on whole videos (batch, frames, height, width, channels) "
-        "before it, with `mask_axes=(2, 3)` for one mask for all frames.",
-    )
-
-
-def _check_same_rank(owner: str, shape: Any, spatial: Any) -> None:
-    """Checks that a layer inside a model keeps the rank that it was built for."""
-    if spatial is not None and len(shape) != len(spatial) + 2:
-        _errors.fail(
-            owner,
-            f"the layer was built for images of rank {len(spatial) + 2}.",
-            f"shape {_errors.show(shape)}",
-            "Use another layer for images with another number of axes.",
-        )
-
-
-def _check_partner_settings(owner: str, per: str, groups: Any) -> None:
-    """Checks the settings of a layer that is given partners."""
-    if per == "pair" or groups not in (None, 1):
-        _errors.fail(
-            owner,
-            '`partner` cannot be combined with `per="pair"` or `groups`, which are '
-            "about drawn partners.",
-            f"per={per!r}, groups={groups!r}",
-            'Use `per="sample"` or `per="batch"`, and leave `groups` out.',
-        )
-
-
-def _check_indices(owner: str, partner: Any, batch: Any) -> Any:
-    """Returns given partners, integers of one for each sample."""
-    length = partner.shape[0] if len(partner.shape) == 1 else -1
-    whole = keras.backend.is_int_dtype(partner.dtype)
-    if not whole or _errors.differ(length, batch):
-        _errors.fail(
-            owner,
-            "`partner` must be integers of shape (batch,), or a second batch.",
-            f"shape {_errors.show(partner.shape)} and dtype "
-            f"{keras.backend.standardize_dtype(partner.dtype)} for a batch of {batch}",
-            "Give the index of a partner for each sample, its own for none.",
-        )
-    return partner
-
-
-def _check_second(owner: str, keys: Sequence[str], second: Sequence[str]) -> None:
-    """Checks that a second batch has the parts of the first."""
-    if set(keys) != set(second):
-        _errors.fail(
-            owner,
-            "a second batch must hold what the first one holds.",
-            f"{sorted(second)} beside {sorted(keys)}",
-            "Give `partner` in the form of the first batch, for example "
-            "`layer(x, y, partner=(other_x, other_y))`.",
-        )
-
-
-def _check_alike(owner: str, own: Any, other: Any) -> None:
-    """Checks that tensors of two batches have the same shape, as far as is known."""
-    if len(own.shape) != len(other.shape) or any(
-        map(_errors.differ, own.shape, other.shape)
-    ):
-        _errors.fail(
-            owner,
-            "a second batch must have the shapes of the first.",
-            f"shapes {_errors.show(own.shape)} and {_errors.show(other.shape)}",
-            "Batch both with `drop_remainder=True`, and pad what differs in length.",
-        )
-
-
-def _check_integers(owner: str, values: Sequence[Any]) -> None:
-    """Checks that a library without 64-bit integers would not cut any."""
-    for value in values:
-        if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
-            continue
-        if value.dtype.itemsize == 8 and value.size:
-            largest = max(int(value.max()), -int(value.min()) - 1)
-            if largest >= 2**31:
-                _errors.fail(
-                    owner,
-                    "JAX has integers of 32 bits unless it is told otherwise.",
-                    f"the number {largest}",
-                    "Set `jax.config.update('jax_enable_x64', True)`, or renumber.",
-                )

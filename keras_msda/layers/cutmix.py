@@ -1,16 +1,18 @@
 """CutMix: a box of the partner."""
 
-from typing import Any
+from typing import Any, Unpack, final
 
 import keras
 
 from keras_msda import _backend, _checks, _errors, sampling
+from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored, box
 
 Tensor = Any
 
 
+@final
 @keras.saving.register_keras_serializable(package="keras_msda")
 class CutMixLayer(MixLayer):
     """Pastes a box of the partner that covers 1 - lambda of the image.
@@ -42,8 +44,6 @@ class CutMixLayer(MixLayer):
         Strong Classifiers with Localizable Features, 2019.
     """
 
-    symmetric = False
-
     def __init__(
         self,
         alpha: float | tuple[float, float] = 1.0,
@@ -52,7 +52,7 @@ class CutMixLayer(MixLayer):
         ratio_range: tuple[float, float] | None = None,
         ratio_endpoint: bool = True,
         exact_weight: bool = True,
-        **kwargs: Any,
+        **kwargs: Unpack[settings.LeafArguments],
     ) -> None:
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
@@ -71,6 +71,7 @@ class CutMixLayer(MixLayer):
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
+        """Draws the sides and the place of the box."""
         _checks.check_countable(type(self).__name__, size)
         ops = _backend.of(lam)
         place_seed, side_seed = ops.seeds(seed, 2)
@@ -86,12 +87,14 @@ class CutMixLayer(MixLayer):
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)
 
-    def mask_weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
-        lam, extent = shape
+    def mask_weight(self, params: tuple[Tensor, box.Extent], size: Any) -> Tensor:
+        """Returns the share of pixels outside of the box, or lambda."""
+        lam, extent = params
         return box.uncovered_share(extent, size) if self.exact_weight else lam
 
-    def mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
-        lam, extent = shape
+    def mask(self, params: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
+        """Returns masks of 0 in the box and 1 elsewhere."""
+        lam, extent = params
         ops = _backend.of(lam)
         return box.box(ops.ones(ops.shape(lam), "float32"), extent, size)
 

@@ -1,10 +1,11 @@
 """FMix: thresholded low-frequency noise."""
 
-from typing import Any, Self
+from typing import Any, Self, Unpack, final
 
 import keras
 
 from keras_msda import _backend, _checks, sampling
+from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored, fourier
 from keras_msda.masks import spectrum as _spectrum
@@ -12,6 +13,7 @@ from keras_msda.masks import spectrum as _spectrum
 Tensor = Any
 
 
+@final
 @keras.saving.register_keras_serializable(package="keras_msda")
 class FMixLayer(MixLayer):
     """Mixes by random blobs: the highest pixels of low-frequency noise show x_i.
@@ -42,6 +44,8 @@ class FMixLayer(MixLayer):
         Mixed Sample Data Augmentation, 2020.
     """
 
+    symmetric = True
+
     def __init__(
         self,
         alpha: float | tuple[float, float] = 1.0,
@@ -49,7 +53,7 @@ class FMixLayer(MixLayer):
         decay_power: float = 3.0,
         max_soft: float = 0.0,
         spectrum: _spectrum.Spectrum = "isotropic",
-        **kwargs: Any,
+        **kwargs: Unpack[settings.LeafArguments],
     ) -> None:
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
@@ -60,6 +64,7 @@ class FMixLayer(MixLayer):
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draws the rounding of the count, and the seed of the noise."""
         _checks.check_countable(type(self).__name__, size, fourier.MOST_PIXELS)
         ops = _backend.of(lam)
         rounding_seed, field_seed = ops.seeds(seed, 2)
@@ -67,12 +72,14 @@ class FMixLayer(MixLayer):
         # The field is drawn with the mask: a loss needs the weight alone.
         return lam, rounding, field_seed
 
-    def mask_weight(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> Tensor:
-        lam, rounding, _ = shape
+    def mask_weight(self, params: tuple[Tensor, Tensor, Tensor], size: Any) -> Tensor:
+        """Returns the share of the highest pixels."""
+        lam, rounding, _ = params
         return fourier.fourier_weight(lam, size, rounding)
 
-    def mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
-        lam, rounding, seed = shape
+    def mask(self, params: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
+        """Returns masks of 1 at the highest pixels of low-frequency noise."""
+        lam, rounding, seed = params
         units = _backend.of(lam).shape(lam)[0]
         rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
         noise = sampling.sample_normal((units, *rest), seed=seed)

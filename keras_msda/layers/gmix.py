@@ -1,10 +1,11 @@
 """GMix: a Gaussian bump instead of a box."""
 
-from typing import Any
+from typing import Any, Unpack, final
 
 import keras
 
 from keras_msda import _backend, _checks, sampling
+from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored, box
 from keras_msda.masks.gaussian import BORDERS, gaussian, gaussian_weight
@@ -12,6 +13,7 @@ from keras_msda.masks.gaussian import BORDERS, gaussian, gaussian_weight
 Tensor = Any
 
 
+@final
 @keras.saving.register_keras_serializable(package="keras_msda")
 class GMixLayer(MixLayer):
     """Mixes by a Gaussian bump around a random pixel.
@@ -40,12 +42,14 @@ class GMixLayer(MixLayer):
         Function Perspective, 2022.
     """
 
+    symmetric = True
+
     def __init__(
         self,
         alpha: float | tuple[float, float] = 1.0,
         *,
         border: str = "clip",
-        **kwargs: Any,
+        **kwargs: Unpack[settings.LeafArguments],
     ) -> None:
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
@@ -54,15 +58,18 @@ class GMixLayer(MixLayer):
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor]:
+        """Draws the centre of the bump."""
         units = _backend.of(lam).shape(lam)[0]
         place = sampling.sample_uniform([units, len(size)], seed=seed)
         return lam, box.box_center(place, None, size, self.border)
 
-    def mask_weight(self, shape: tuple[Tensor, Tensor], size: Any) -> Tensor:
-        return gaussian_weight(*shape, size, self.border)
+    def mask_weight(self, params: tuple[Tensor, Tensor], size: Any) -> Tensor:
+        """Returns the means of the bumps, or of what they leave."""
+        return gaussian_weight(*params, size, self.border)
 
-    def mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
-        return gaussian(*shape, size, self.border)
+    def mask(self, params: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
+        """Returns bumps, or what they leave."""
+        return gaussian(*params, size, self.border)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -1,16 +1,18 @@
 """HMix: a box of the partner on a floor of MixUp."""
 
-from typing import Any
+from typing import Any, Unpack, final
 
 import keras
 
 from keras_msda import _backend, _checks, sampling
+from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored, box
 
 Tensor = Any
 
 
+@final
 @keras.saving.register_keras_serializable(package="keras_msda")
 class HMixLayer(MixLayer):
     """Pastes a box of the partner and mixes the rest, so that the mean is lambda.
@@ -39,15 +41,13 @@ class HMixLayer(MixLayer):
         Function Perspective, 2022.
     """
 
-    symmetric = False
-
     def __init__(
         self,
         alpha: float | tuple[float, float] = 1.0,
         *,
         box_ratio: float = 0.5,
         border: str = "clip",
-        **kwargs: Any,
+        **kwargs: Unpack[settings.LeafArguments],
     ) -> None:
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
@@ -58,6 +58,7 @@ class HMixLayer(MixLayer):
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
+        """Draws the place of the box."""
         _checks.check_countable(type(self).__name__, size)
         # Rounded down, never up: the level outside would exceed 1.
         side = box.box_sides(self.box_ratio * (1.0 - lam), size, 0.0)
@@ -66,11 +67,13 @@ class HMixLayer(MixLayer):
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)
 
-    def mask_weight(self, shape: tuple[Tensor, box.Extent], size: Any) -> Tensor:
-        return box.floor_box_weight(*shape, size)
+    def mask_weight(self, params: tuple[Tensor, box.Extent], size: Any) -> Tensor:
+        """Returns lambda, which the level outside of the box makes the mean."""
+        return box.floor_box_weight(*params, size)
 
-    def mask(self, shape: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
-        lam, extent = shape
+    def mask(self, params: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
+        """Returns masks of 0 in the box and a constant level elsewhere."""
+        lam, extent = params
         return box.box(box.floor_level(lam, extent, size), extent, size)
 
     def get_config(self) -> dict[str, Any]:

@@ -112,6 +112,8 @@ class Memory:
         ops = _backend.of(seed)
         if ops.immediate:
             self._size, self._size_is_compiled = tuple(size), ops.is_compiling()
+        else:
+            self._local.size = tuple(size)
         if ops.is_eager(seed):
             order = next(_ORDERS)
             packed = pack(Step(state, order, seed, batch, size), ops)
@@ -202,6 +204,18 @@ class Memory:
         if self._size_is_compiled or record is None:
             return self._size
         return record.size
+
+    def static_size(self, packed: Tensor) -> list[int]:
+        """Returns the last call's lengths as Python knows them, or an empty list.
+
+        Of several traces those of the last one count, so compare them with the
+        remembered ones, which `packed` holds.
+        """
+        ops = _backend.of_backend()
+        if ops.is_eager(packed) and not ops.is_compiling():
+            return [int(length) for length in unpack(packed, ops).size]
+        size = self._size if ops.immediate else getattr(self._local, "size", ())
+        return list(size) if all(isinstance(length, int) for length in size) else []
 
 
 def _fail_no_state(variable: str) -> NoReturn:

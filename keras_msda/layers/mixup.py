@@ -1,6 +1,6 @@
 """MixUp: a constant mask."""
 
-from typing import Any
+from typing import Any, final
 
 import keras
 
@@ -11,6 +11,7 @@ from keras_msda.masks.constant import constant
 Tensor = Any
 
 
+@final
 @keras.saving.register_keras_serializable(package="keras_msda")
 class MixUpLayer(MixLayer):
     """Mixes whole images: `lam * x_i + (1 - lam) * x_j`.
@@ -33,13 +34,17 @@ class MixUpLayer(MixLayer):
         2018.
     """
 
+    symmetric = True
     uniform_mask = True
 
     def sample_params(self, lam: Tensor, size: Any, *, seed: Any) -> Tensor:
+        """Returns lambda, all that the mask is made from."""
         return lam
 
-    def mask_weight(self, shape: Tensor, size: Any) -> Tensor:
-        return shape
+    def mask_weight(self, params: Tensor, size: Any) -> Tensor:
+        """Returns lambda."""
+        return params
 
-    def mask(self, shape: Tensor, size: Any) -> _factored.Mask:
-        return constant(shape)
+    def mask(self, params: Tensor, size: Any) -> _factored.Mask:
+        """Returns masks that are lambda at every pixel."""
+        return constant(params)

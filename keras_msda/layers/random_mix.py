@@ -2,19 +2,19 @@
 
 import itertools
 import math
-from typing import Any, Self
+from typing import Any, Self, Unpack, final
 
 import keras
 
 from keras_msda import _backend, _checks, _errors, sampling
+from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
-from keras_msda.layers.drawing import SHARED
-from keras_msda.layers.mixup import MixUpLayer
 from keras_msda.masks import _factored
 
 Tensor = Any
 
 
+@final
 @keras.saving.register_keras_serializable(package="keras_msda")
 class RandomMixLayer(MixLayer):
     """Chooses one of several mixing methods at random, by weight.
@@ -47,6 +47,8 @@ class RandomMixLayer(MixLayer):
         Function Perspective, 2022, for "stochastic Mixup & CutMix".
     """
 
+    # Of its layers, once they are known.
+    symmetric = True
     _default_per = "batch"
 
     def __init__(
@@ -54,22 +56,20 @@ class RandomMixLayer(MixLayer):
         layers: list[MixLayer],
         weights: list[float] | None = None,
         per: str = "batch",
-        **kwargs: Any,
+        **kwargs: Unpack[settings.ChoiceArguments],
     ) -> None:
         owner = type(self).__name__
         _check_members(owner, layers, weights, MixLayer)
-        _checks.check_no_alpha(owner, kwargs)
+        _checks.check_no_alpha(owner, dict(kwargs))
         super().__init__(per=per, **kwargs)
         self.symmetric = all(layer.symmetric for layer in layers)
         if self.targets == "own" and not self.symmetric:
             _checks.fail_own(owner)
-        defaults = MixUpLayer()
-        settings = {
-            name: (getattr(self, name), getattr(defaults, name)) for name in SHARED
-        }
+        defaults = settings.check_shared(owner, settings.DEFAULTS)
+        shared = {name: (getattr(self, name), defaults[name]) for name in defaults}
         for layer in layers:
-            settings["per"] = (self.per, layer._default_per)
-            _check_member(owner, layer, settings)
+            shared["per"] = (self.per, layer._default_per)
+            _check_member(owner, layer, shared)
         self.uniform_mask = all(layer.uniform_mask for layer in layers)
         self.layers = list(layers)
         self.weights_of_layers = list(weights) if weights else [1.0] * len(layers)
@@ -80,30 +80,36 @@ class RandomMixLayer(MixLayer):
         for layer in getattr(self, "layers", ()):
             layer._add_table(own)
 
+    @property
+    def _weighs_by_mask(self) -> bool:
+        """Whether a layer's weights are means of masks, which a loss makes again."""
+        return any(layer._weighs_by_mask for layer in self.layers)
+
     def _settings(self) -> list[Any]:
         """Returns what draws depend on, those of its layers too."""
         members = [setting for x in self.layers for setting in x._settings()]
         return super()._settings() + members
 
-    def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> list[Any]:
+    def _sample_lam(self, num_draws: Any, *, own: bool, seed: Any) -> list[Any]:
         """Draws lambda for each of the layers."""
-        seeds = _backend.of(units, seed).seeds(seed, len(self.layers))
+        seeds = _backend.of(num_draws, seed).seeds(seed, len(self.layers))
         return [
-            layer._sample_lam(units, own=own, seed=member_seed)
+            layer._sample_lam(num_draws, own=own, seed=member_seed)
             for layer, member_seed in zip(self.layers, seeds, strict=True)
         ]
 
     def sample_params(
         self, lam: Any, size: Any, *, seed: Any
     ) -> tuple[Tensor, list[Any]]:
+        """Draws the choice, and what each layer makes its masks from."""
         # A given lambda is one for all of them.
         lams = lam if isinstance(lam, list) else [lam] * len(self.layers)
-        units = _units(lams)
-        ops = _backend.of(units, seed)
+        num_draws = _count_draws(lams)
+        ops = _backend.of(num_draws, seed)
         choice_seed, *seeds = ops.seeds(seed, len(self.layers) + 1)
         total = sum(self.weights_of_layers)
-        uniform = sampling.sample_uniform([units], seed=choice_seed)
-        choice = ops.zeros([units], "int32")
+        uniform = sampling.sample_uniform([num_draws], seed=choice_seed)
+        choice = ops.zeros([num_draws], "int32")
         for bound in itertools.accumulate(self.weights_of_layers[:-1]):
             choice = choice + ops.cast(uniform >= bound / total, "int32")
         return choice, [
@@ -113,21 +119,23 @@ class RandomMixLayer(MixLayer):
             )
         ]
 
-    def mask_weight(self, shape: tuple[Tensor, list[Any]], size: Any) -> Tensor:
-        choice, shapes = shape
-        members = zip(self.layers, shapes, strict=True)
+    def mask_weight(self, params: tuple[Tensor, list[Any]], size: Any) -> Tensor:
+        """Returns the weights of the layers that are chosen."""
+        choice, each = params
+        members = zip(self.layers, each, strict=True)
         return self._chosen(
-            choice, [layer.mask_weight(s, size) for layer, s in members]
+            choice, [layer._weight(p, size, None) for layer, p in members]
         )
 
-    def mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
-        choice, shapes = shape
+    def mask(self, params: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
+        """Returns the masks of the layers that are chosen."""
+        choice, each = params
         ops = _backend.of(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
-            return lambda: _factored.full(layer.mask(own, size), size)
+            return lambda: _factored.full(layer._factored_mask(own, size), size)
 
-        members = [draw(layer, s) for layer, s in zip(self.layers, shapes, strict=True)]
+        members = [draw(layer, s) for layer, s in zip(self.layers, each, strict=True)]
         if tuple(choice.shape) == (1,):  # One mask: the others need not be made.
             values = ops.switch(choice[0], members)
         else:
@@ -160,7 +168,7 @@ class RandomMixLayer(MixLayer):
         return super().from_config(config | {"layers": members})
 
 
-def _units(lams: Any) -> Any:
+def _count_draws(lams: Any) -> Any:
     """Returns how many draws lambdas are for, those of a layer in a layer too."""
     while isinstance(lams, list):
         lams = lams[0]

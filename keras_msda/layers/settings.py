@@ -1,8 +1,8 @@
 """The arguments that all mixing layers share, and their checks."""
 
 import numbers
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypedDict
 
 import keras
 import numpy as np
@@ -13,6 +13,112 @@ from keras_msda.parts import structures
 PER = ("sample", "pair", "batch")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
 TARGETS = ("soft", "pair", "own", "union")
+
+
+class _WithoutPer(TypedDict, total=False):
+    probability: float
+    pairing: str
+    groups: int | None
+    num_classes: Any
+    label_smoothing: float
+    targets: str
+    target_threshold: float
+    segmentation: str | int
+    bounding_box_format: str | None
+    min_box_share: float
+    batch_keys: tuple[str, ...]
+    mask_axes: tuple[int, ...] | None
+    fold: bool
+    data_format: str | None
+    jit_compile: bool | str
+
+
+class SharedArguments(_WithoutPer, total=False):
+    """Shared arguments except for `alpha` and `seed`; `MixLayer` describes them."""
+
+    per: str
+
+
+class _OfKeras(TypedDict, total=False):
+    name: str
+    dtype: Any
+
+
+class LayerArguments(SharedArguments, _OfKeras, total=False):
+    """What `MixLayer` takes by keyword beside the seed."""
+
+
+class LeafArguments(LayerArguments, total=False):
+    """What a method takes by keyword beside its own arguments."""
+
+    seed: int | None
+
+
+class ChoiceArguments(_WithoutPer, _OfKeras, total=False):
+    """What `RandomMixLayer` takes by keyword beside its own arguments."""
+
+    seed: int | None
+
+
+#: The defaults of the shared arguments.
+DEFAULTS: SharedArguments = {
+    "probability": 1.0,
+    "per": "sample",
+    "pairing": "shuffle",
+    "groups": None,
+    "num_classes": None,
+    "label_smoothing": 0.0,
+    "targets": "soft",
+    "target_threshold": 0.0,
+    "segmentation": "auto",
+    "bounding_box_format": None,
+    "min_box_share": 0.0,
+    "batch_keys": (),
+    "mask_axes": None,
+    "fold": False,
+    "data_format": None,
+    "jit_compile": "auto",
+}
+
+
+def split_arguments(
+    given: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the shared arguments, with defaults, and those for Keras."""
+    shared = {name: given.get(name, default) for name, default in DEFAULTS.items()}
+    return shared, {name: value for name, value in given.items() if name not in shared}
+
+
+def check_shared(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the shared arguments, checked, in the form in which a layer keeps them.
+
+    Args:
+        owner: Name that an error starts with.
+        given: All shared arguments.
+    """
+    checked = {name: check(owner, given[name]) for name, check in _CHECKS.items()}
+    check_pairs(owner, checked["per"], checked["pairing"])
+    check_targets(
+        owner, checked["targets"], checked["label_smoothing"], checked["num_classes"]
+    )
+    check_fold_of_own(owner, checked["fold"], checked["targets"])
+    return checked
+
+
+def _check_choice(name: str, choices: Sequence[str]) -> Callable[[str, Any], str]:
+    """Returns the check of an argument that is one of some words."""
+    return lambda owner, value: _checks.check_choice(owner, name, value, choices)
+
+
+def _check_share(name: str, remedy: str) -> Callable[[str, Any], float]:
+    """Returns the check of an argument in [0, 1]."""
+    return lambda owner, value: _checks.check_share(owner, name, value, remedy)
+
+
+def check_probability(owner: str, value: Any) -> float:
+    """Returns a probability."""
+    remedy = "Use 1.0 to mix always, 0.0 to mix never."
+    return _checks.check_share(owner, "probability", value, remedy)
 
 
 def check_jit_compile(owner: str, value: Any) -> bool | str:
@@ -45,8 +151,8 @@ def check_targets(
     if label_smoothing and targets == "pair":
         _errors.fail(
             owner,
-            '`label_smoothing` does not go with `targets="pair"`, whose labels stay as '
-            "they are.",
+            '`label_smoothing` cannot be combined with `targets="pair"`, whose labels '
+            "stay as they are.",
             f"label_smoothing={label_smoothing!r}",
             "Give the smoothing to the loss: "
             "`MixedLoss(keras.losses.CategoricalCrossentropy(label_smoothing=...))`.",
@@ -54,8 +160,8 @@ def check_targets(
     if label_smoothing and targets == "union":
         _errors.fail(
             owner,
-            '`label_smoothing` does not go with `targets="union"`, whose labels are 0 '
-            "or 1.",
+            '`label_smoothing` cannot be combined with `targets="union"`, whose labels '
+            "are 0 or 1.",
             f"label_smoothing={label_smoothing!r}",
             "Give the smoothing to the loss: "
             "`keras.losses.BinaryCrossentropy(label_smoothing=...)`.",
@@ -159,7 +265,7 @@ def check_places_of_axes(
     return tuple(places)
 
 
-def check_fold(owner: str, value: Any, targets: str) -> bool:
+def check_fold(owner: str, value: Any) -> bool:
     """Returns whether lambda is folded to one half or more."""
     if not isinstance(value, (bool, np.bool_)):
         _errors.fail(
@@ -168,15 +274,56 @@ def check_fold(owner: str, value: Any, targets: str) -> bool:
             f"fold={value!r}",
             "True makes lambda max(lambda, 1 - lambda).",
         )
-    if value and targets == "own":
+    return bool(value)
+
+
+def check_fold_of_own(owner: str, fold: bool, targets: str) -> None:
+    """Checks that lambda is not folded where it is drawn for the own label alone."""
+    if fold and targets == "own":
         _errors.fail(
             owner,
             '`fold` cannot be combined with `targets="own"`, which draws lambda so '
             "that the own label alone suffices.",
-            f"fold={value!r}, targets={targets!r}",
+            f"fold={fold!r}, targets={targets!r}",
             'Use `targets="soft"`.',
         )
-    return bool(value)
+
+
+def check_without_lam(owner: str, alpha: Any, shared: Mapping[str, Any]) -> None:
+    """Checks the arguments of a layer whose masks do not depend on lambda."""
+    received = [] if alpha == 1.0 else [f"alpha={alpha!r}"]
+    received += ["fold=True"] if shared["fold"] else []
+    received += ["targets='own'"] if shared["targets"] == "own" else []
+    if received:
+        _errors.fail(
+            owner,
+            "the masks of this layer do not depend on lambda (`has_lam` is False).",
+            ", ".join(received),
+            "Leave this argument out.",
+        )
+
+
+def check_lam_is_used(owner: str, has_lam: bool, lam: Any) -> None:
+    """Checks that lambda is given to a layer whose masks depend on it alone."""
+    if lam is not None and not has_lam:
+        _errors.fail(
+            owner,
+            "the masks of this layer do not depend on lambda (`has_lam` is False).",
+            f"lam={lam!r}",
+            "Leave `lam` out.",
+        )
+
+
+def check_weight(owner: str, shape: Any) -> None:
+    """Checks the shape of what a method's `mask_weight` returns."""
+    if len(shape) != 1:
+        _errors.fail(
+            owner,
+            "`mask_weight` must return one weight per draw, of shape (num_draws,).",
+            f"shape {_errors.show(shape)}",
+            "Take the mean of the mask over all axes but the first, or leave the "
+            "method out, which does that.",
+        )
 
 
 def check_draw_count(owner: str, name: str, value: Any) -> Any:
@@ -197,3 +344,23 @@ def check_draw_count(owner: str, name: str, value: Any) -> Any:
         f"{name}={value!r}",
         f"Use for example `{name}=8`.",
     )
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "probability": check_probability,
+    "per": _check_choice("per", PER),
+    "pairing": _check_choice("pairing", PAIRINGS),
+    "groups": lambda owner, x: _checks.check_optional_count(owner, "groups", x),
+    "num_classes": check_num_classes,
+    "label_smoothing": _check_share("label_smoothing", "Use 0.1."),
+    "targets": _check_choice("targets", TARGETS),
+    "target_threshold": _check_share("target_threshold", "0.0 is the union."),
+    "segmentation": _checks.check_segmentation,
+    "bounding_box_format": check_optional_format,
+    "min_box_share": _check_share("min_box_share", "Use 0.0 to keep all boxes."),
+    "batch_keys": check_batch_keys,
+    "mask_axes": check_mask_axes,
+    "fold": check_fold,
+    "data_format": _checks.check_data_format,
+    "jit_compile": check_jit_compile,
+}

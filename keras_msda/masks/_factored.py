@@ -130,3 +130,20 @@ def repeated(mask: Mask, times: int) -> Mask:
         return ops.reshape(wide, [*shape[:-1], shape[-1] * times])
 
     return mask._replace(factors=tuple(repeat(factor) for factor in mask.factors))
+
+
+def as_mask(owner: str, value: Any, size: Sequence[Any]) -> Mask:
+    """Returns a mask in factored form."""
+    if isinstance(value, Mask):
+        return value
+    ops = _backend.of(value)
+    value = ops.cast(ops.convert(value), "float32")
+    ones = ops.ones([ops.shape(value)[0]], "float32")
+    return Mask(0.0 * ones, ones, (value,))
+
+
+def mean(mask: Mask, size: Sequence[Any]) -> Tensor:
+    """Returns the mean of each mask."""
+    ops = _backend.of(mask.offset)
+    values = dense(mask, len(size))
+    return ops.mean(values, list(range(1, len(size) + 1)))

@@ -121,8 +121,8 @@ def forget_passing(layers):
     Without that it is NaN: nobody can tell whether the state was given back.
     """
     for layer in layers:
-        if hasattr(layer, "_step"):
-            layer._step._passed = False
+        if hasattr(layer, "_memory"):
+            layer._memory._passed = False
 
 
 def assert_own_or_partner_shown(layer, values, found):

@@ -1,8 +1,8 @@
 """Which process a layer's sequence of draws belongs to.
 
-A worker process gets a copy of a layer, and with it the state of its draws: each worker
-would draw what the others draw, and again in each epoch that starts workers anew. So a
-layer remembers its process, and begins a sequence of its own in another one.
+A worker process gets a copy of a layer and of the state of its draws, so that all
+workers, and each epoch that starts them again, would draw the same. A layer therefore
+remembers its process, and starts a sequence of its own in another one.
 """
 
 import os
@@ -33,20 +33,6 @@ class _Process:
 _Process.renew()
 if hasattr(os, "register_at_fork"):  # Windows has no forks.
     os.register_at_fork(after_in_child=_Process.renew)
-
-
-class Owned:
-    """A layer that knows the process that its draws belong to."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._owner = current()
-        # The seed that the draws of another process began with.
-        self._start: int | None = None
-
-    def __reduce__(self) -> Any:
-        """Pickles the layer as Keras does, with the process that it came from."""
-        return unpickled, (*super().__reduce__(), self._owner)
 
 
 def unpickled(make: Callable[..., Any], arguments: Any, owner: int) -> Any:

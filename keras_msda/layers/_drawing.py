@@ -1,0 +1,338 @@
+"""How a layer draws plans: its settings, its hooks and what a seed makes of them."""
+
+import abc
+import random
+from collections.abc import Mapping
+from typing import Any, ClassVar, Unpack
+
+from keras_msda import _backend, _checks, _handoff, plans, sampling
+from keras_msda.layers import _planning, settings
+from keras_msda.layers._state import Setting, StatefulLayer
+from keras_msda.masks import _factored
+
+Tensor = Any
+
+
+class DrawingLayer(StatefulLayer, abc.ABC):
+    """A layer that draws plans. Arguments and hooks are described in `MixLayer`."""
+
+    symmetric: bool = False
+    uniform_mask: bool = False
+    has_lam: ClassVar[bool] = True
+    _default_per: ClassVar[str] = "sample"
+
+    per: str
+    pairing: str
+    groups: int | None
+    num_classes: Any
+    label_smoothing: float
+    targets: str
+    target_threshold: float
+    segmentation: str | int
+    bounding_box_format: str | None
+    min_box_share: float
+    batch_keys: tuple[str, ...]
+    mask_axes: tuple[int, ...] | None
+    fold: bool
+    data_format: str
+    jit_compile: bool | str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Gives a new mask the weight that is its mean, unless it has one of its own.
+
+        The weight of the class that is derived from belongs to another mask.
+        """
+        super().__init_subclass__(**kwargs)
+        if "mask" in vars(cls) and "mask_weight" not in vars(cls):
+            cls.mask_weight = DrawingLayer.mask_weight  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        alpha: float | tuple[float, float] = 1.0,
+        *,
+        seed: int | None = None,
+        **kwargs: Unpack[settings.LayerArguments],
+    ) -> None:
+        owner = type(self).__name__
+        shared, rest = settings.split_arguments(kwargs)
+        shared = settings.check_shared(owner, shared)
+        if shared["targets"] == "own" and not self.symmetric:
+            _checks.fail_own(owner)
+        if not self.has_lam:
+            settings.check_without_lam(owner, alpha, shared)
+        # Python's generator, which `keras.utils.set_random_seed` seeds.
+        if seed is None:
+            seed = random.randrange(2**31)
+        super().__init__(_checks.check_seed(owner, seed), **rest)
+        self._probability: float = shared.pop("probability")
+        for name, value in shared.items():
+            setattr(self, name, value)
+        #: Spatial lengths that the layer was built for, None where any; or None.
+        self.spatial: tuple[int | None, ...] | None = None
+        self._mixed_share = Setting("probability", self._probability)
+        self._alpha = _checks.check_alpha(owner, alpha)
+        # Tables of lambda: "mixed", and "own" where the own label alone is used.
+        self._tables: dict[str, Setting] = {}
+        self._add_table(self.targets == "own")
+
+    @property
+    def probability(self) -> float:
+        """Probability that a sample is mixed; traced functions see a new one."""
+        return self._probability
+
+    @probability.setter
+    def probability(self, value: float) -> None:
+        self._probability = settings.check_probability(type(self).__name__, value)
+        self._mixed_share.assign(self._probability)
+
+    @property
+    def alpha(self) -> float | tuple[float, float]:
+        """Parameters of lambda's Beta distribution; traced functions see new ones."""
+        a, b = self._alpha
+        return a if a == b else (a, b)
+
+    @alpha.setter
+    def alpha(self, value: float | tuple[float, float]) -> None:
+        owner = type(self).__name__
+        if not self._tables:
+            _checks.check_no_alpha(owner, {"alpha": value})
+        alpha = _checks.check_alpha(owner, value)
+        tables = {
+            kind: sampling.beta_table(*alpha, reformulated=kind == "own")
+            for kind in self._tables
+        }
+        for kind, table in tables.items():
+            self._tables[kind].assign(table)
+        self._alpha = alpha
+
+    @property
+    def draws_lam(self) -> bool:
+        """Whether lambda follows this layer's own alpha."""
+        return bool(self._tables)
+
+    def _add_table(self, own: bool) -> None:
+        """Adds the table of lambda, weighted by itself where the own label is used."""
+        if not self.has_lam:
+            return
+        table = sampling.beta_table(*self._alpha, reformulated=own)
+        kind = "own" if own else "mixed"
+        if kind not in self._tables:
+            self._tables[kind] = Setting(f"lam_table_{kind}", table)
+
+    def _settings(self) -> list[Setting]:
+        """Returns what draws depend on."""
+        return [self._mixed_share, *self._tables.values()]
+
+    # Hooks.
+
+    @abc.abstractmethod
+    def sample_params(self, lam: Any, size: Any, *, seed: Any) -> Any:
+        """Draws what masks are made from, for instance the place of a box.
+
+        Args:
+            lam: lambda, float32 `(num_draws,)`; NaN where `has_lam` is False, and then
+                of use for its length alone.
+            size: Lengths of the axes that the mask depends on, one to three.
+            seed: Seed pair, for `keras_msda.sampling`; draws must be a function of it.
+
+        Returns:
+            Tensors, or a nest of them, with `num_draws` first.
+        """
+
+    @abc.abstractmethod
+    def mask(self, params: Any, size: Any) -> Any:
+        """Returns the share of the first image at each pixel, in [0, 1].
+
+        Args:
+            params: From `sample_params`.
+            size: Lengths of the axes that the mask depends on, one to three.
+
+        Returns:
+            A `keras_msda.masks.Mask`, or a float tensor `(num_draws, *size)`.
+        """
+
+    def mask_weight(self, params: Any, size: Any) -> Tensor:
+        """Returns the weight of the own label, by default the mean of the mask.
+
+        Override it where the mean is known without the mask, which saves a loss from
+        making masks.
+
+        Args:
+            params: From `sample_params`.
+            size: Lengths of the axes that the mask depends on, one to three.
+
+        Returns:
+            float32 `(num_draws,)`, in [0, 1].
+        """
+        return _factored.mean(self._factored_mask(params, size), size)
+
+    def _factored_mask(self, params: Any, size: Any) -> _factored.Mask:
+        """Returns the masks in factored form, checked."""
+        return _factored.as_mask(type(self).__name__, self.mask(params, size), size)
+
+    def _weight(self, params: Any, size: Any, mask: _factored.Mask | None) -> Tensor:
+        """Returns checked weights, of masks that are made already if there are any."""
+        if mask is not None and type(self).mask_weight is DrawingLayer.mask_weight:
+            return _factored.mean(mask, size)
+        weight = self.mask_weight(params, size)
+        settings.check_weight(type(self).__name__, weight.shape)
+        return weight
+
+    @property
+    def _weighs_by_mask(self) -> bool:
+        """Whether weights are means of masks, which a loss then makes again."""
+        return type(self).mask_weight is DrawingLayer.mask_weight
+
+    def _sample_lam(self, num_draws: Any, *, own: bool, seed: Any) -> Any:
+        """Draws lambda, weighted by itself where the own label alone is used."""
+        if not self.has_lam:
+            ops = _backend.of(num_draws, seed)
+            return ops.ones([num_draws], "float32") * float("nan")
+        table = self._tables["own" if own else "mixed"].read(seed)
+        return sampling.sample_lam(table, num_draws, seed=seed)
+
+    # Plans.
+
+    def sample(
+        self, batch: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
+    ) -> plans.MixPlan:
+        """Draws a plan to look at, to apply to anything and to apply again.
+
+        Args:
+            batch: Number of samples.
+            size: Spatial lengths of the images, one to three.
+            seed: Pair of integers; the plan is a function of it, and leaves the layer's
+                own sequence alone.
+            lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
+
+        Returns:
+            A `MixPlan` with dense masks, `(batch, *size)`.
+
+        Raises:
+            ValueError: If the size or lambda is out of range.
+
+        Example:
+            >>> import keras_msda as msda
+            >>> plan = msda.CutMixLayer(border="wrap").sample(4, (8, 8), seed=(1, 2))
+            >>> print(plan.mask.shape, plan.partner.shape)
+            (4, 8, 8) (4,)
+        """
+        batch, size, seed = self._check_sample("batch", batch, size, seed, lam)
+        plan = _planning.draw_plan(self, batch, self._masked(size), seed=seed, lam=lam)
+        return plan._replace(mask=self._full(plan.mask, size))
+
+    def sample_masks(
+        self, draws: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draws masks alone, each by itself, whatever `per` and `probability` are.
+
+        Args:
+            draws: How many.
+            size: Spatial lengths of the images, one to three.
+            seed: Pair of integers; masks are a function of it, and the layer's own
+                sequence is left alone.
+            lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
+
+        Returns:
+            Masks, float32 `(draws, *size)`, and weights of the own label, float32
+            `(draws,)`.
+
+        Raises:
+            ValueError: If the size or lambda is out of range.
+
+        Example:
+            >>> import keras_msda as msda
+            >>> mask, weight = msda.MixUpLayer().sample_masks(2, (4,), seed=(1, 2))
+            >>> print(bool((mask[:, 0] == weight).numpy().all()))
+            True
+        """
+        draws, size, seed = self._check_sample("draws", draws, size, seed, lam)
+        ops = _backend.of(draws, seed)
+        _, _, *seeds = ops.seeds(seed, 4)
+        masked = self._masked(size)
+        params = _planning.draw_params(self, draws, masked, seeds=seeds, lam=lam)
+        mask = self._factored_mask(params, masked)
+        return self._full(mask, size), self._weight(params, masked, mask)
+
+    def _check_sample(
+        self, name: str, count: Any, size: Any, seed: Any, lam: Any
+    ) -> tuple[Any, tuple[Any, ...], Any]:
+        """Checks the arguments of a sample; returns count, size and seed."""
+        owner = type(self).__name__
+        count = settings.check_draw_count(owner, name, count)
+        size = _checks.check_size(owner, size)
+        settings.check_lam_is_used(owner, self.has_lam, lam)
+        _checks.check_lam(owner, _backend.visible(lam))
+        return count, size, _checks.check_seed_pair(owner, seed)
+
+    # Which of the spatial axes the mask depends on.
+
+    def _places(self, rank: int) -> tuple[int, ...]:
+        """Returns which of so many spatial axes the mask depends on."""
+        if self.mask_axes is None:
+            return tuple(range(rank))
+        owner = type(self).__name__
+        first = 2 if self.data_format == "channels_first" else 1
+        return settings.check_places_of_axes(owner, self.mask_axes, rank, first)
+
+    def _masked(self, size: Any) -> tuple[Any, ...]:
+        """Returns the lengths of the axes that the mask depends on."""
+        return tuple(size[place] for place in self._places(len(size)))
+
+    def _expanded(self, mask: _factored.Mask, rank: int) -> _factored.Mask:
+        """Returns masks as they broadcast to all of so many spatial axes."""
+        if self.mask_axes is None:
+            return mask
+        return _factored.expanded(mask, self._places(rank), rank)
+
+    def _full(self, mask: _factored.Mask, size: Any) -> Tensor:
+        """Returns masks at every pixel of images."""
+        return _factored.full(self._expanded(mask, len(size)), size)
+
+    # What a loss asks for.
+
+    def replay(
+        self,
+        batch: Any,
+        size: tuple[int, ...] | None = None,
+        recalled: list[Tensor] | None = None,
+    ) -> plans.MixPlan:
+        """Returns the plan of the last call with images alone.
+
+        The layer keeps a seed and not the plan: a tensor on the layer would leak out of
+        a trace, and be another replica's under `tf.distribute`.
+
+        Args:
+            batch: Number of labels to weigh.
+            size: Spatial lengths of the images, for a plan with dense masks; None for
+                one without.
+            recalled: From `recall`, which is what None means.
+
+        Returns:
+            Partners and weights, and masks where a size is given. Weights are NaN if
+            that call had another batch size or never was, or if its state was dropped;
+            masks also if it had another size.
+        """
+        if recalled is None:
+            _handoff.heard(self)
+            recalled = self.recall()
+        return _planning.replay(self, batch, size, recalled)
+
+    # What Keras asks of a layer.
+
+    def build(self, input_shape: Any) -> None:
+        """Fixes the number of spatial axes, which a traced loss must know."""
+        if isinstance(input_shape, Mapping):
+            input_shape = input_shape.get("images", ())
+        rank = len(input_shape)
+        if _checks.is_image_rank(rank) or (rank == 2 and self.uniform_mask):
+            first = self.data_format == "channels_first"
+            self.spatial = tuple(input_shape[2:] if first else input_shape[1:-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments and the uid by which losses find it."""
+        config: dict[str, Any] = super().get_config()
+        config |= {name: getattr(self, name) for name in (*settings.DEFAULTS, "alpha")}
+        if isinstance(self.num_classes, Mapping):  # Keras's own kind of dictionary.
+            config["num_classes"] = dict(self.num_classes)
+        return config

@@ -1,0 +1,186 @@
+"""What a layer keeps between calls: the state of its draws, and its last call.
+
+It is all in `variables`, so that compiled steps read and write it, and none of it in
+`weights`: a model has the same weights with a mixing layer and without one.
+"""
+
+import re
+import uuid
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from keras_msda import _backend, _handoff
+from keras_msda.layers import _workers, memory
+
+Tensor = Any
+
+
+class Setting:
+    """A variable that draws depend on and that may change after tracing.
+
+    Args:
+        name: Of the variable.
+        value: Its first value, which the layer's configuration can make again.
+    """
+
+    def __init__(self, name: str, value: Any) -> None:
+        self._host = np.asarray(value, "float32")
+        self._mirror: Any = None
+        self.variable = keras.Variable(
+            self._host, dtype="float32", trainable=False, autocast=False, name=name
+        )
+
+    def assign(self, value: Any) -> None:
+        """Sets the value for everything that computes from now on."""
+        self._host = np.asarray(value, "float32")
+        self.variable.assign(self._host)
+        if self._mirror is not None:
+            self._mirror.assign(self._host)
+
+    def read(self, like: Tensor) -> Tensor:
+        """Returns the value for a computation with a tensor.
+
+        In a pipeline TensorFlow would freeze a variable of another backend at the value
+        that it has when the pipeline is traced: a variable of TensorFlow mirrors it.
+        """
+        if not _backend.in_pipeline(like):
+            return self.variable.value
+        ops = _backend.of(like)
+        if self._mirror is None:
+            self._mirror = ops.variable(self._host)
+        return ops.convert(self._mirror)
+
+
+class StatefulLayer(keras.layers.Layer):
+    """A layer with a sequence of seeds and a memory of its last call.
+
+    Args:
+        seed: Integer that the sequence starts from.
+        **kwargs: Arguments of `keras.layers.Layer`.
+    """
+
+    def __init__(self, seed: int, **kwargs: Any) -> None:
+        # Keras would cast float labels to half precision together with the images.
+        super().__init__(autocast=False, trainable=False, **kwargs)
+        self.seed = seed
+        #: Of this very object; and of what it is a copy of, by which losses find it.
+        self.uid = self.lineage = uuid.uuid4().hex
+        first = _backend.of_backend().first_seed(seed)
+        self._seed_state = self._add_state("seed_state", first)
+        empty = memory.Memory.empty(first.dtype)
+        self._memory = memory.Memory(self._add_state("memory", empty))
+        # The state of draws in pipelines, where Keras's backend is not TensorFlow.
+        self._pipeline_state: Any = None
+        # The process that the draws belong to, and the seed of a copy in another one.
+        self._owner = _workers.current()
+        self._start: int | None = None
+        # What it has warned of.
+        self._said: list[str] = []
+        _handoff.register(self, self.uid)
+
+    def _add_state(self, name: str, values: np.ndarray) -> keras.Variable:
+        """Adds an integer variable that each replica keeps for itself."""
+        return self.add_weight(
+            name=name,
+            shape=values.shape,
+            dtype=values.dtype.name,
+            initializer=lambda _, dtype: keras.ops.array(values, dtype),
+            trainable=False,
+            aggregation="none",
+        )
+
+    def _settings(self) -> list[Setting]:
+        """Returns what draws depend on."""
+        return []
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All variables that a step reads or writes, for stateless calls."""
+        own = [self._seed_state, self._memory.variable]
+        return own + [setting.variable for setting in self._settings()]
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """No variable: a model has the same weights with the layer and without it."""
+        return []
+
+    def _next_seed(self, like: Tensor) -> Tensor:
+        """Returns the next seed pair, a different one in each replica."""
+        _workers.settle(self)
+        ops = _backend.of(like)
+        if not _backend.in_pipeline(like):
+            return ops.next_seed(self._seed_state)
+        if self._pipeline_state is None:
+            self._pipeline_state = ops.variable(ops.first_seed(_workers.start(self)))
+        return ops.next_seed(self._pipeline_state)
+
+    # What a loss reads.
+
+    def remembered(self) -> list[keras.Variable]:
+        """Returns the variables from which the last call's draws are made again."""
+        settings = [setting.variable for setting in self._settings()]
+        return [self._memory.variable, *settings]
+
+    def recall(self) -> list[Tensor]:
+        """Returns the values of `remembered` as a loss in this place sees them."""
+        settings = [setting.variable.value for setting in self._settings()]
+        return [self._memory.recall(), *settings]
+
+    def last_call(self, recalled: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns whether there was a call, and its batch size, from `recall`."""
+        step = memory.unpack(recalled[0], _backend.of_backend())
+        return step.state != memory.NEVER, step.batch
+
+    # Saving.
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the state, and the uid by which a loss finds the layer.
+
+        Files hold the same form of state under every backend.
+        """
+        state, packed = map(
+            keras.ops.convert_to_numpy, (self._seed_state, self._memory.variable)
+        )
+        store["0"] = _backend.of_backend().stored_seed(state)
+        store["1"] = memory.Memory.stored(packed)
+        _workers.mark(store)
+        store["uid"] = np.frombuffer(bytes.fromhex(self.lineage), "uint8")
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the state, and answers to a loss that was saved with it.
+
+        A file of a model without the layer has none: the layer then keeps its own.
+        """
+        if "0" not in store.keys():
+            return
+        ops = _backend.of_backend()
+        self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
+        self._memory.variable.assign(np.asarray(store["1"]))
+        self._owner = _workers.marked(store)
+        if "uid" in store.keys():
+            uid = np.asarray(store["uid"], "uint8").tobytes().hex()
+            _handoff.answer(self, uid)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the seed and the uid by which losses find the layer."""
+        config: dict[str, Any] = super().get_config()
+        return config | {"seed": self.seed, "uid": self.lineage}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Makes the layer again; its draws start from the seed."""
+        config = dict(config)
+        uid = config.pop("uid", None)
+        config.pop("trainable", None)
+        layer = cls(**config)
+        if uid is not None:
+            _handoff.register(layer, uid)
+            if re.fullmatch("([0-9a-f]{2})+", uid):  # As files hold it.
+                layer.lineage = uid
+        return layer
+
+    def __reduce__(self) -> Any:
+        """Pickles the layer as Keras does, with the process that it came from."""
+        return _workers.unpickled, (*super().__reduce__(), self._owner)
