@@ -1,9 +1,9 @@
-# Everything sets itself up in $(VENV) first, and again where setup.cfg has changed.
-# PYTHON=... chooses the interpreter, DEMO_ARGS=... and TEST_ARGS=... are handed on.
+# Each command first sets up its environment, $(VENV), and again after setup.cfg changed.
+# PYTHON=... chooses the interpreter; DEMO_ARGS=... and TEST_ARGS=... are passed on.
 
 VENV ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-# The first run's worst row had 96.6 %.
+# The worst row of the first run had 96.6 %.
 DEMO_FLOOR := 0.94
 DEMO_ARGS ?=
 TEST_ARGS ?=
@@ -17,10 +17,10 @@ MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
-# Two tests run at once: threads of NumPy's products would only wait for one another.
+# Two tests run at once: NumPy's own threads would only wait for one another.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest
 SOURCES := keras_msda tests benchmarks notebooks
-# What else is Python: the build, and what CI runs.
+# Other Python files: the build, and a script of CI.
 SCRIPTS := setup.py .ci/smoke.py
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
@@ -28,65 +28,65 @@ DEV_READY := $(VENV)/.stamp-dev
 TPU_READY := $(TPU_VENV)/.stamp-tpu
 BENCH_READY := $(BENCH_VENV)/.stamp-bench
 OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
-# The development set holds all that the demo needs.
+# The development environment contains everything that the demo needs.
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-xla test-jax test-torch test-oldest test-notebooks \
   accelerator-check tpu-check bench bench-startup bench-memory check format build clean
 
-help: ## lists what there is
+help: ## lists all commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
-demo: $(SOME_READY) ## trains without mixing and with each method, draws a picture
+demo: $(SOME_READY) ## trains without mixing and with each method, and draws a picture
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
-# At most so many cases of each test, evenly spread; 10000 is all of them.
+# The largest number of cases per test, evenly spread; 10000 runs all of them.
 TEST_CASES ?= 40
-test: $(DEV_READY) ## runs the tests, except for those that wait for compilers
+test: $(DEV_READY) ## runs the tests, except for those that need compilers
 	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
 	  --most-cases $(TEST_CASES) $(TEST_ARGS)
 
-test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
+test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
 	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
-# What is run where Keras computes with another library; one that is not there fails.
+# The tests for Keras's other backends. A file that does not exist is an error.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
   tests/test_pipeline.py tests/test_grain.py tests/test_backend.py tests/test_workers.py
-# Of the analysis what takes derivatives by that library.
+# The tests of the analysis that compute derivatives with the backend.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommending)
-# At most so many cases of each test, evenly spread: TensorFlow tries more of them.
+# Fewer cases per test than on TensorFlow, evenly spread.
 BACKEND_CASES ?= 20
-test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
+test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \
 	  $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
-# The laws, the contract, hand-off, saving, losses and pipelines. Six cases of each test
-# are one a layer; all of them, and XLA, are tried with the newest releases.
+# The laws, the contract, hand-off, saving, losses and pipelines. Six cases per test mean
+# one per layer; the newest releases run all cases, and XLA.
 OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
   tests/test_pipeline.py tests/test_losses.py
-test-oldest: $(OLDEST_READY) ## runs the contract with the oldest releases allowed
+test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported releases
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
 	  -m "not xla and not notebook" --most-cases 6 --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
 
-# One at a time: each has threads enough for both cores.
+# One at a time, because each notebook keeps both cores busy.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
 	@$(RUN) -m pytest -m notebook tests/test_notebooks.py $(TEST_ARGS)
 
 accelerator-check: $(DEV_READY) ## runs the contract on a GPU or TPU, if there is one
 	@$(RUN) benchmarks/accelerator_check.py $(ACCELERATOR_ARGS) $(BACKEND_TESTS)
 
-tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick for less
+tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick does less
 	@PYTHONPATH=. $(TPU_VENV)/bin/python benchmarks/tpu_check.py $(TPU_ARGS)
 
-bench: $(BENCH_READY) ## times all methods beside their peers; BENCH_ARGS="--table large"
+bench: $(BENCH_READY) ## times all methods and other libraries; BENCH_ARGS="--table large"
 	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH_ARGS)
 
-bench-startup: $(BENCH_READY) ## times imports, first calls and what compiling gains
+bench-startup: $(BENCH_READY) ## times imports and first calls, and what compiling gains
 	@$(BENCH_VENV)/bin/python benchmarks/startup.py $(STARTUP_ARGS)
 
-bench-memory: $(BENCH_READY) ## measures what a call takes beside its result
+bench-memory: $(BENCH_READY) ## measures the memory that a call needs besides its result
 	@$(BENCH_VENV)/bin/python benchmarks/memory.py $(MEMORY_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
@@ -99,17 +99,17 @@ format: $(DEV_READY) ## formats, and fixes what ruff can fix
 	@$(RUN) -m ruff check --fix $(SOURCES) $(SCRIPTS)
 	@$(RUN) -m ruff format $(SOURCES) $(SCRIPTS)
 
-build: $(DEV_READY) ## makes wheel and sdist in dist/, and checks what PyPI would show
+build: $(DEV_READY) ## builds wheel and sdist in dist/, and checks the page for PyPI
 	@rm -rf dist
 	@$(RUN) -m build
 	@$(RUN) -m twine check --strict dist/*
 
-clean: ## removes all that make has made, the environment too
+clean: ## removes everything that make created, including the environments
 	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) $(OLDEST_VENV) build dist msda-demo *.egg-info \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is written last, so that what was interrupted is done again.
+# A stamp is written last, so that an interrupted installation is repeated.
 $(VENV_READY):
 	@test -n "$(PYTHON)" || { echo "make: no python3 found; name one: make PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,4 +1,4 @@
-"""Makes what PyPI shows of the README; all else stands in setup.cfg."""
+"""Makes the long description for PyPI; setup.cfg has everything else."""
 
 import re
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from setuptools import setup
 
 _ENDING = """
-The pages, notebooks and pictures that are named here are in the source distribution.
+The source distribution contains the pages, notebooks and pictures mentioned here.
 """
 
 
 def long_description(text: str) -> str:
-    """Returns the README without what leads nowhere on PyPI.
+    """Returns the README without links that do not work on PyPI.
 
-    PyPI shows this one file, and there is no public address of the others. Relative
-    links become their words, pictures their descriptions.
+    PyPI only shows this file, and the others have no public address. Relative links are
+    replaced by their text, pictures by their descriptions.
 
     Args:
         text: The README.
