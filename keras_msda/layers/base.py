@@ -340,7 +340,7 @@ class MixLayer(DrawingLayer):
         batch = batch // 2 if partner is SECOND else batch
         dtype = self.compute_dtype
         if seed is None:
-            plan = plans.unmixed(batch, images)
+            plan = plans.leave_unmixed(batch, images)
             parts["images"] = _backend.of(images).cast(images, dtype)
         else:
             plan = self._plan(batch, self._masked(size), seed=seed, partner=partner)
@@ -348,7 +348,7 @@ class MixLayer(DrawingLayer):
             if partner is SECOND:
                 plan = plan._replace(partner=None)
             elif partner is None:
-                plan = plans.in_groups(plan, self._parts(batch, seed))
+                plan = plans.place_in_groups(plan, self._parts(batch, seed))
             mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
             parts["images"] = mixed
         self._mix_parts(parts, plan, layout, self._form(seed is not None))

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_msda import _backend, _checks, _handoff, plans, sampling
 from keras_msda.layers import memory, settings, workers
-from keras_msda.masks import _factored
+from keras_msda.masks import _factored, _given
 
 Tensor = Any
 
@@ -350,8 +350,8 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         """Checks the arguments of a sample; returns count, size and seed."""
         owner = type(self).__name__
         count = settings.check_draw_count(owner, name, count)
-        size = _checks.check_size(owner, size)
-        _checks.check_lam(owner, _backend.visible(lam))
+        size = _given.check_size(owner, size)
+        _given.check_lam(owner, _backend.visible(lam))
         return count, size, _checks.check_seed_pair(owner, seed)
 
     # Which of the spatial axes the mask depends on.
@@ -372,11 +372,11 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         """Returns masks as they broadcast to all of so many spatial axes."""
         if self.mask_axes is None:
             return mask
-        return _factored.expanded(mask, self._places(rank), rank)
+        return _factored.expand_axes(mask, self._places(rank), rank=rank)
 
     def _full(self, mask: _factored.Mask, size: Any) -> Tensor:
         """Returns masks at every pixel of images."""
-        return _factored.full(self._expanded(mask, len(size)), size)
+        return _factored.to_dense(self._expanded(mask, len(size)), size)
 
     # Draws.
 
@@ -427,14 +427,14 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
             groups=self._parts(batch, seed),
             seed=partner_seed,
         )
-        shape = self._draw(pairing.units, size, seeds=seeds, lam=lam)
+        shape = self._draw(pairing.num_draws, size, seeds=seeds, lam=lam)
         weight = self.mask_weight(shape, size)
-        coin = sampling.sample_uniform([pairing.units], seed=coin_seed)
+        coin = sampling.sample_uniform([pairing.num_draws], seed=coin_seed)
         mixed = coin < ops.convert(self._chance.read(coin))
-        if pairing.unit is not None:
+        if pairing.draw_index is not None:
             weight, mixed = (
-                ops.take(weight, pairing.unit),
-                ops.take(mixed, pairing.unit),
+                ops.take(weight, pairing.draw_index),
+                ops.take(mixed, pairing.draw_index),
             )
         itself = ops.arange(batch)
         if partner is SECOND:
@@ -446,7 +446,9 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         mask = None
         if masked:
             mask = self.mask(shape, size)
-            mask = _factored.spread(mask, pairing.unit, shared=self.per == "batch")
+            mask = _factored.take_draws(
+                mask, pairing.draw_index, shared=self.per == "batch"
+            )
             mask = _factored.keep_own(mask, mixed)
         plan = plans.MixPlan(chosen, mask, ops.where(mixed, weight, 1.0))
         return plan if partner is None or partner is SECOND else _valid(plan, batch)
@@ -520,7 +522,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         with ops.given(zip(settings, recalled[1:], strict=True)):
             plan = self._plan(batch, masked, seed=step.seed, masked=size is not None)
         mixed = step.state == memory.MIXED
-        plan = plans.in_groups(plan, self._parts(batch, step.seed))
+        plan = plans.place_in_groups(plan, self._parts(batch, step.seed))
         itself = ops.arange(ops.shape(plan.partner)[-1])
         known = (step.state != memory.NEVER) & (step.batch == batch)
         weight = ops.where(mixed, plan.weight, 1.0)

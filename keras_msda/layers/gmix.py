@@ -7,7 +7,7 @@ import keras
 from keras_msda import _backend, _checks, sampling
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored, box
-from keras_msda.masks.gaussian import BORDERS, gaussian, gaussian_weight
+from keras_msda.masks.gaussian import BORDERS, build_gaussian, gaussian_weight
 
 Tensor = Any
 
@@ -62,7 +62,7 @@ class GMixLayer(MixLayer):
         return gaussian_weight(*shape, size, self.border)
 
     def mask(self, shape: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
-        return gaussian(*shape, size, self.border)
+        return build_gaussian(*shape, size, self.border)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -6,7 +6,7 @@ import keras
 
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored
-from keras_msda.masks.constant import constant
+from keras_msda.masks.constant import build_constant
 
 Tensor = Any
 
@@ -42,4 +42,4 @@ class MixUpLayer(MixLayer):
         return shape
 
     def mask(self, shape: Tensor, size: Any) -> _factored.Mask:
-        return constant(shape)
+        return build_constant(shape)
