@@ -22,7 +22,7 @@ _ONE_FROM = 1 - 1e-6
 
 
 @functools.lru_cache(maxsize=32)
-def beta_table(a: float, b: float, reformulated: bool = False) -> np.ndarray:
+def beta_table(a: float, b: float, *, reformulated: bool = False) -> np.ndarray:
     """Returns equally likely values of lambda ~ Beta(a, b).
 
     Entry k is the quantile of (k + 1/2) / 65,536, computed in float64 by TensorFlow

@@ -9,7 +9,9 @@ from keras_msda.masks._factored import Mask
 Tensor = Any
 
 
-def as_mask(value: Any, size: Sequence[Any], *, owner: str, draws: Any = None) -> Mask:
+def as_mask(
+    value: Any, size: Sequence[Any], *, owner: str, draws: Any = None, like: Any = None
+) -> Mask:
     """Returns what a layer's `mask` returned as a `Mask`, after a check of its shape.
 
     Args:
@@ -17,13 +19,21 @@ def as_mask(value: Any, size: Sequence[Any], *, owner: str, draws: Any = None) -
         size: Spatial lengths that the mask was asked for, integers or traced scalars.
         owner: Name that an error starts with, that of the layer's class.
         draws: Number of masks that were asked for; None or a traced scalar for any.
+        like: A tensor of the library that computes, for values of NumPy.
+
+    Returns:
+        The mask, as tensors.
 
     Raises:
         TypeError: If the value is neither.
         ValueError: If a shape that is known when traced does not fit.
     """
     if isinstance(value, Mask):
-        return _check_factored(value, size, owner=owner, draws=draws)
+        ops = _backend.of(*value[:2], *value.factors, like)
+        offset, scale = (ops.convert(part, "float32") for part in value[:2])
+        value = Mask(offset, scale, tuple(map(ops.convert, value.factors)))
+        _check_parts(value, size, owner=owner, draws=draws)
+        return value
     if isinstance(value, (tuple, list, dict)) or not hasattr(value, "shape"):
         _errors.fail(
             owner,
@@ -33,38 +43,36 @@ def as_mask(value: Any, size: Sequence[Any], *, owner: str, draws: Any = None) -
             "weight: use the first of the two.",
             TypeError,
         )
-    ops = _backend.of(value)
+    ops = _backend.of(value, like)
     values = ops.convert(value)
     _check_shape(owner, "`mask`", values.shape, (draws, *size))
     zeros = ops.zeros(ops.shape(values)[:1], "float32")
     return Mask(zeros, zeros + 1.0, (values,))
 
 
-def _check_factored(mask: Mask, size: Sequence[Any], *, owner: str, draws: Any) -> Mask:
-    """Returns the mask, or raises if the shape of one of its parts does not fit."""
-    ops = _backend.of(*mask[:2], *mask.factors)
-    mask = Mask(
-        ops.convert(mask.offset, "float32"),
-        ops.convert(mask.scale, "float32"),
-        tuple(map(ops.convert, mask.factors)),
-    )
+def _check_parts(mask: Mask, size: Sequence[Any], *, owner: str, draws: Any) -> None:
+    """Checks the static shapes of offset, scale and factors."""
     _check_shape(owner, "`mask.offset`", mask.offset.shape, (draws,))
     known = draws if isinstance(draws, int) else mask.offset.shape[0]
     _check_shape(owner, "`mask.scale`", mask.scale.shape, (known,))
     for number, factor in enumerate(mask.factors):
         name = f"`mask.factors[{number}]`"
         _check_shape(owner, name, factor.shape, (known, *size), broadcast=True)
-    return mask
 
 
 def _check_shape(
-    owner: str, name: str, shape: Any, expected: Sequence[Any], broadcast: bool = False
+    owner: str,
+    name: str,
+    shape: Any,
+    expected: Sequence[Any],
+    *,
+    broadcast: bool = False,
 ) -> None:
     """Checks a static shape of a mask or of a part of it.
 
     Args:
         owner: Name that the error starts with.
-        name: What the tensor is to the user.
+        name: What the user calls the tensor.
         shape: Its static shape.
         expected: Lengths of the draws and the spatial axes; what is not an integer is
             not compared.

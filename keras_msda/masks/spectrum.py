@@ -14,7 +14,7 @@ Spectrum = _amplitudes.Spectrum
 
 #: Part of the field's variance that the frequencies which are not drawn may carry.
 _LOST_VARIANCE = 1e-4
-# Cycles per image from which on all frequencies are drawn.
+# From so many cycles per image on, all frequencies are drawn.
 _FARTHEST = 2.0**20
 # 2 pi^(n/2) / Gamma(n/2): the surface of the unit sphere in n dimensions.
 _SPHERE = {1: 2.0, 2: 2 * math.pi, 3: 4 * math.pi}
