@@ -31,9 +31,9 @@ def as_mask(
     if isinstance(value, Mask):
         ops = _backend.of(*value[:2], *value.factors, like)
         offset, scale = (ops.convert(part, "float32") for part in value[:2])
-        value = Mask(offset, scale, tuple(map(ops.convert, value.factors)))
-        _check_parts(value, size, owner=owner, draws=draws)
-        return value
+        mask = Mask(offset, scale, tuple(map(ops.convert, value.factors)))
+        _check_parts(mask, size, owner=owner, draws=draws)
+        return mask
     if isinstance(value, (tuple, list, dict)) or not hasattr(value, "shape"):
         _errors.fail(
             owner,

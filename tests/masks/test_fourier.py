@@ -503,10 +503,10 @@ def test_the_sign_and_the_scale_of_a_spectrum_do_not_matter():
 @pytest.mark.parametrize(
     ("spectrum", "rule", "received"),
     [
-        (nothing, "must not be 0 at all frequencies but 0", "0 at 16 frequencies"),
-        (constant_alone, "must not be 0 at all frequencies but 0", "0 at 16"),
-        (negative_root, "must be finite at all frequencies but 0", "nan at"),
-        (pole, "must be finite at all frequencies but 0", "inf at 0.25"),
+        (nothing, "must not be 0 at all frequencies except 0", "0 at 16 frequencies"),
+        (constant_alone, "must not be 0 at all frequencies except 0", "0 at 16"),
+        (negative_root, "must be finite at all frequencies except 0", "nan at"),
+        (pole, "must be finite at all frequencies except 0", "inf at 0.25"),
         (lambda f: f.mean(keepdims=True)[:, None], "one real amplitude", r"\(1, 1\)"),
         (lambda f: f + 1j, "one real amplitude", "complex64"),
     ],
