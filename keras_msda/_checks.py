@@ -1,6 +1,6 @@
 """Checks of arguments that several modules share.
 
-A check that one module alone needs stands in that module. Checks read settings, dtypes
+A check that only one module needs stands in that module. Checks read settings, dtypes
 and static shapes, compute nothing and run before any work.
 """
 
@@ -15,36 +15,44 @@ import numpy as np
 
 from keras_msda import _errors
 
-BORDERS = ("clip", "wrap", "inside", "clip_odd")
 DATA_FORMATS = ("channels_last", "channels_first")
 SEGMENTATION = ("auto", "select", "blend")
 BOX_FORMATS = (
-    "xyxy",
-    "yxyx",
-    "xywh",
-    "center_xywh",
-    "center_yxhw",
-    "rel_xyxy",
-    "rel_yxyx",
-    "rel_xywh",
-    "rel_center_xywh",
+    *("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw"),
+    *("rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh"),
 )
-#: Whole numbers up to this one are exact in float32.
+#: float32 holds integers up to this one exactly.
 LARGEST_ID = 2**24
-#: Along one axis four times the length must be an int32.
-LONGEST_AXIS = 2**29 - 1
-_MOST_PIXELS = 2**31 - 1
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a real number and not a boolean."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_whole(value: Any) -> bool:
+    """Returns whether a value is an integer and not a boolean."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_length(value: Any) -> bool:
+    """Returns whether a value is a positive integer."""
+    return is_whole(value) and value > 0
+
+
+def is_integer_scalar(value: Any) -> bool:
+    """Returns whether a value is an integer tensor without axes."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return False
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    return len(value.shape) == 0 and keras.backend.is_int_dtype(dtype)
 
 
 def check_alpha(owner: str, alpha: Any) -> tuple[float, float]:
     """Returns the two parameters of the Beta distribution."""
     pair = alpha if isinstance(alpha, (tuple, list)) else (alpha, alpha)
     valid = len(pair) == 2 and all(
-        _is_number(a) and math.isfinite(a) and a > 0 for a in pair
+        is_number(a) and math.isfinite(a) and a > 0 for a in pair
     )
     if not valid:
         _errors.fail(
@@ -58,18 +66,14 @@ def check_alpha(owner: str, alpha: Any) -> tuple[float, float]:
 
 def check_share(owner: str, name: str, value: Any, remedy: str) -> float:
     """Returns a number in [0, 1]."""
-    if not (_is_number(value) and 0 <= value <= 1):
-        _errors.fail(
-            owner,
-            f"`{name}` must be a number in [0, 1].",
-            f"{name}={value!r}",
-            remedy,
-        )
+    if not (is_number(value) and 0 <= value <= 1):
+        rule = f"`{name}` must be a number in [0, 1]."
+        _errors.fail(owner, rule, f"{name}={value!r}", remedy)
     return float(value)
 
 
 def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> str:
-    """Returns one of some words."""
+    """Returns one of several words."""
     if not isinstance(value, str) or value not in choices:
         words = ", ".join(f'"{choice}"' for choice in choices)
         _errors.fail(
@@ -82,7 +86,7 @@ def check_choice(owner: str, name: str, value: Any, choices: Sequence[str]) -> s
 
 
 def check_data_format(owner: str, value: Any) -> str:
-    """Returns a data format, Keras's own where none is given."""
+    """Returns a data format, by default the one that Keras is set to."""
     if value is None:
         return str(keras.config.image_data_format())
     return check_choice(owner, "data_format", value, DATA_FORMATS)
@@ -90,8 +94,7 @@ def check_data_format(owner: str, value: Any) -> str:
 
 def check_count(owner: str, name: str, value: Any) -> int:
     """Returns a positive integer."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not (whole and value > 0):
+    if not is_length(value):
         _errors.fail(
             owner,
             f"`{name}` must be a positive integer or None.",
@@ -118,7 +121,7 @@ def fail_ids(owner: str, received: str) -> NoReturn:
 
 
 def fail_own(owner: str) -> NoReturn:
-    """Raises the error for own labels where the mask's complement has another law."""
+    """Raises the error for own labels where 1 - M has another distribution."""
     _errors.fail(
         owner,
         '`targets="own"` needs 1 - M(lambda) to be distributed as M(1 - lambda), which '
@@ -128,39 +131,8 @@ def fail_own(owner: str) -> NoReturn:
     )
 
 
-def check_decay_power(owner: str, value: Any) -> float:
-    """Returns a number that is not negative."""
-    if not (_is_number(value) and math.isfinite(value) and value >= 0):
-        _errors.fail(
-            owner,
-            "`decay_power` must be a finite number, not negative.",
-            f"decay_power={value!r}",
-            "The paper uses 3.0; 0.0 is white noise.",
-        )
-    return float(value)
-
-
-def check_max_soft(owner: str, value: Any) -> float:
-    """Returns a number in [0, 0.5]."""
-    if not (_is_number(value) and 0 <= value <= 0.5):
-        _errors.fail(
-            owner,
-            "`max_soft` must be a number in [0, 0.5].",
-            f"max_soft={value!r}",
-            "Use 0.0 for hard edges.",
-        )
-    return float(value)
-
-
-def check_spectrum(owner: str, value: Any) -> Any:
-    """Returns the name of a spectrum, or a function."""
-    if callable(value):
-        return value
-    return check_choice(owner, "spectrum", value, ("isotropic", "official"))
-
-
 def is_image_rank(rank: int) -> bool:
-    """Tells batches of images with channels and one to three spatial axes."""
+    """Returns whether images of this rank have one to three spatial axes."""
     return 3 <= rank <= 5
 
 
@@ -170,7 +142,7 @@ def check_rank(owner: str, shape: Any, *, rows: bool = False) -> None:
     Args:
         owner: Name that an error starts with.
         shape: Shape of the images.
-        rows: Whether rows without a spatial axis, `(batch, features)`, are fine.
+        rows: Whether rows without spatial axes, `(batch, features)`, are allowed.
     """
     rank = shape.rank if hasattr(shape, "rank") else len(shape)
     if rank is not None and (is_image_rank(rank) or (rows and rank == 2)):
@@ -183,12 +155,8 @@ def check_rank(owner: str, shape: Any, *, rows: bool = False) -> None:
         )
     elif rank is not None and rank < 2:
         remedy = "Batch first, as in `dataset.batch(128).map(layer)`."
-    _errors.fail(
-        owner,
-        "images must have shape (batch, *spatial, channels), rank 3 to 5.",
-        f"shape {_errors.show(shape)}",
-        remedy,
-    )
+    rule = "images must have shape (batch, *spatial, channels), rank 3 to 5."
+    _errors.fail(owner, rule, f"shape {_errors.show(shape)}", remedy)
 
 
 def check_not_ragged(owner: str, name: str, ragged: bool, received: Any) -> None:
@@ -196,7 +164,7 @@ def check_not_ragged(owner: str, name: str, ragged: bool, received: Any) -> None
     if ragged:
         _errors.fail(
             owner,
-            f"{name} of one batch must have one size.",
+            f"{name} of one batch must have the same size.",
             f"a ragged tensor of shape {_errors.show(received.shape)}",
             "Resize or pad, then `dataset.batch(...)`.",
             TypeError,
@@ -206,13 +174,13 @@ def check_not_ragged(owner: str, name: str, ragged: bool, received: Any) -> None
 def check_known_rank(
     owner: str, name: str, x: Any, *, form: str = "(None, ...)"
 ) -> None:
-    """Checks that the number of axes is known, which a traced tensor may lack.
+    """Checks that the number of axes is known, which it may not be when traced.
 
     Args:
         owner: Name that an error starts with.
-        name: What the tensor is to the user.
+        name: What the user calls the tensor.
         x: A tensor or a shape.
-        form: A shape that the remedy gives as an example.
+        form: An example of a shape, for the remedy.
     """
     shape = getattr(x, "shape", x)
     if getattr(shape, "rank", 0) is None:
@@ -226,7 +194,7 @@ def check_known_rank(
 
 
 def check_numbers(owner: str, name: str, dtype: Any) -> None:
-    """Refuses strings, complex numbers and whatever else is not a real number."""
+    """Refuses strings, complex numbers and everything else that is not real."""
     word = _errors.dtype_name(dtype)
     if word.startswith(("bool", "int", "uint", "float", "bfloat")):
         return
@@ -234,9 +202,9 @@ def check_numbers(owner: str, name: str, dtype: Any) -> None:
     if word.startswith(("str", "bytes", "object")):
         word = "object" if word == "object" else "string"
         remedy = (
-            "Turn names of classes into ids first, for example by "
+            "Turn names of classes into ids first, for example with "
             "`keras.layers.StringLookup(vocabulary=names, num_oov_indices=0)`. Other "
-            "strings come back as they are under a key of a dictionary that is not "
+            "strings are returned unchanged under a key of a dictionary that is not "
             "mixed."
         )
     _errors.fail(owner, f"{name} must hold real numbers.", f"dtype {word}", remedy)
@@ -257,14 +225,14 @@ def check_array(owner: str, name: str, x: Any) -> None:
         try:
             dtype = None if isinstance(x, Mapping) else np.asarray(x).dtype
         except (TypeError, ValueError):
-            received += " that makes no array"
-        # Of None, and of what is no array, NumPy makes objects.
+            received += " that is no array"
+        # NumPy turns None, and other objects, into arrays of objects.
         if x is None or dtype is None:
             _errors.fail(
                 owner,
                 f"{name} must be a tensor, an array or a list of numbers.",
                 received,
-                "Give a tensor with one entry for each image.",
+                "Give a tensor with one entry per image.",
             )
     check_numbers(owner, name, dtype)
     check_known_rank(owner, name, x)
@@ -273,15 +241,15 @@ def check_array(owner: str, name: str, x: Any) -> None:
 def check_batch(
     owner: str, name: str, shape: Any, images_shape: Any, *, unbatched: bool = False
 ) -> None:
-    """Checks that a tensor has one entry a sample.
+    """Checks that a tensor has one entry per sample.
 
     Args:
         owner: Name that an error starts with.
-        name: What the tensor is to the user.
-        shape: Of the tensor.
-        images_shape: Of the images, or the number of images alone, in a tuple.
-        unbatched: Whether both look like those of one sample, as a pipeline gives them
-            that is mapped before it is batched.
+        name: What the user calls the tensor.
+        shape: Shape of the tensor.
+        images_shape: Shape of the images, or a tuple of their number alone.
+        unbatched: Whether both look like a single sample, as they do when a pipeline is
+            mapped before it is batched.
     """
     if len(shape) == 0:
         _errors.fail(
@@ -292,60 +260,54 @@ def check_batch(
         )
     given, batch = shape[0], images_shape[0]
     if isinstance(given, int) and isinstance(batch, int) and given != batch:
-        remedy = f"Give one entry of {name} for each image."
+        remedy = f"Give one entry of {name} per image."
         if unbatched:
             remedy = (
                 "If these are one image and its label, batch first, as in "
                 f"`dataset.batch(128).map(layer)`. {remedy}"
             )
-        _errors.fail(
-            owner,
-            f"{name} must have the batch of the images, {batch}.",
-            f"shape {_errors.show(shape)}",
-            remedy,
-        )
+        rule = f"{name} must have the same batch size as the images, {batch}."
+        _errors.fail(owner, rule, f"shape {_errors.show(shape)}", remedy)
 
 
 def check_soft(owner: str, dtype: Any, name: str = "labels") -> None:
-    """Refuses integer labels where soft ones are mixed."""
+    """Refuses integer labels where soft labels are mixed."""
     if not keras.backend.is_float_dtype(dtype):
         _errors.fail(
             owner,
-            "integer labels have no mean; soft labels need the number of classes.",
+            "integer labels cannot be averaged; set `num_classes` to one-hot encode "
+            "them.",
             f"{name} of dtype {keras.backend.standardize_dtype(dtype)}",
-            'Give `num_classes=...`, or use `targets="pair"` with `MixedLoss`; cast '
-            "labels that are not class ids to float32.",
+            'Or use `targets="pair"` with `MixedLoss`. Cast labels that are not class '
+            "ids to float32.",
         )
 
 
 def check_id_range(owner: str, low: int, high: int, num_classes: int) -> None:
-    """Checks class ids that can be looked at."""
+    """Checks the range of class ids whose values are known."""
     if low < 0 or high >= num_classes:
-        _errors.fail(
-            owner,
-            f"class ids must be in [0, num_classes={num_classes}).",
-            f"ids from {low} to {high}",
-            "Give the number of classes that the labels count up to.",
-        )
+        rule = f"class ids must be in [0, num_classes={num_classes})."
+        remedy = "Set `num_classes` to one more than the largest id."
+        _errors.fail(owner, rule, f"ids from {low} to {high}", remedy)
 
 
 def check_sample_weight(owner: str, shape: Any) -> None:
-    """Checks that there is one weight a sample."""
+    """Checks that there is one weight per sample."""
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
         _errors.fail(
             owner,
             "sample weights must have shape (batch,) or (batch, 1).",
             f"shape {_errors.show(shape)}",
-            "Give one weight for each sample.",
+            "Give one weight per sample.",
         )
 
 
 def check_given(owner: str, key: str, value: Any) -> None:
-    """Refuses None where a dictionary names something to mix."""
+    """Refuses None under a key of a dictionary that is mixed."""
     if value is None:
         _errors.fail(
             owner,
-            f'"{key}" of a dictionary must be given where the key is there.',
+            f'"{key}" of a dictionary must not be None.',
             f'{{"{key}": None}}',
             f'Leave the key "{key}" out, or give its tensor.',
         )
@@ -353,7 +315,7 @@ def check_given(owner: str, key: str, value: Any) -> None:
 
 def check_segmentation(owner: str, value: Any) -> str | int:
     """Returns how segmentation masks are mixed: a word or a number of classes."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    if is_whole(value):
         return check_count(owner, "segmentation", value)
     return check_choice(owner, "segmentation", value, SEGMENTATION)
 
@@ -365,7 +327,7 @@ def check_box_format(owner: str, value: Any) -> str:
 
 
 def check_seed_pair(owner: str, seed: Any) -> Any:
-    """Returns a seed of draws: a pair of integers, or a tensor of two."""
+    """Returns the seed of a draw: a pair of integers, or a tensor of two."""
     if hasattr(seed, "dtype") and hasattr(seed, "shape"):
         rank = getattr(seed.shape, "rank", len(tuple(seed.shape or ())))
         fits = rank is None or tuple(seed.shape) in ((2,), (None,))
@@ -374,7 +336,7 @@ def check_seed_pair(owner: str, seed: Any) -> Any:
     elif (
         isinstance(seed, (tuple, list))
         and len(seed) == 2
-        and all(_is_whole(x) or _is_integer_scalar(x) for x in seed)
+        and all(is_whole(x) or is_integer_scalar(x) for x in seed)
     ):
         return tuple(seed)
     _errors.fail(
@@ -386,7 +348,7 @@ def check_seed_pair(owner: str, seed: Any) -> Any:
 
 
 def check_seed(owner: str, seed: Any) -> int:
-    """Checks the seed of a layer, and returns it in 64 bits with a sign."""
+    """Returns the seed of a layer as a signed integer of 64 bits."""
     try:
         number = None if isinstance(seed, bool) else operator.index(seed)
     except TypeError:
@@ -401,93 +363,8 @@ def check_seed(owner: str, seed: Any) -> int:
     return number - 2**64 if number >= 2**63 else number
 
 
-def check_lam(
-    owner: str, lam: Any, remedy: str = "Leave `lam` out to draw it."
-) -> None:
-    """Checks a lambda, or some.
-
-    Args:
-        owner: Name that the error starts with.
-        lam: What `_backend.visible` returns of it; None is not checked.
-        remedy: What the error ends with.
-    """
-    _check_within(owner, "lam", lam, remedy)
-
-
-def _check_within(
-    owner: str, name: str, values: Any, remedy: str, below: bool = False
-) -> None:
-    """Checks numbers in [0, 1], or in [0, 1), and leaves alone what is traced."""
-    known = (numbers.Real, list, tuple, str, np.ndarray, np.generic)
-    if not isinstance(values, known):
-        return
-    array, wrong = np.asarray(values), np.ones((), bool)
-    if array.dtype.kind in "biuf":
-        wrong = ~((array >= 0) & ((array < 1) if below else (array <= 1)))
-    if not np.any(wrong):
-        return
-    received = f"{name}={values.tolist() if array is values else values!r}"
-    if array.size > 8:
-        first = array.ravel()[int(np.argmax(np.broadcast_to(wrong, array.shape)))]
-        received = f"{name} of shape {array.shape} with the value {first!r}"
-    ends = "[0, 1)" if below else "[0, 1]"
-    _errors.fail(owner, f"`{name}` must be in {ends}.", received, remedy)
-
-
-def _is_integer_scalar(value: Any) -> bool:
-    """Returns whether a value is an integer tensor without axes."""
-    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        return False
-    dtype = keras.backend.standardize_dtype(value.dtype)
-    return len(value.shape) == 0 and keras.backend.is_int_dtype(dtype)
-
-
-def check_size(owner: str, size: Any) -> tuple[Any, ...]:
-    """Returns the spatial size of a plan, integers or traced scalars."""
-    lengths = tuple(size) if isinstance(size, (tuple, list)) else ()
-    fits = 1 <= len(lengths) <= 3 and all(
-        _is_length(n) or (not _is_whole(n) and _is_integer_scalar(n)) for n in lengths
-    )
-    if not fits:
-        _errors.fail(
-            owner,
-            "`size` must hold one to three spatial lengths, positive integers, without "
-            "channels.",
-            f"size={size!r}",
-            "Use for example `size=(32, 32)`.",
-        )
-    lengths = tuple(int(n) if _is_whole(n) else n for n in lengths)
-    check_countable(owner, lengths, _MOST_PIXELS)
-    return lengths
-
-
-def check_countable(owner: str, size: Sequence[Any], most: int | None = None) -> None:
-    """Checks that pixels can be counted, where lengths are integers.
-
-    Args:
-        owner: Name that the error starts with.
-        size: Spatial lengths.
-        most: Largest number of pixels, None for any.
-    """
-    known = [length for length in size if isinstance(length, int)]
-    if known and max(known) > LONGEST_AXIS:
-        _errors.fail(
-            owner,
-            f"an axis may have {LONGEST_AXIS:,} pixels at most.",
-            f"size={tuple(size)!r}",
-            "Cut the images into parts first.",
-        )
-    if most is not None and math.prod(known) > most:
-        _errors.fail(
-            owner,
-            f"an image may have {most:,} pixels at most.",
-            f"size={tuple(size)!r}, {math.prod(known):,} pixels",
-            "Cut the images into parts first.",
-        )
-
-
 def check_no_alpha(owner: str, arguments: dict[str, Any]) -> None:
-    """Refuses a law of lambda where the members give it."""
+    """Refuses parameters of lambda where the members have their own."""
     if "alpha" in arguments:
         _errors.fail(
             owner,
@@ -498,7 +375,7 @@ def check_no_alpha(owner: str, arguments: dict[str, Any]) -> None:
 
 
 def check_two_columns(owner: str, labels: Any, outputs: Any) -> None:
-    """Refuses labels of two classes for one output."""
+    """Refuses one-hot labels of two classes where the model has one output."""
     if len(labels) == len(outputs) > 1 and (labels[-1], outputs[-1]) == (2, 1):
         _errors.fail(
             owner,
@@ -511,20 +388,12 @@ def check_two_columns(owner: str, labels: Any, outputs: Any) -> None:
 
 
 def check_scheduled(owner: str, layer: Any, settings: Sequence[str]) -> None:
-    """Checks for a layer that has what is scheduled."""
+    """Checks that a layer has the settings that are scheduled."""
     if not all(hasattr(layer, name) for name in settings):
         _errors.fail(
             owner,
             "`layer` must be a mixing layer.",
             f"layer={layer!r}",
-            "Give the layer that is in the model or mapped over the dataset.",
+            "Give the layer that is in the model or that is mapped over the dataset.",
             TypeError,
         )
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _is_length(value: Any) -> bool:
-    return _is_whole(value) and value > 0

@@ -380,7 +380,7 @@ def _replayed(
         weight = plan.weight
     elif sample_weight is not None:
         own = ops.reshape(sample_weight, [-1])
-        own = _factored.per_draw(own, len(weight.shape) - 1)
+        own = _factored.append_axes(own, len(weight.shape) - 1)
         other = plans.take_partner(own, plan.partner)
         weight, sample_weight = plans.weigh(own, other, weight)
     other = plans.take_partner(labels, plan.partner)

@@ -158,7 +158,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
             return _times(own, y_true["known"]) if "known" in y_true else own
         weight = y_true["weight"]
         self._check_values(own, weight.shape, y_true["own"], y_pred)
-        weight = _factored.per_draw(weight, len(own.shape) - len(weight.shape))
+        weight = _factored.append_axes(weight, len(own.shape) - len(weight.shape))
         other = self._evaluate(y_true["other"], y_pred)
         dtype = keras.backend.standardize_dtype(own.dtype)
         mixed = plans.blend(own, other, weight, dtype)
@@ -337,7 +337,7 @@ def _check_class_weight(owner: str, value: Any) -> dict[int, float] | None:
     if value is None:
         return None
     valid = isinstance(value, Mapping) and all(
-        str(key).isdigit() and _checks._is_number(weight) and 0 <= weight < math.inf
+        str(key).isdigit() and _checks.is_number(weight) and 0 <= weight < math.inf
         for key, weight in value.items()
     )
     if not valid:

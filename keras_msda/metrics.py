@@ -98,7 +98,7 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
         hits = _hits(own, y_pred, self.k)
         if targets.weight is not None:
             weight = _rounded(targets.weight) if self.dominant else targets.weight
-            weight = _factored.per_draw(weight, len(hits.shape) - len(weight.shape))
+            weight = _factored.append_axes(weight, len(hits.shape) - len(weight.shape))
             other = _hits(targets.other, y_pred, self.k)
             hits = plans.blend(hits, other, weight, "float32")
         if targets.known is not None:

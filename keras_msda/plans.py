@@ -1,7 +1,7 @@
-"""A plan, who is mixed with whom and how, and what applies it.
+"""Plans, which say who is mixed with whom and how, and the functions that apply them.
 
 There is one function that mixes, one that selects partners and one that turns sample
-weights into label weights; images, labels and losses all go through them.
+weights into label weights. Images, labels and losses all use these.
 """
 
 from typing import Any, NamedTuple
@@ -13,12 +13,12 @@ from keras_msda.masks import _factored
 
 Tensor = Any
 
-#: Integers that float32 does not hold.
+#: Types of integers that float32 does not hold exactly.
 _LONG = ("int32", "uint32", "int64", "uint64")
 
 
 class MixPlan(NamedTuple):
-    """What is done to a batch.
+    """Says how a batch is mixed.
 
     A sample that is not mixed has itself as partner, mask 1 and weight 1.
 
@@ -35,7 +35,7 @@ class MixPlan(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What a batch of images looks like, for what belongs to them.
+    """Describes a batch of images to the functions for what belongs to them.
 
     Attributes:
         batch: Number of images, an integer, None or a traced scalar.
@@ -53,14 +53,14 @@ class Layout(NamedTuple):
         return 1 if self.data_format == "channels_first" else -1
 
     def lengths(self, shape: Any) -> tuple[Any, ...] | None:
-        """Returns the spatial part of a shape, or None if it is of another rank."""
+        """Returns the spatial part of a shape, or None if it has another rank."""
         if len(shape) != len(self.size) + 2:
             return None
         return tuple(shape[2:] if self.channels == 1 else shape[1:-1])
 
 
-def checked(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
-    """Returns a plan of dense masks as tensors, and the layout of its images."""
+def convert_plan(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
+    """Returns a plan with dense masks as tensors, and the layout of its images."""
     ops = _backend.of(plan.partner)
     mask = ops.convert(plan.mask, "float32")
     weight = ops.convert(plan.weight, "float32")
@@ -69,12 +69,12 @@ def checked(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
     return plan, Layout(batch, tuple(size), data_format)
 
 
-def in_groups(plan: MixPlan, groups: int) -> MixPlan:
-    """Returns a plan with partners as places `(groups, length)` in groups of a batch.
+def place_in_groups(plan: MixPlan, groups: int) -> MixPlan:
+    """Returns a plan with partners `(groups, length)` as places in their own groups.
 
-    So that a compiler sees that none lies in another group, and gathers on each device
-    of a sharded batch from its own shard. A plan stays as it is where nobody would look
-    or groups differ in length.
+    A compiler then sees that no partner lies in another group, so that each device of a
+    sharded batch gathers from its own shard. A plan stays as it is where the library
+    does not make use of that or where groups differ in length.
     """
     ops = _backend.of(plan.partner)
     batch = ops.shape(plan.partner)[0]
@@ -86,20 +86,20 @@ def in_groups(plan: MixPlan, groups: int) -> MixPlan:
 
 
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:
-    """Returns what belongs to each sample's partner, in groups where it is so given."""
+    """Returns the entries of each sample's partner, an index or a place in a group."""
     ops = _backend.of(x)
     if len(partner.shape) == 1:
         return ops.take(x, partner)
     return ops.take_in_groups(x, partner)
 
 
-def both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Returns what belongs to the samples, and what to their partners.
+def take_both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Returns the entries of the samples and the entries of their partners.
 
     Args:
-        x: One entry for each sample.
-        partner: Indices; or None where the partners of the first half of the entries
-            are those of the second half.
+        x: One entry per sample.
+        partner: Indices; or None where the second half of the entries holds the
+            partners of the first half.
     """
     if partner is not None:
         return x, take_partner(x, partner)
@@ -107,30 +107,31 @@ def both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
     return x[:half], x[half:]
 
 
-def own(x: Tensor, partner: Tensor | None) -> Tensor:
-    """Returns what belongs to the samples themselves; see `both`."""
+def take_own(x: Tensor, partner: Tensor | None) -> Tensor:
+    """Returns the entries of the samples themselves; see `take_both`."""
     return x if partner is not None else x[: _backend.of(x).shape(x)[0] // 2]
 
 
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     """Returns `share * own + (1 - share) * other`, exact where the share is 0 or 1.
 
-    What is not shown is taken for 0, so that a NaN in it does not come through. A -0.0
-    or a subnormal number does not either: to choose would take up to twice as long.
+    Hidden values count as 0, so NaNs in them do not propagate. Shown values of -0.0 and
+    subnormal numbers may become 0: choosing instead of computing would take up to twice
+    as long.
 
     Args:
         own: First values.
         other: Second values, of the same shape.
         share: float32 in [0, 1], broadcastable to them.
-        dtype: Type of the result. The sum is computed in float32, or in float64 where
-            that is asked for; integers are rounded half to even.
+        dtype: Type of the result. The sum is computed in float32, for a float64 result
+            in float64; integers are rounded half to even.
     """
     ops = _backend.of(own)
     wide = "float64" if dtype == "float64" else "float32"
     given = keras.backend.standardize_dtype(own.dtype)
     parts = own, other
     own, other, share = (ops.cast(x, wide) for x in (own, other, share))
-    if not keras.backend.is_float_dtype(given):  # No NaN among them.
+    if not keras.backend.is_float_dtype(given):  # Integers have no NaN.
         mixed = share * own + (1.0 - share) * other
     else:
         mixed = ops.weighted(own, share) + ops.weighted(other, 1.0 - share)
@@ -139,13 +140,13 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     mixed = ops.cast(mixed, dtype)
     if dtype not in _LONG or given not in (*_LONG, "float64"):
         return mixed
-    # These have more digits than float32.
+    # These integers have more digits than float32.
     own, other = (ops.cast(x, dtype) for x in parts)
     return ops.where(share == 1.0, own, ops.where(share == 0.0, other, mixed))
 
 
-def _index(plan: MixPlan) -> Tensor | None:
-    """Returns the partners of a plan as a tensor, or None for a second half."""
+def _convert_partner(plan: MixPlan) -> Tensor | None:
+    """Returns the partners of a plan as a tensor; None stays None."""
     partner = plan.partner
     return None if partner is None else _backend.of(partner).convert(partner)
 
@@ -159,14 +160,14 @@ def mix_images(
 ) -> Tensor:
     """Mixes a batch of images as a plan says.
 
-    Where the mask is 1 a pixel is equal to the own one, where it is 0 to the partner's,
-    also if the other is NaN or infinite, and for integers of any size. Equal, and not
-    always the same bits: -0.0 may become 0.0, and a float below 1e-38 may become 0,
-    since they are computed with. `layer(images, training=False)` keeps all bits.
+    Where the mask is 1, a pixel equals that of the image itself, and where it is 0 that
+    of the partner, even if the other one is NaN or infinite, and for integers of any
+    size. Equal does not always mean the same bits: -0.0 may become 0.0, and a float
+    below 1e-38 may become 0. `layer(images, training=False)` keeps all bits.
 
     Args:
         images: Shape `(batch, *size, channels)`, or channels first; one to three
-            spatial axes; any real dtype. A NaN reaches only pixels that take from it.
+            spatial axes; any real dtype. NaNs reach only pixels with a share of them.
         plan: From `layer.sample`, for this batch and size.
         data_format: "channels_last", "channels_first" or None for Keras's setting.
         dtype: Type of the result; None keeps the images' own. Integers are rounded half
@@ -176,7 +177,7 @@ def mix_images(
         Mixed images, of the images' shape.
 
     Raises:
-        ValueError: If the rank, the size or the batch does not fit.
+        ValueError: If the rank, the size or the batch size does not fit the plan.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -201,25 +202,25 @@ def mix_images(
     joined = last and rank > 0 and _can_join(mask, shape[1:], ops)
     if joined:
         images = ops.reshape(images, [-1, *shape[1:-2], shape[-2] * shape[-1]])
-        mask = _factored.repeated(mask, shape[-1])
+        mask = _factored.repeat_last_axis(mask, shape[-1])
 
     def mix(images: Tensor, partner: Tensor, mask: Any) -> Tensor:
         if isinstance(mask, _factored.Mask):
-            mask = _factored.dense(mask, rank)
+            mask = _factored.multiply_out(mask, rank)
         if not joined:
             mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
-        return blend(*both(images, partner), mask, dtype)
+        return blend(*take_both(images, partner), mask, dtype)
 
-    # Together, so that a compiled graph makes one pass over the images.
-    mixed = ops.fused(mix, images, _index(plan), mask)
+    # In one function, so that a compiled graph makes one pass over the images.
+    mixed = ops.fused(mix, images, _convert_partner(plan), mask)
     return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
 
 
 def _can_join(mask: Any, shape: tuple[int | None, ...], ops: Any) -> bool:
-    """Tells whether to take the last spatial axis and the channels as one.
+    """Returns whether to join the last spatial axis and the channels to one axis.
 
-    A CPU then has loops that are long and divide nothing. Compilers for other devices
-    choose the order of axes themselves.
+    A CPU then has long loops without divisions. Compilers for other devices choose the
+    order of axes themselves.
     """
     known = None not in shape and isinstance(mask, _factored.Mask)
     return known and ops.for_cpus() and _factored.is_small(mask)
@@ -229,7 +230,8 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
     """Mixes soft labels or other real targets as a plan says.
 
     Args:
-        labels: Floats, shape `(batch, ...)`. Class ids have no mean: encode them first.
+        labels: Floats, shape `(batch, ...)`. One-hot encode class ids first, since they
+            cannot be averaged.
         plan: From `layer.sample`, for this batch.
         owner: Name that an error starts with.
 
@@ -237,7 +239,7 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
         `weight * label + (1 - weight) * partner's label`, float32 (float64 is kept).
 
     Raises:
-        ValueError: If the labels are integers or their batch is not the plan's.
+        ValueError: If the labels are integers or have another batch size than the plan.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -254,8 +256,8 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
         _checks.check_batch(owner, "labels", labels.shape, plan.weight.shape)
     given = keras.backend.standardize_dtype(labels.dtype)
     dtype = "float64" if given == "float64" else "float32"
-    weight = _factored.per_draw(ops.convert(plan.weight), len(labels.shape) - 1)
-    return blend(*both(labels, _index(plan)), weight, dtype)
+    weight = _factored.append_axes(ops.convert(plan.weight), len(labels.shape) - 1)
+    return blend(*take_both(labels, _convert_partner(plan)), weight, dtype)
 
 
 def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
@@ -265,8 +267,8 @@ def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> T
         labels: Integers, shape `(batch,)` or `(batch, 1)`. An id outside
             [0, num_classes) gives a row of NaN.
         num_classes: Number of classes.
-        label_smoothing: Share s that is spread evenly: the own class gets
-            `1 - s + s / num_classes`, any other `s / num_classes`.
+        label_smoothing: Share s that is spread evenly over all classes: the class
+            itself gets `1 - s + s / num_classes`, any other one `s / num_classes`.
     """
     ops = _backend.of(labels)
     ids = ops.cast(ops.reshape(labels, [-1]), "int64")
@@ -277,25 +279,28 @@ def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> T
 
 
 def unite_labels(labels: Tensor, threshold: float) -> Tensor:
-    """Returns mixed labels as sets: float32, 1 above the threshold and 0 elsewhere."""
+    """Returns float32 labels that are 1 where a mixed label is above the threshold.
+
+    All others are 0, except that NaN stays NaN.
+    """
     ops = _backend.of(labels)
     united = ops.cast(labels > threshold, "float32")
     return ops.where(labels == labels, united, float("nan"))
 
 
 def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Splits a weighted mix into a mix and one weight.
+    """Splits a mix of weighted labels into a mix and a single weight.
 
-    `first weight l_i + second (1 - weight) l_j` is `s (u l_i + (1 - u) l_j)` with
+    `first weight l_i + second (1 - weight) l_j` equals `s (u l_i + (1 - u) l_j)` with
     `s = first weight + second (1 - weight)` and `u = first weight / s`.
 
     Args:
-        first: float32 weights of the own labels.
-        second: float32 weights of the partners' labels.
-        weight: float32 shares of the own labels.
+        first: float32 `(batch,)`, sample weights of the samples.
+        second: float32 `(batch,)`, sample weights of their partners.
+        weight: float32 `(batch,)`, shares of the samples' own labels.
 
     Returns:
-        The shares u, and the weights s.
+        The shares u and the weights s, float32 `(batch,)`.
     """
     ops = _backend.of(first)
     own = first * weight
@@ -306,9 +311,9 @@ def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
 
 
 def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, Tensor]:
-    """Returns the plan and the sample weights that a weighted, mixed batch has.
+    """Returns the plan and the sample weights of a mixed batch with sample weights.
 
-    The loss to reach is `w_i weight l_i + w_j (1 - weight) l_j`; see `weigh`.
+    With them the loss is `w_i weight l_i + w_j (1 - weight) l_j`; see `weigh`.
 
     Args:
         sample_weight: Shape `(batch,)`, or `(batch, 1)`.
@@ -319,7 +324,7 @@ def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, T
     """
     ops = _backend.of(sample_weight)
     given = ops.convert(sample_weight, "float32")
-    own, other = both(ops.reshape(given, [-1]), plan.partner)
+    own, other = take_both(ops.reshape(given, [-1]), plan.partner)
     weight, total = weigh(own, other, plan.weight)
     return plan._replace(weight=weight), ops.reshape(total, [-1, *given.shape[1:]])
 
@@ -328,9 +333,9 @@ def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
     """Packs own label, partner's label and weight into one tensor for `MixedLoss`.
 
     Args:
-        labels: Class ids `(batch,)` or `(batch, 1)`, which float32 holds exactly up to
-            2^24, or floats `(batch,)` or `(batch, ..., classes)`. A larger id gets the
-            weight NaN, so that a loss shows it.
+        labels: Class ids `(batch,)` or `(batch, 1)`, or floats `(batch,)` or
+            `(batch, ..., classes)`. float32 holds ids exactly up to 2^24; a larger one
+            gets the weight NaN, which shows in the loss.
         plan: The plan of the batch.
 
     Returns:
@@ -341,21 +346,21 @@ def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
     own = ops.cast(labels, "float32")
     if len(own.shape) == 1:
         own, labels = own[:, None], labels[:, None]
-    weight = _factored.per_draw(plan.weight, len(own.shape) - 1)
+    weight = _factored.append_axes(plan.weight, len(own.shape) - 1)
     if not keras.backend.is_float_dtype(labels.dtype):
-        wide = ops.cast(labels, "int64")  # Of uint64 the largest are negative now.
+        wide = ops.cast(labels, "int64")  # The largest uint64 become negative.
         exact = (wide <= _checks.LARGEST_ID) & (wide >= -_checks.LARGEST_ID)
-        own_exact, other_exact = both(exact, plan.partner)
+        own_exact, other_exact = take_both(exact, plan.partner)
         weight = ops.where(own_exact & other_exact, weight, float("nan"))
-    own, other = both(own, plan.partner)
+    own, other = take_both(own, plan.partner)
     weight = ops.broadcast_to(weight, [*ops.shape(own)[:-1], 1])
     return ops.concat([own, other, weight], -1)
 
 
 def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns own labels, partners' labels, both `(batch, ..., classes)`, and weights.
+    """Returns own labels, partners' labels and weights of packed labels.
 
-    Weights have the shape `(batch,)`.
+    Both labels have the shape `(batch, ..., classes)`, weights have `(batch,)`.
     """
     width = (packed.shape[-1] - 1) // 2
     weight = packed[..., -1]
@@ -364,7 +369,7 @@ def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return packed[..., :width], packed[..., width:-1], weight
 
 
-def unmixed(batch: Any, like: Tensor) -> MixPlan:
+def leave_unmixed(batch: Any, like: Tensor) -> MixPlan:
     """Returns the plan that leaves a batch as it is, in the library of a tensor."""
     ops = _backend.of(like)
     ones = ops.ones([batch], "float32")
@@ -373,7 +378,7 @@ def unmixed(batch: Any, like: Tensor) -> MixPlan:
 
 
 def _check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
-    """Checks that a plan was made for images of this batch and size."""
+    """Checks that a plan was made for images of this batch size and spatial size."""
     spatial = images[1:-1] if data_format == "channels_last" else images[2:]
     expected = (images[0], *spatial)
     fits = len(expected) == len(mask) and all(

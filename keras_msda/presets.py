@@ -129,7 +129,7 @@ def _check_timm_smoothing(owner: str, label_smoothing: Any, soft: bool) -> None:
 def _check_timm_alphas(owner: str, mixup: Any, cutmix: Any, minmax: Any) -> None:
     """Checks that one of timm's methods is on."""
     for name, alpha in (("mixup_alpha", mixup), ("cutmix_alpha", cutmix)):
-        if not (_checks._is_number(alpha) and math.isfinite(alpha) and alpha >= 0):
+        if not (_checks.is_number(alpha) and math.isfinite(alpha) and alpha >= 0):
             _errors.fail(
                 owner,
                 f"`{name}` must be a finite number, not negative.",

@@ -1,7 +1,7 @@
-"""What is random: lambda, partners, positions, noise.
+"""All that is random: lambda, partners, positions, noise.
 
 Every `sample_*` function takes a seed pair and is a function of it alone, in eager,
-graph and XLA. Nothing else in the package sees a seed but the layers, which pass it on.
+graph and XLA. Except for the layers, which pass it on, nothing else sees a seed.
 """
 
 import functools
@@ -15,28 +15,30 @@ from keras_msda import _backend
 
 Tensor = Any
 
-#: Draws of lambda are one of this many equally likely quantiles.
+#: lambda is one of 2^16 equally likely quantiles.
 TABLE_BITS = 16
+# Quantiles above this one are exactly 1.
 _ONE_FROM = 1 - 1e-6
 
 
 @functools.lru_cache(maxsize=32)
-def beta_table(a: float, b: float, reformulated: bool = False) -> np.ndarray:
+def beta_table(a: float, b: float, *, reformulated: bool = False) -> np.ndarray:
     """Returns equally likely values of lambda ~ Beta(a, b).
 
-    Entry k is the quantile of (k + 1/2) / 65,536, in float64 from TensorFlow
-    Probability and then float32: no ratio of gammas, hence no NaN and no false 0, and
-    the same number on every device. Values above 1 - 1e-6 are exactly 1.
+    Entry k is the quantile of (k + 1/2) / 65,536, computed in float64 by TensorFlow
+    Probability and kept as float32. No ratio of gammas is drawn, so that there is no
+    NaN and no false 0, and the numbers are the same on every device. Values above
+    1 - 1e-6 are exactly 1.
 
     Args:
         a: First parameter, positive.
         b: Second parameter, positive.
-        reformulated: Whether lambda is weighted by itself, as a loss on the own label
-            alone needs: the mixture of Beta(a + 1, b) with share a / (a + b) and of
-            Beta(b + 1, a), which is Beta(a + 1, a) for a = b.
+        reformulated: Whether lambda is weighted by itself, as a loss needs that sees
+            only the own label: the mixture of Beta(a + 1, b), with probability
+            a / (a + b), and Beta(b + 1, a), which is Beta(a + 1, a) for a = b.
 
     Returns:
-        float32, shape `(65536,)`; in ascending order but for a reformulated a != b.
+        float32, shape `(65536,)`; ascending, except for a reformulated a != b.
 
     References:
         Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation, 2022,
@@ -44,27 +46,30 @@ def beta_table(a: float, b: float, reformulated: bool = False) -> np.ndarray:
     """
     entries = 2**TABLE_BITS
     if not reformulated:
-        table = _quantiles(a, b, entries)
+        table = _compute_quantiles(a, b, entries)
     elif a == b:
-        table = _quantiles(a + 1, a, entries)
+        table = _compute_quantiles(a + 1, a, entries)
     else:
         first = round(entries * a / (a + b))
         table = np.concatenate(
-            [_quantiles(a + 1, b, first), _quantiles(b + 1, a, entries - first)]
+            [
+                _compute_quantiles(a + 1, b, first),
+                _compute_quantiles(b + 1, a, entries - first),
+            ]
         )
     return np.where(table > _ONE_FROM, 1, table).astype("float32")
 
 
-def _quantiles(a: float, b: float, entries: int) -> np.ndarray:
+def _compute_quantiles(a: float, b: float, entries: int) -> np.ndarray:
     probabilities = (np.arange(entries) + 0.5) / entries
     if a == b == 1:
-        return probabilities  # The default, without a second's import of TFP.
+        return probabilities  # The default; importing TFP would take a second.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TFP 0.25 still asks distutils for versions.
         from tensorflow_probability.substrates import numpy as tfp
 
     beta = tfp.distributions.Beta(np.float64(a), np.float64(b))
-    with np.errstate(all="ignore"):  # It evaluates the branches that it does not take.
+    with np.errstate(all="ignore"):  # TFP also evaluates branches that it discards.
         return np.asarray(beta.quantile(probabilities))
 
 
@@ -85,17 +90,28 @@ def sample_lam(table: Any, num_draws: Any, *, seed: Any) -> Tensor:
 
 
 def sample_uniform(shape: Any, *, seed: Any) -> Tensor:
-    """Draws float32 multiples of 2^-23 in [0, 1), the same in every world."""
+    """Draws uniform float32 multiples of 2^-23 in [0, 1).
+
+    Args:
+        shape: Shape of the result.
+        seed: Seed pair.
+
+    Returns:
+        float32 of that shape, the same bits in eager, graph and XLA.
+    """
     ops = _backend.of(seed, *shape)
     return ops.cast(ops.random_integers(shape, 23, seed), "float32") * 2.0**-23
 
 
 def sample_normal(shape: Any, *, seed: Any) -> Tensor:
-    """Draws float32 standard normals by Box and Muller, equal to some ulps everywhere.
+    """Draws standard normals by the Box-Muller method.
 
     Args:
-        shape: Shape of the result; its last length is 2, the pairs of the method.
+        shape: Shape of the result; its last length is 2, since the method gives pairs.
         seed: Seed pair.
+
+    Returns:
+        float32 of that shape, the same in eager, graph and XLA up to a few ulps.
     """
     ops = _backend.of(seed, *shape)
     uniform = sample_uniform([2, *shape[:-1]], seed=seed)
@@ -108,11 +124,11 @@ class Pairing(NamedTuple):
     """Who is mixed with whom, and who shares a draw.
 
     Attributes:
-        partner: int32 `(batch,)`, index of the second sample; one's own where a sample
-            has no partner.
-        draw_index: int32 `(batch,)`, the number of the draw that a sample takes, or None
-            where sample i takes draw i.
-        num_draws: How many draws that makes.
+        partner: int32 `(batch,)`, index of the second sample; a sample without a
+            partner has itself.
+        draw_index: int32 `(batch,)`, the number of the draw that each sample takes;
+            None where sample i takes draw i.
+        num_draws: How many draws there are.
     """
 
     partner: Tensor
@@ -120,10 +136,26 @@ class Pairing(NamedTuple):
     num_draws: Any
 
 
+class _Places(NamedTuple):
+    """Where the samples of a batch stand in its contiguous parts.
+
+    Attributes:
+        part: int32 `(batch,)`, the number of each sample's part.
+        start: int32 `(batch,)`, the first sample of that part.
+        count: int32 `(batch,)`, how many samples that part has.
+        place: int32 `(batch,)`, each sample's place in its part, from 0.
+    """
+
+    part: Tensor
+    start: Tensor
+    count: Tensor
+    place: Tensor
+
+
 def sample_partners(
     batch: Any, *, pairing: str, per: str, groups: int, seed: Any
 ) -> Pairing:
-    """Draws partners inside contiguous groups of the batch.
+    """Draws partners inside contiguous parts of the batch.
 
     Args:
         batch: Number of samples, an integer or a traced scalar; may be 0.
@@ -131,41 +163,88 @@ def sample_partners(
             matching), "derangement" (a uniform cycle), "reverse" or "roll" (i - 1).
         per: "sample", "pair" or "batch": who shares a draw.
         groups: Number of parts that partners stay in; parts of `ceil(batch / groups)`
-            samples, the last ones shorter where that does not divide.
+            samples, the last ones shorter where that does not divide the batch.
         seed: Seed pair.
+
+    Returns:
+        Partners, and which draw each sample takes.
     """
     ops = _backend.of(batch, seed)
     length = (batch + groups - 1) // groups
-    index = ops.arange(batch)
-    part = index // ops.maximum(length, 1)
-    start = part * length
-    count = ops.minimum(length, batch - start)  # Samples in this sample's part.
-    place = index - start
-
+    places = _find_places(batch, length, seed=seed)
+    pair = places.place
     if pairing == "reverse":
-        partner = start + count - 1 - place
-        pair = ops.minimum(place, count - 1 - place)
+        partner, pair = _reverse(places)
     elif pairing == "roll":
-        partner, pair = start + (place + count - 1) % count, place
+        partner = _roll(places)
     else:
-        order = _shuffle_within(part, groups, seed=seed)
-        rank = ops.argsort(order)  # The inverse: where each sample stands in the order.
-        place = rank - start
+        order = _shuffle_within(places.part, groups, seed=seed)
         if per == "pair":
-            other = place + 1 - 2 * (place % 2)
-            partner = ops.take(order, start + ops.where(other < count, other, place))
+            partner, pair = _match(places, order)
         elif pairing == "derangement":
-            partner = ops.take(order, start + (place + 1) % count)
+            partner = _cycle(places, order)
         else:
             partner = order
-        pair = place // 2
 
     if per == "pair":
         pairs = (length + 1) // 2
-        return Pairing(partner, part * pairs + pair, groups * pairs)
+        return Pairing(partner, places.part * pairs + pair, groups * pairs)
     if per == "batch":
         return Pairing(partner, ops.zeros([batch], "int32"), 1)
     return Pairing(partner, None, batch)
+
+
+def _find_places(batch: Any, length: Any, *, seed: Any) -> _Places:
+    """Returns where samples stand in parts of so many samples.
+
+    Args:
+        batch: Number of samples.
+        length: Number of samples in all parts except for the last ones.
+        seed: Seed pair, which decides which library computes.
+    """
+    ops = _backend.of(batch, seed)
+    index = ops.arange(batch)
+    part = index // ops.maximum(length, 1)
+    start = part * length
+    return _Places(part, start, ops.minimum(length, batch - start), index - start)
+
+
+def _reverse(places: _Places) -> tuple[Tensor, Tensor]:
+    """Returns partners in reverse order, and the number of each pair in its part."""
+    ops = _backend.of(places.place)
+    _, start, count, place = places
+    partner = start + count - 1 - place
+    return partner, ops.minimum(place, count - 1 - place)
+
+
+def _roll(places: _Places) -> Tensor:
+    """Returns the sample before each one, and the last one for the first."""
+    _, start, count, place = places
+    return start + (place + count - 1) % count
+
+
+def _match(places: _Places, order: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the two samples of a pair as each other's partners, and its number.
+
+    Pairs stand side by side in a random order of each part; an odd one out has itself.
+    """
+    ops = _backend.of(order)
+    place = _find_rank(places, order)
+    other = place + 1 - 2 * (place % 2)
+    other = ops.where(other < places.count, other, place)
+    return ops.take(order, places.start + other), place // 2
+
+
+def _cycle(places: _Places, order: Tensor) -> Tensor:
+    """Returns the next sample of a random order of each part, closed to a cycle."""
+    place = _find_rank(places, order)
+    following = places.start + (place + 1) % places.count
+    return _backend.of(order).take(order, following)
+
+
+def _find_rank(places: _Places, order: Tensor) -> Tensor:
+    """Returns where each sample stands in an order of its part: the inverse."""
+    return _backend.of(order).argsort(order) - places.start
 
 
 def _shuffle_within(part: Tensor, groups: int, *, seed: Any) -> Tensor:

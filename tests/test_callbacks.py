@@ -78,7 +78,7 @@ def test_a_scheduled_alpha_draws_as_one_given_at_first(targets):
     second.alpha = 0.3
     plans = [layer.sample(64, SIZE, seed=(1, 2)) for layer in (first, second)]
     np.testing.assert_array_equal(plans[0].weight, plans[1].weight)
-    table = sampling.beta_table(0.3, 0.3, targets == "own")
+    table = sampling.beta_table(0.3, 0.3, reformulated=targets == "own")
     assert np.isin(plans[1].weight, table).all()
 
 

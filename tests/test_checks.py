@@ -435,7 +435,7 @@ BOXES = {
 }
 RANK = "images must have shape (batch, *spatial, channels), rank 3 to 5."
 UNBATCHED = "Batch first, as in `dataset.batch(128).map(layer)`."
-MEAN = "integer labels have no mean; soft labels need the number of classes."
+MEAN = "integer labels cannot be averaged; set `num_classes` to one-hot encode them."
 #: Rule -> settings of the layer, arguments of the call, kind, rule, received.
 CALLS = {
     "one row": ({}, (np.ones(4), np.ones(4)), ValueError, RANK, "shape (4,)"),
@@ -464,35 +464,35 @@ CALLS = {
         {"num_classes": 3},
         (RAGGED_IMAGES, IDS[:2]),
         TypeError,
-        "images of one batch must have one size.",
+        "images of one batch must have the same size.",
         "a ragged tensor of shape (2, None, None, None)",
     ),
     "ragged labels": (
         {},
         (images(), tf.ragged.constant([[1.0], [], [2.0]])),
         TypeError,
-        "labels of one batch must have one size.",
+        "labels of one batch must have the same size.",
         "a ragged tensor of shape (3, None)",
     ),
     "other batch": (
         {},
         (images(), np.ones((4, 2))),
         ValueError,
-        "labels must have the batch of the images, 3.",
+        "labels must have the same batch size as the images, 3.",
         "shape (4, 2)",
     ),
     "other batch of ids": (
         {"targets": "pair"},
         (images(), np.arange(4)),
         ValueError,
-        "labels must have the batch of the images, 3.",
+        "labels must have the same batch size as the images, 3.",
         "shape (4,)",
     ),
     "other batch of weights": (
         {"num_classes": 3},
         (images(), IDS, np.ones(2)),
         ValueError,
-        "sample_weight must have the batch of the images, 3.",
+        "sample_weight must have the same batch size as the images, 3.",
         "shape (2,)",
     ),
     "weights of pixels": (
@@ -741,7 +741,7 @@ CALLS = {
         {"batch_keys": ("second",)},
         ({"images": images(), "second": images(2)},),
         ValueError,
-        '"second" must have the batch of the images, 3.',
+        '"second" must have the same batch size as the images, 3.',
         "shape (2, 4, 5, 3)",
     ),
     "a key of another grid": (
@@ -790,7 +790,7 @@ CALLS = {
         {},
         (images(), {"a": IDS, "b": np.ones(3)}),
         ValueError,
-        "integer labels have no mean; soft labels need the number of classes.",
+        "integer labels cannot be averaged; set `num_classes` to one-hot encode them.",
         'labels["a"] of dtype int64',
     ),
 }
@@ -913,7 +913,7 @@ def test_nothing_is_no_value_of_a_key_that_is_mixed(key):
         lambda: structures._check_keys("MixUpLayer", batch, ("second",), "xyxy"),
         "MixUpLayer",
         ValueError,
-        f'"{key}" of a dictionary must be given where the key is there.',
+        f'"{key}" of a dictionary must not be None.',
         f'{{"{key}": None}}',
     )
 
@@ -1138,7 +1138,7 @@ def test_labels_that_do_not_fit_a_plan_are_refused():
         lambda: msda.mix_labels(np.ones((2, 4)), plan),
         "mix_labels",
         ValueError,
-        "labels must have the batch of the images, 3.",
+        "labels must have the same batch size as the images, 3.",
         "shape (2, 4)",
     )
 

@@ -38,7 +38,7 @@ def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int,
 def check_shape(owner: str, shape: Any) -> tuple[int, ...]:
     """Returns the spatial lengths of images to analyse, as integers."""
     valid = isinstance(shape, (tuple, list)) and 1 <= len(shape) <= 3
-    if not valid or not all(_checks._is_length(length) for length in shape):
+    if not valid or not all(_checks.is_length(length) for length in shape):
         _errors.fail(
             owner,
             "`shape` must hold one to three spatial lengths, without channels.",
@@ -50,7 +50,7 @@ def check_shape(owner: str, shape: Any) -> tuple[int, ...]:
 
 def check_draws(owner: str, draws: Any) -> None:
     """Checks how many masks are to be drawn."""
-    if not _checks._is_length(draws) or draws < 2:
+    if not _checks.is_length(draws) or draws < 2:
         _errors.fail(
             owner,
             "`draws` must be an integer of 2 or more.",
@@ -67,7 +67,7 @@ def check_one_lam(owner: str, lam: Any) -> None:
 
 def check_draw_seed(owner: str, seed: Any) -> None:
     """Checks the seed of draws that are made to look at."""
-    if not (seed == 0 or _checks._is_length(seed)) or seed >= 2**31:
+    if not (seed == 0 or _checks.is_length(seed)) or seed >= 2**31:
         _errors.fail(
             owner,
             "`seed` must be an integer from 0, of 31 bits at most.",

@@ -229,7 +229,7 @@ def _(layer: layers.CutMixLayer, places: Places, shape: Shape) -> Any:
     side, center = (ops.convert(x, "int32") for x in (places.side, places.center))
     extent = box.box_extent(side, center, shape, layer.border)
     level = ops.ones([len(places.lam)], "float32")
-    return _factored.full(box.box(level, extent, shape), shape)
+    return _factored.to_dense(box.build_box(level, extent, shape), shape)
 
 
 @made.register

@@ -286,7 +286,7 @@ def _check_products(owner: str, products: float, most: float, shape: Any) -> Non
 
 def _check_max_offset(owner: str, value: Any) -> None:
     """Checks how far apart pixels may be."""
-    if value is not None and not (value == 0 or _checks._is_length(value)):
+    if value is not None and not (value == 0 or _checks.is_length(value)):
         _errors.fail(
             owner,
             "`max_offset` must be an integer of 0 or more, or None.",

@@ -265,7 +265,7 @@ def _check_two_pixels(owner: str, shape: Sequence[int]) -> None:
 
 def _check_step(owner: str, step: Any) -> float:
     """Returns the distance of the frequencies of a table."""
-    if not (_checks._is_number(step) and math.isfinite(step) and step > 0):
+    if not (_checks.is_number(step) and math.isfinite(step) and step > 0):
         _errors.fail(
             owner,
             "`step` must be a positive finite number of cycles per pixel.",

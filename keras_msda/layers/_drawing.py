@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 from keras_msda import _backend, _checks, _handoff, plans, sampling
 from keras_msda.layers import _planning, settings
 from keras_msda.layers._state import Setting, StatefulLayer
-from keras_msda.masks import _factored
+from keras_msda.masks import _factored, _given, _returned
 
 Tensor = Any
 
@@ -168,7 +168,7 @@ class DrawingLayer(StatefulLayer, abc.ABC):
 
     def _factored_mask(self, params: Any, size: Any) -> _factored.Mask:
         """Returns the masks in factored form, checked."""
-        return _factored.as_mask(type(self).__name__, self.mask(params, size), size)
+        return _returned.as_mask(type(self).__name__, self.mask(params, size), size)
 
     def _weight(self, params: Any, size: Any, mask: _factored.Mask | None) -> Tensor:
         """Returns checked weights, of masks that are made already if there are any."""
@@ -260,9 +260,9 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         """Checks the arguments of a sample; returns count, size and seed."""
         owner = type(self).__name__
         count = settings.check_draw_count(owner, name, count)
-        size = _checks.check_size(owner, size)
+        size = _given.check_size(owner, size)
         settings.check_lam_is_used(owner, self.has_lam, lam)
-        _checks.check_lam(owner, _backend.visible(lam))
+        _given.check_lam(owner, _backend.visible(lam))
         return count, size, _checks.check_seed_pair(owner, seed)
 
     # Which of the spatial axes the mask depends on.
@@ -283,11 +283,11 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         """Returns masks as they broadcast to all of so many spatial axes."""
         if self.mask_axes is None:
             return mask
-        return _factored.expanded(mask, self._places(rank), rank)
+        return _factored.expand_axes(mask, self._places(rank), rank=rank)
 
     def _full(self, mask: _factored.Mask, size: Any) -> Tensor:
         """Returns masks at every pixel of images."""
-        return _factored.full(self._expanded(mask, len(size)), size)
+        return _factored.to_dense(self._expanded(mask, len(size)), size)
 
     # What a loss asks for.
 

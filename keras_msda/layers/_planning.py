@@ -87,7 +87,7 @@ def draw_plan(
     chosen, mixed = _choose_partner(partner, pairing.partner, mixed)
     if mask is not None:
         shared = layer.per == "batch"
-        mask = _factored.spread(mask, pairing.draw_index, shared=shared)
+        mask = _factored.take_draws(mask, pairing.draw_index, shared=shared)
         mask = _factored.keep_own(mask, mixed)
     plan = plans.MixPlan(chosen, mask, ops.where(mixed, weight, 1.0))
     if partner is None or partner is SECOND:
@@ -145,7 +145,7 @@ def replay(
     settings = [setting.variable for setting in layer._settings()]
     with ops.given(zip(settings, recalled[1:], strict=True)):
         plan = draw_plan(layer, batch, asked, seed=step.seed, masked=size is not None)
-    plan = plans.in_groups(plan, count_groups(layer, batch, step.seed))
+    plan = plans.place_in_groups(plan, count_groups(layer, batch, step.seed))
     return _apply_step(layer, plan, step, batch, size, called, asked)
 
 

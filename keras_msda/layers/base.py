@@ -274,7 +274,7 @@ class MixLayer(DrawingLayer):
         batch = batch // 2 if partner is SECOND else batch
         dtype = self.compute_dtype
         if seed is None:
-            plan = plans.unmixed(batch, images)
+            plan = plans.leave_unmixed(batch, images)
             parts["images"] = _backend.of(images).cast(images, dtype)
         else:
             plan = _planning.draw_plan(
@@ -284,7 +284,9 @@ class MixLayer(DrawingLayer):
             if partner is SECOND:
                 plan = plan._replace(partner=None)
             elif partner is None:
-                plan = plans.in_groups(plan, _planning.count_groups(self, batch, seed))
+                plan = plans.place_in_groups(
+                    plan, _planning.count_groups(self, batch, seed)
+                )
             mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
             parts["images"] = mixed
         self._mix_parts(parts, plan, layout, self._form(seed is not None))

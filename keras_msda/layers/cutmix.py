@@ -7,7 +7,7 @@ import keras
 from keras_msda import _backend, _checks, _errors, sampling
 from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _factored, box
+from keras_msda.masks import _factored, _given, box
 
 Tensor = Any
 
@@ -63,7 +63,7 @@ class CutMixLayer(MixLayer):
         else:
             _check_ratio_endpoint(owner, ratio_endpoint)
         border = "clip" if border is None else border
-        self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
+        self.border = _checks.check_choice(owner, "border", border, box.BORDERS)
         self.ratio_range = ratio_range
         self.ratio_endpoint = bool(ratio_endpoint)
         self.exact_weight = bool(exact_weight)
@@ -72,13 +72,15 @@ class CutMixLayer(MixLayer):
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
         """Draws the sides and the place of the box."""
-        _checks.check_countable(type(self).__name__, size)
+        _given.check_countable(type(self).__name__, size)
         ops = _backend.of(lam)
         place_seed, side_seed = ops.seeds(seed, 2)
         each = [*ops.shape(lam), len(size)]
         noise = sampling.sample_uniform(each, seed=side_seed)
         if self.ratio_range is not None:
-            side = box.ranged_sides(noise, size, self.ratio_range, self.ratio_endpoint)
+            side = box.pick_sides(
+                noise, size, self.ratio_range, endpoint=self.ratio_endpoint
+            )
         else:
             clipped = self.border in ("clip", "clip_odd")
             rounding = 0.0 if clipped else noise
@@ -96,7 +98,7 @@ class CutMixLayer(MixLayer):
         """Returns masks of 0 in the box and 1 elsewhere."""
         lam, extent = params
         ops = _backend.of(lam)
-        return box.box(ops.ones(ops.shape(lam), "float32"), extent, size)
+        return box.build_box(ops.ones(ops.shape(lam), "float32"), extent, size)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -113,7 +115,7 @@ def _check_ratio_range(owner: str, value: Any) -> tuple[float, float]:
     valid = (
         isinstance(value, (tuple, list))
         and len(value) == 2
-        and all(_checks._is_number(v) for v in value)
+        and all(_checks.is_number(v) for v in value)
         and 0 <= value[0] <= value[1] <= 1
     )
     if not valid:

@@ -4,10 +4,10 @@ from typing import Any, Self, Unpack, final
 
 import keras
 
-from keras_msda import _backend, _checks, sampling
+from keras_msda import _backend, sampling
 from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _factored, fourier
+from keras_msda.masks import _factored, _given, fourier
 from keras_msda.masks import spectrum as _spectrum
 
 Tensor = Any
@@ -57,15 +57,15 @@ class FMixLayer(MixLayer):
     ) -> None:
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
-        self.decay_power = _checks.check_decay_power(owner, decay_power)
-        self.max_soft = _checks.check_max_soft(owner, max_soft)
-        self.spectrum = _checks.check_spectrum(owner, spectrum)
+        self.decay_power = _given.check_decay_power(owner, decay_power)
+        self.max_soft = _given.check_max_soft(owner, max_soft)
+        self.spectrum = _given.check_spectrum(owner, spectrum)
 
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draws the rounding of the count, and the seed of the noise."""
-        _checks.check_countable(type(self).__name__, size, fourier.MOST_PIXELS)
+        _given.check_countable(type(self).__name__, size, fourier.MOST_PIXELS)
         ops = _backend.of(lam)
         rounding_seed, field_seed = ops.seeds(seed, 2)
         rounding = sampling.sample_uniform(ops.shape(lam), seed=rounding_seed)
@@ -84,7 +84,7 @@ class FMixLayer(MixLayer):
         rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
         noise = sampling.sample_normal((units, *rest), seed=seed)
         field = _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)
-        return fourier.fourier(lam, field, self.max_soft, rounding)
+        return fourier.build_fourier(lam, field, self.max_soft, rounding)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

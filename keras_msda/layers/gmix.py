@@ -8,7 +8,7 @@ from keras_msda import _backend, _checks, sampling
 from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored, box
-from keras_msda.masks.gaussian import BORDERS, gaussian, gaussian_weight
+from keras_msda.masks.gaussian import BORDERS, build_gaussian, gaussian_weight
 
 Tensor = Any
 
@@ -69,7 +69,7 @@ class GMixLayer(MixLayer):
 
     def mask(self, params: tuple[Tensor, Tensor], size: Any) -> _factored.Mask:
         """Returns bumps, or what they leave."""
-        return gaussian(*params, size, self.border)
+        return build_gaussian(*params, size, self.border)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

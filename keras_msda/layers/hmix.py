@@ -7,7 +7,7 @@ import keras
 from keras_msda import _backend, _checks, sampling
 from keras_msda.layers import settings
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks import _factored, box
+from keras_msda.masks import _factored, _given, box
 
 Tensor = Any
 
@@ -53,13 +53,13 @@ class HMixLayer(MixLayer):
         owner = type(self).__name__
         remedy = "0.0 is MixUp, 1.0 is CutMix."
         self.box_ratio = _checks.check_share(owner, "box_ratio", box_ratio, remedy)
-        self.border = _checks.check_choice(owner, "border", border, _checks.BORDERS)
+        self.border = _checks.check_choice(owner, "border", border, box.BORDERS)
 
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, box.Extent]:
         """Draws the place of the box."""
-        _checks.check_countable(type(self).__name__, size)
+        _given.check_countable(type(self).__name__, size)
         # Rounded down, never up: the level outside would exceed 1.
         side = box.box_sides(self.box_ratio * (1.0 - lam), size, 0.0)
         units = _backend.of(lam).shape(lam)[0]
@@ -74,7 +74,7 @@ class HMixLayer(MixLayer):
     def mask(self, params: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         """Returns masks of 0 in the box and a constant level elsewhere."""
         lam, extent = params
-        return box.box(box.floor_level(lam, extent, size), extent, size)
+        return box.build_box(box.floor_level(lam, extent, size), extent, size)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

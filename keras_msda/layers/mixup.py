@@ -6,7 +6,7 @@ import keras
 
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _factored
-from keras_msda.masks.constant import constant
+from keras_msda.masks.constant import build_constant
 
 Tensor = Any
 
@@ -47,4 +47,4 @@ class MixUpLayer(MixLayer):
 
     def mask(self, params: Tensor, size: Any) -> _factored.Mask:
         """Returns masks that are lambda at every pixel."""
-        return constant(params)
+        return build_constant(params)

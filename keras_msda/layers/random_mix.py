@@ -133,7 +133,7 @@ class RandomMixLayer(MixLayer):
         ops = _backend.of(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
-            return lambda: _factored.full(layer._factored_mask(own, size), size)
+            return lambda: _factored.to_dense(layer._factored_mask(own, size), size)
 
         members = [draw(layer, s) for layer, s in zip(self.layers, each, strict=True)]
         if tuple(choice.shape) == (1,):  # One mask: the others need not be made.
@@ -148,7 +148,7 @@ class RandomMixLayer(MixLayer):
         ops = _backend.of(choice)
         chosen = values[0]
         for number, value in enumerate(values[1:], start=1):
-            own = _factored.per_draw(choice == number, len(value.shape) - 1)
+            own = _factored.append_axes(choice == number, len(value.shape) - 1)
             chosen = ops.where(own, value, chosen)
         return chosen
 
@@ -211,7 +211,7 @@ def _check_members(owner: str, layers: Any, weights: Any, kind: type) -> None:
     valid = (
         isinstance(weights, (tuple, list))
         and len(weights) == len(layers)
-        and all(_checks._is_number(w) and math.isfinite(w) and w >= 0 for w in weights)
+        and all(_checks.is_number(w) and math.isfinite(w) and w >= 0 for w in weights)
         and sum(weights) > 0
     )
     if not valid:

@@ -334,9 +334,9 @@ def check_draw_count(owner: str, name: str, value: Any) -> Any:
         name: Of the argument.
         value: An integer, also one of NumPy, or a traced scalar.
     """
-    if _checks._is_length(value) or (_checks._is_whole(value) and value == 0):
+    if _checks.is_length(value) or (_checks.is_whole(value) and value == 0):
         return int(value)
-    if not _checks._is_whole(value) and _checks._is_integer_scalar(value):
+    if not _checks.is_whole(value) and _checks.is_integer_scalar(value):
         return value
     _errors.fail(
         owner,

@@ -1,9 +1,10 @@
 """Masks as pure functions of given lambda and noise, batched, in any rank.
 
 Nothing here is random: lambda, centres and noise are arguments. Sizes have one to three
-axes of any length.
+axes of any length. `Mask` is the form in which a method of your own returns its masks.
 """
 
+from keras_msda.masks._factored import Mask
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
 from keras_msda.masks.fourier import fourier_mask
@@ -11,6 +12,7 @@ from keras_msda.masks.gaussian import gaussian_mask
 from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
+    "Mask",
     "box_mask",
     "constant_mask",
     "floor_box_mask",

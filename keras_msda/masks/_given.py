@@ -1,8 +1,11 @@
-"""The arguments of the public mask functions, checked, as tensors.
+"""Checks of what masks are made from, and conversions of it to tensors.
 
-What layers draw needs no check: they use the functions beside these.
+The public mask functions check all their arguments by these functions, layers their
+settings and sizes. What a layer draws needs no check.
 """
 
+import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,22 +15,136 @@ from keras_msda import _backend, _checks, _errors
 
 Tensor = Any
 
+#: Four times the length of an axis must be an int32.
+LONGEST_AXIS = 2**29 - 1
+_MOST_PIXELS = 2**31 - 1
 
-def lambdas(owner: str, lam: Any, like: Any) -> Tensor:
+
+def check_size(owner: str, size: Any) -> tuple[Any, ...]:
+    """Returns the spatial lengths of images, integers or traced scalars."""
+    lengths = tuple(size) if isinstance(size, (tuple, list)) else ()
+    fits = 1 <= len(lengths) <= 3 and all(
+        _checks.is_length(n)
+        or (not _checks.is_whole(n) and _checks.is_integer_scalar(n))
+        for n in lengths
+    )
+    if not fits:
+        _errors.fail(
+            owner,
+            "`size` must hold one to three spatial lengths, positive integers, without "
+            "channels.",
+            f"size={size!r}",
+            "Use for example `size=(32, 32)`.",
+        )
+    lengths = tuple(int(n) if _checks.is_whole(n) else n for n in lengths)
+    check_countable(owner, lengths, _MOST_PIXELS)
+    return lengths
+
+
+def check_countable(owner: str, size: Sequence[Any], most: int | None = None) -> None:
+    """Checks that the pixels of an image can be counted, if lengths are integers.
+
+    Args:
+        owner: Name that the error starts with.
+        size: Spatial lengths.
+        most: Largest number of pixels; None for any.
+    """
+    known = [length for length in size if isinstance(length, int)]
+    if known and max(known) > LONGEST_AXIS:
+        _errors.fail(
+            owner,
+            f"an axis may have {LONGEST_AXIS:,} pixels at most.",
+            f"size={tuple(size)!r}",
+            "Cut the images into parts first.",
+        )
+    if most is not None and math.prod(known) > most:
+        _errors.fail(
+            owner,
+            f"an image may have {most:,} pixels at most.",
+            f"size={tuple(size)!r}, {math.prod(known):,} pixels",
+            "Cut the images into parts first.",
+        )
+
+
+def check_lam(
+    owner: str, lam: Any, remedy: str = "Leave `lam` out to draw it."
+) -> None:
+    """Checks one or several values of lambda.
+
+    Args:
+        owner: Name that the error starts with.
+        lam: What `_backend.visible` returns for it; None is not checked.
+        remedy: What the error ends with.
+    """
+    _check_within(owner, "lam", lam, remedy)
+
+
+def _check_within(
+    owner: str, name: str, values: Any, remedy: str, *, below: bool = False
+) -> None:
+    """Checks for numbers in [0, 1], or in [0, 1), unless they are traced."""
+    known = (numbers.Real, list, tuple, str, np.ndarray, np.generic)
+    if not isinstance(values, known):
+        return
+    array, wrong = np.asarray(values), np.ones((), bool)
+    if array.dtype.kind in "biuf":
+        wrong = ~((array >= 0) & ((array < 1) if below else (array <= 1)))
+    if not np.any(wrong):
+        return
+    received = f"{name}={values.tolist() if array is values else values!r}"
+    if array.size > 8:
+        first = array.ravel()[int(np.argmax(np.broadcast_to(wrong, array.shape)))]
+        received = f"{name} of shape {array.shape} with the value {first!r}"
+    ends = "[0, 1)" if below else "[0, 1]"
+    _errors.fail(owner, f"`{name}` must be in {ends}.", received, remedy)
+
+
+def check_decay_power(owner: str, value: Any) -> float:
+    """Returns a finite number that is not negative."""
+    if not (_checks.is_number(value) and math.isfinite(value) and value >= 0):
+        _errors.fail(
+            owner,
+            "`decay_power` must be a finite number, not negative.",
+            f"decay_power={value!r}",
+            "The paper uses 3.0; 0.0 is white noise.",
+        )
+    return float(value)
+
+
+def check_max_soft(owner: str, value: Any) -> float:
+    """Returns a number in [0, 0.5]."""
+    if not (_checks.is_number(value) and 0 <= value <= 0.5):
+        _errors.fail(
+            owner,
+            "`max_soft` must be a number in [0, 0.5].",
+            f"max_soft={value!r}",
+            "Use 0.0 for hard edges.",
+        )
+    return float(value)
+
+
+def check_spectrum(owner: str, value: Any) -> Any:
+    """Returns the name of a spectrum, or a function."""
+    if callable(value):
+        return value
+    return _checks.check_choice(owner, "spectrum", value, ("isotropic", "official"))
+
+
+def convert_lam(owner: str, lam: Any, like: Any) -> Tensor:
     """Returns lambda as a tensor, float32 `(draws,)`, or raises.
 
     Args:
         owner: Name that an error starts with.
         lam: Shares of the first image, shape `(draws,)`, in [0, 1].
-        like: What belongs to lambda; decides which library computes.
+        like: Another argument, which also decides which library computes.
     """
-    _checks.check_lam(owner, _backend.visible(lam), "It is a share, such as 0.5.")
+    check_lam(owner, _backend.visible(lam), "It is a share, such as 0.5.")
     lam = _backend.of(lam, like).convert(lam, "float32")
     _check_draws_of(owner, "lam", lam.shape, [("draws", None)])
     return lam
 
 
-def draws_at(
+def convert_draws(
     owner: str, lam: Any, center: Any, size: Sequence[Any], *, border: str
 ) -> tuple[Tensor, Tensor]:
     """Returns lambda and centres as tensors, or raises.
@@ -37,9 +154,9 @@ def draws_at(
         lam: Shares of the first image, shape `(draws,)`, in [0, 1].
         center: Integer centre pixels, shape `(draws, rank)`.
         size: Spatial lengths.
-        border: "inside" moves boxes inside, wherever their centres are.
+        border: "inside" moves boxes inside, so that centres may be anywhere.
     """
-    lam = lambdas(owner, lam, center)
+    lam = convert_lam(owner, lam, center)
     anywhere = border == "inside"
     _check_center(owner, _backend.visible(center), size, anywhere=anywhere)
     center = _backend.of(lam, center).convert(center, "int32")
@@ -48,16 +165,16 @@ def draws_at(
     return lam, center
 
 
-def rounding_of(
+def convert_rounding(
     owner: str, rounding: Any, lam: Tensor, *rest: tuple[str, int]
 ) -> Tensor:
     """Returns rounding noise as a tensor, or raises.
 
     Args:
         owner: Name that an error starts with.
-        rounding: In [0, 1), a number or for each draw.
+        rounding: In [0, 1), a number or one per draw.
         lam: float32 `(draws,)`.
-        *rest: Name and length of further axes.
+        *rest: Name and length of each further axis.
     """
     _check_rounding(owner, _backend.visible(rounding))
     rounding = _backend.of(lam, rounding).convert(rounding, "float32")
@@ -68,25 +185,25 @@ def rounding_of(
 
 
 def _check_rounding(owner: str, rounding: Any) -> None:
-    """Checks what is added to sides or counts before they are rounded down.
+    """Checks the noise that is added to sides or counts before they are rounded down.
 
     Args:
         owner: Name that the error starts with.
-        rounding: What `_backend.visible` returns of it.
+        rounding: What `_backend.visible` returns for it.
     """
     remedy = "Use 0.0 to round down, or uniform draws."
-    _checks._check_within(owner, "rounding", rounding, remedy, below=True)
+    _check_within(owner, "rounding", rounding, remedy, below=True)
 
 
 def _check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -> None:
-    """Checks the shape of what is given for each draw, as far as it is known.
+    """Checks the static shape of an argument with one entry per draw.
 
     Args:
         owner: Name that the error starts with.
-        name: Of the argument.
+        name: Name of the argument.
         shape: Its static shape.
-        expected: A pair an axis: its name and its length, where that is fixed. One
-            draw serves for all.
+        expected: For each axis its name and its length, or None for any length. A
+            single draw may serve for all.
     """
     known = getattr(shape, "rank", 0) is not None
     fits = known and len(shape) == len(expected)
@@ -114,8 +231,8 @@ def _check_center(
 
     Args:
         owner: Name that the error starts with.
-        center: What `_backend.visible` returns of them; None is not checked.
-        size: Spatial lengths; integers are checked against.
+        center: What `_backend.visible` returns for them; None is not checked.
+        size: Spatial lengths; those that are not integers are not compared.
         anywhere: Whether centres may lie outside.
     """
     if center is None:
@@ -127,7 +244,7 @@ def _check_center(
         lengths = [n if isinstance(n, int) else np.inf for n in size]
         if np.all((center >= 0) & (center < lengths)):
             return
-    elif whole:  # Its shape is another check's.
+    elif whole:  # Another check reports the shape.
         return
     _errors.fail(
         owner,

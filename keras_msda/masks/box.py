@@ -15,6 +15,9 @@ from keras_msda.masks import _factored, _given
 
 Tensor = Any
 
+#: What happens to a box at the border of an image; see `box_mask`.
+BORDERS = ("clip", "wrap", "inside", "clip_odd")
+
 # What float32 may have taken from a share that is computed as 1 - lambda. Without it
 # lambda = 1 - (k / L)^n gives the side k - 1 in a quarter of all cases.
 _SHARE_SLACK = 2.0**-23
@@ -32,10 +35,10 @@ class Extent(NamedTuple):
     length: Tensor
 
 
-def _lengths(size: Sequence[Any], ops: Any) -> Tensor:
-    """Returns int32 lengths, one number where all are equal.
+def _convert_lengths(size: Sequence[Any], ops: Any) -> Tensor:
+    """Returns int32 lengths, as a single number where all are equal.
 
-    Small images are mixed in less time than kernels take to broadcast `(2,)`.
+    To broadcast `(2,)` would take longer than mixing small images does.
     """
     if all(isinstance(length, int) and length == size[0] for length in size):
         return ops.convert(size[0], "int32")
@@ -59,7 +62,7 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     """
     ops = _backend.of(share)
     rank = len(size)
-    lengths = ops.cast(_lengths(size, ops), "float32")
+    lengths = ops.cast(_convert_lengths(size, ops), "float32")
     share = (share + ops.minimum(share, _SHARE_SLACK))[:, None]
 
     def power(x: Tensor) -> Tensor:
@@ -79,27 +82,28 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     return ops.broadcast_to(side, [*ops.shape(share)[:1], rank])
 
 
-def ranged_sides(
+def pick_sides(
     noise: Tensor,
     size: Sequence[Any],
     ratio_range: tuple[float, float],
+    *,
     endpoint: bool = True,
 ) -> Tensor:
-    """Returns integer sides, uniform on floor(low L) ... floor(high L) on each axis.
+    """Turns uniform noise into sides, uniform on floor(low L) ... floor(high L).
 
     Args:
         noise: float32 `(draws, rank)` in [0, 1).
         size: Spatial lengths L.
         ratio_range: The pair (low, high), in [0, 1].
-        endpoint: Whether the longest side is one of them; where it is also the
-            shortest it always is.
+        endpoint: Whether the longest side can be picked. It always can where it is
+            also the shortest.
 
     Returns:
         int32 `(draws, rank)`.
     """
     ops = _backend.of(noise)
-    lengths = ops.cast(_lengths(size, ops), "float32")
-    # Some ratios, such as 0.7, are below their decimal in float32.
+    lengths = ops.cast(_convert_lengths(size, ops), "float32")
+    # In float32 some ratios, such as 0.7, are below the decimal number.
     low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
     if not endpoint:
         high = ops.maximum(high - 1, low)
@@ -109,11 +113,11 @@ def ranged_sides(
 def box_center(position: Tensor, side: Any, size: Sequence[Any], border: str) -> Tensor:
     """Turns uniform positions in [0, 1) into the centre pixels of boxes.
 
-    Uniform over the image; for "inside" over the places at which the box lies inside.
+    Uniform over the image, or for "inside" over all places where the box lies inside.
 
     Args:
         position: float32 `(draws, rank)` in [0, 1).
-        side: int32 `(draws, rank)`; read for "inside" alone.
+        side: int32 `(draws, rank)`; read for "inside" only.
         size: Spatial lengths.
         border: "clip", "clip_odd", "wrap" or "inside".
 
@@ -121,7 +125,7 @@ def box_center(position: Tensor, side: Any, size: Sequence[Any], border: str) ->
         int32 `(draws, rank)`.
     """
     ops = _backend.of(position)
-    lengths = _lengths(size, ops)
+    lengths = _convert_lengths(size, ops)
     if border != "inside":
         return ops.truncate(position * ops.cast(lengths, "float32"))
     places = ops.cast(lengths - side + 1, "float32")
@@ -140,9 +144,12 @@ def box_extent(
         border: "clip" (sides made even, then cut at the border, as published),
             "clip_odd" (cut at the border), "wrap" (on a torus) or "inside" (moved
             inside).
+
+    Returns:
+        Start and length along each axis.
     """
     ops = _backend.of(side)
-    lengths = _lengths(size, ops)
+    lengths = _convert_lengths(size, ops)
     if border == "clip":
         start = ops.maximum(center - side // 2, 0)
         stop = ops.minimum(center + side // 2, lengths)
@@ -160,42 +167,42 @@ def box_extent(
 def uncovered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
     """Returns the share of the pixels outside of boxes, float32 `(draws,)`.
 
-    Exactly 0 and 1 where it is that, since pixels are counted in integers; beyond 2^31
-    of them in float32, axis by axis.
+    Pixels are counted in integers, so that 0 and 1 are exact; from 2^31 pixels on, in
+    float32, axis by axis.
     """
     ops = _backend.of(extent.length)
     if all(isinstance(length, int) for length in size):
         if math.prod(size) >= 2**31:
-            return _uncovered_of_many(extent, size)
-        return _uncovered_of_few(extent, ops.stack(size))
-    # A few numbers a draw: both cost less than a branch.
+            return _multiply_uncovered(extent, size)
+        return _count_uncovered(extent, ops.stack(size))
+    # These are a few numbers per draw: both cost less than a branch.
     lengths = ops.stack(size)
     few = ops.prod(ops.cast(lengths, "float32")) < 2.0**31
     return ops.where(
-        few, _uncovered_of_few(extent, lengths), _uncovered_of_many(extent, size)
+        few, _count_uncovered(extent, lengths), _multiply_uncovered(extent, size)
     )
 
 
-def _uncovered_of_few(extent: Extent, lengths: Tensor) -> Tensor:
-    """Returns the share outside of boxes, of pixels that an int32 counts."""
+def _count_uncovered(extent: Extent, lengths: Tensor) -> Tensor:
+    """Returns the share outside of boxes where an int32 can count the pixels."""
     ops = _backend.of(extent.length)
     pixels = ops.prod(lengths)
-    return _factored.share(pixels - ops.prod(extent.length, 1), pixels)
+    return _factored.exact_share(pixels - ops.prod(extent.length, 1), pixels)
 
 
-def _uncovered_of_many(extent: Extent, size: Sequence[Any]) -> Tensor:
-    """Returns the share outside of boxes, 1 less the product of those of the axes."""
+def _multiply_uncovered(extent: Extent, size: Sequence[Any]) -> Tensor:
+    """Returns the share outside of boxes, 1 minus the product of each axis's share."""
     covered = [
-        _factored.share(extent.length[:, axis], length)
+        _factored.exact_share(extent.length[:, axis], length)
         for axis, length in enumerate(size)
     ]
     return 1.0 - functools.reduce(operator.mul, covered)
 
 
 def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
-    """Returns the level outside the box at which the mask's mean is lambda.
+    """Returns the level outside the box for which the mask has the mean lambda.
 
-    It is `lam / uncovered share`, in [0, 1], and 0 where the box covers all.
+    It is `lam / uncovered share`, in [0, 1], and 0 where the box covers everything.
     """
     ops = _backend.of(lam)
     rest = uncovered_share(extent, size)
@@ -203,20 +210,20 @@ def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
     return ops.where(rest > 0, ops.minimum(level, 1.0), 0.0)
 
 
-def box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _factored.Mask:
-    """Returns the masks that are 0 in a box and `level` outside, `(draws,)`."""
+def build_box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _factored.Mask:
+    """Returns the masks that are 0 in a box and `level`, `(draws,)`, outside."""
     ops = _backend.of(extent.start)
-    factors = []
+    profiles = []
     for axis, length in enumerate(size):
         start = extent.start[:, axis, None] % length
         side = extent.length[:, axis, None]
-        # Whether the pixel's middle is less than half a side from the box's, round the
-        # torus; all of it twice, in integers. Dividing at every pixel would be slow.
+        # Whether the pixel's middle is less than half a side from the box's, around the
+        # torus; both doubled, in integers. Dividing at every pixel would be slow.
         distance = (2 * ops.arange(length) + 1) - (2 * start + side)
         distance = ops.maximum(distance, -distance)
         inside = ops.minimum(distance, 2 * length - distance) < side
-        factors.append(_factored.along(ops.cast(inside, "float32"), axis, len(size)))
-    return _factored.Mask(level, -level, tuple(factors))
+        profiles.append(ops.cast(inside, "float32"))
+    return _factored.Mask.from_profiles(profiles, offset=level, scale=-level)
 
 
 def box_mask(
@@ -235,8 +242,8 @@ def box_mask(
         center: Integer centre pixels, shape `(draws, rank)`.
         size: Spatial lengths of the images, one to three.
         border: "clip" makes sides even and cuts the box at the border, which is the
-            published code; "clip_odd" keeps odd sides, as timm does from 1.0.29 on;
-            "wrap" continues the box at the other side; "inside" moves it inside.
+            published code; "clip_odd" keeps odd sides, as timm does since 1.0.29;
+            "wrap" continues the box at the opposite side; "inside" moves it inside.
         rounding: Added to the sides before they are rounded down, in [0, 1), a number
             or `(draws, rank)`. Uniform draws make the expected area exact.
 
@@ -245,7 +252,7 @@ def box_mask(
         `(draws,)`.
 
     Raises:
-        ValueError: If an argument is not one of those.
+        ValueError: If an argument is outside these ranges.
 
     Example:
         >>> from keras_msda import masks
@@ -262,16 +269,16 @@ def box_mask(
         Yun, Han, Oh, Chun, Choe and Yoo, CutMix, 2019, equation 2.
     """
     owner = "box_mask"
-    size = _checks.check_size(owner, size)
-    _checks.check_choice(owner, "border", border, _checks.BORDERS)
-    lam, center = _given.draws_at(owner, lam, center, size, border=border)
-    rounding = _given.rounding_of(owner, rounding, lam, ("rank", len(size)))
+    size = _given.check_size(owner, size)
+    _checks.check_choice(owner, "border", border, BORDERS)
+    lam, center = _given.convert_draws(owner, lam, center, size, border=border)
+    rounding = _given.convert_rounding(owner, rounding, lam, ("rank", len(size)))
     side = box_sides(1.0 - lam, size, rounding)
     extent = box_extent(side, center, size, border)
     ops = _backend.of(lam)
     level = ops.ones(ops.shape(lam), "float32")
     weight = uncovered_share(extent, size)
-    return _factored.full(box(level, extent, size), size), weight
+    return _factored.to_dense(build_box(level, extent, size), size), weight
 
 
 def floor_box_mask(
@@ -298,7 +305,7 @@ def floor_box_mask(
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If an argument is not one of those.
+        ValueError: If an argument is outside these ranges.
 
     Example:
         >>> from keras_msda import masks
@@ -311,19 +318,19 @@ def floor_box_mask(
         section 4 (HMix).
     """
     owner = "floor_box_mask"
-    size = _checks.check_size(owner, size)
-    _checks.check_choice(owner, "border", border, _checks.BORDERS)
+    size = _given.check_size(owner, size)
+    _checks.check_choice(owner, "border", border, BORDERS)
     remedy = "0.0 is MixUp, 1.0 is CutMix."
     _checks.check_share(owner, "box_ratio", box_ratio, remedy)
-    lam, center = _given.draws_at(owner, lam, center, size, border=border)
+    lam, center = _given.convert_draws(owner, lam, center, size, border=border)
     side = box_sides(box_ratio * (1.0 - lam), size, 0.0)
     extent = box_extent(side, center, size, border)
     level = floor_level(lam, extent, size)
     weight = floor_box_weight(lam, extent, size)
-    return _factored.full(box(level, extent, size), size), weight
+    return _factored.to_dense(build_box(level, extent, size), size), weight
 
 
 def floor_box_weight(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
-    """Returns the mean of the mask of HMix, `(draws,)`: lambda but for rounding."""
+    """Returns the mean of the mask of HMix, `(draws,)`: lambda except for rounding."""
     level = floor_level(lam, extent, size)
     return level * uncovered_share(extent, size)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _backend, _checks
+from keras_msda import _backend
 from keras_msda.masks import _factored, _given
 
 Tensor = Any
 
 
-def constant(lam: Tensor) -> _factored.Mask:
+def build_constant(lam: Tensor) -> _factored.Mask:
     """Returns the mask that is lambda at every pixel."""
     ops = _backend.of(lam)
     return _factored.Mask(lam, ops.zeros(ops.shape(lam), "float32"), ())
@@ -26,7 +26,7 @@ def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If an argument is not one of those.
+        ValueError: If an argument is outside these ranges.
 
     Example:
         >>> from keras_msda import masks
@@ -38,6 +38,6 @@ def constant_mask(lam: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
         Zhang, Cisse, Dauphin and Lopez-Paz, mixup: Beyond Empirical Risk Minimization,
         2018, equation 1.
     """
-    size = _checks.check_size("constant_mask", size)
-    lam = _given.lambdas("constant_mask", lam, lam)
-    return _factored.full(constant(lam), size), lam
+    size = _given.check_size("constant_mask", size)
+    lam = _given.convert_lam("constant_mask", lam, lam)
+    return _factored.to_dense(build_constant(lam), size), lam

@@ -1,28 +1,28 @@
 """Fourier masks: a smooth random field and a threshold, the mask of FMix.
 
-The highest pixels of the field, as many as lambda asks for, become 1.
+The highest pixels of the field become 1, as many of them as lambda asks for.
 """
 
 import functools
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from keras_msda import _backend, _checks, _errors
+from keras_msda import _backend, _errors
 from keras_msda.masks import _factored, _given
 
 Tensor = Any
 
-#: Pixels that `top_count` counts in integers of 32 bits.
+#: The largest number of pixels that `top_count` can count in 32-bit integers.
 MOST_PIXELS = 2**30
 
 
 def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
     """Returns floor(lam * pixels + rounding), at most `pixels`, int32 `(draws,)`.
 
-    Exact: lambda as three digits to the base 4096, the number of pixels as two, in
-    32-bit integers. In float32 it would be off by one in a quarter of all draws on a
-    volume of 256^3. Digits of lambda beyond 2^-36 are dropped.
+    Exact, in 32-bit integers: lambda has three digits to the base 4096, the number of
+    pixels two. In float32 it would be off by one in a quarter of all draws on a volume
+    of 256^3. Digits of lambda beyond 2^-36 are dropped.
 
     Args:
         lam: float32 `(draws,)` in [0, 1].
@@ -31,7 +31,7 @@ def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
     """
     ops = _backend.of(lam)
 
-    def digits(x: Tensor) -> list[Tensor]:
+    def split_digits(x: Tensor) -> list[Tensor]:
         found = []
         for _ in range(3):
             x = x * 4096.0
@@ -39,8 +39,8 @@ def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
             x = x - ops.cast(found[-1], "float32")
         return found
 
-    first, second, third = digits(lam)
-    up_first, up_second, up_third = digits(ops.convert(rounding, "float32"))
+    first, second, third = split_digits(lam)
+    up_first, up_second, up_third = split_digits(ops.convert(rounding, "float32"))
     high, low = pixels // 4096, pixels % 4096
     carry = (third * low + up_third) // 4096
     carry = (second * low + third * high + up_second + carry) // 4096
@@ -48,12 +48,12 @@ def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
     return ops.minimum(first * high + carry, pixels)
 
 
-def _pixels(size: Sequence[Any]) -> Any:
-    """Returns the number of pixels, an integer where all lengths are."""
+def _count_pixels(size: Sequence[Any]) -> Any:
+    """Returns the number of pixels, an integer where all lengths are integers."""
     return functools.reduce(operator.mul, size, 1)
 
 
-def fourier(
+def build_fourier(
     lam: Tensor, field: Tensor, max_soft: float, rounding: Any
 ) -> _factored.Mask:
     """Returns the masks of FMix for given fields.
@@ -66,106 +66,156 @@ def fourier(
     """
     ops = _backend.of(lam, field)
     size = ops.shape(field)[1:]
-    pixels = _pixels(size)
+    pixels = _count_pixels(size)
     count = top_count(lam, pixels, rounding)
     if max_soft == 0:
-        values = ops.fused(ops.by_draw(_highest), field, count)
+        values = ops.fused(ops.by_draw(_select_highest), field, count)
     else:
         soft = _soft_width(lam, pixels, max_soft, count)
         flat = ops.reshape(ops.float_order(field), [-1, pixels])
-        values = ops.reshape(_softened(flat, count, soft), [-1, *size])
+        values = ops.reshape(_soften(flat, count, soft), [-1, *size])
     zeros = ops.zeros(ops.shape(lam), "float32")
     return _factored.Mask(zeros, zeros + 1.0, (values,))
 
 
-def _highest(field: Tensor, count: Tensor) -> Tensor:
-    """Tells the `count` highest values of each draw, of equal ones the first.
+def _select_highest(field: Tensor, count: Tensor) -> Tensor:
+    """Returns where the `count` highest values of each draw are, as booleans.
 
-    The axes stay as they are: TPU compilers take four times as long for the pixels in a
-    row.
+    Of equal values the first ones count as higher. The axes stay as they are: TPU
+    compilers take four times as long for pixels in a row.
     """
     ops = _backend.of(field)
     return ops.shortcut(
-        lambda: _separated(field, count),
-        lambda: _selected(ops.float_order(field), count),
+        lambda: _separate(field, count),
+        lambda: _select_by_bits(ops.float_order(field), count),
     )
 
 
-def _spread(numbers: Tensor, like: Tensor) -> Tensor:
-    """Returns a number of each draw so that it broadcasts to its pixels."""
-    return _factored.per_draw(numbers, len(like.shape) - 1)
+def _align(numbers: Tensor, like: Tensor) -> Tensor:
+    """Returns one number per draw so that it broadcasts to the pixels of each."""
+    return _factored.append_axes(numbers, len(like.shape) - 1)
 
 
-def _total(hits: Tensor) -> Tensor:
-    """Returns how many hold of each draw, int32."""
+def _count(hits: Tensor) -> Tensor:
+    """Returns the number of pixels that are True, for each draw, int32."""
     ops = _backend.of(hits)
     return ops.sum(ops.cast(hits, "int32"), list(range(1, len(hits.shape))))
 
 
-def _separated(field: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """Looks for thresholds above which there are `count` values, by regula falsi.
+class _Bracket(NamedTuple):
+    """Holds two thresholds with the right one between them, float32 `(draws,)` each.
 
-    It takes some 8 passes where bits take 32, and finds none between equal values.
+    The surplus of a threshold is how many more values reach it than are asked for.
+
+    Attributes:
+        low: Threshold with a positive surplus.
+        high: Threshold with a surplus of 0 or less.
+        low_surplus: Surplus at `low`, halved when `low` has stayed.
+        high_surplus: Surplus at `high`, halved when `high` has stayed; 0 once `high` is
+            the right threshold.
+        last: The threshold that was tried last.
+    """
+
+    low: Tensor
+    high: Tensor
+    low_surplus: Tensor
+    high_surplus: Tensor
+    last: Tensor
+
+
+def _separate(field: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Looks for thresholds which `count` values reach, by regula falsi.
+
+    It takes about 8 passes where `_select_by_bits` takes 32, but finds no threshold
+    between equal values.
 
     Returns:
-        Whether all thresholds are right, and what is above them.
+        Whether the thresholds of all draws are right, and where values reach them.
     """
+    ops = _backend.of(field)
+
+    def narrow(_: Any, bracket: _Bracket) -> _Bracket:
+        return _narrow(bracket, field, count)
+
+    bracket = ops.loop(
+        24,
+        narrow,
+        _first_bracket(field, count),
+        until=lambda bracket: ops.all(bracket.high_surplus == 0.0),
+    )
+    above = field >= _align(bracket.last, field)
+    return ops.all(_count(above) == count), above
+
+
+def _first_bracket(field: Tensor, count: Tensor) -> _Bracket:
+    """Returns the bracket from the lowest to the highest value of each draw."""
     ops = _backend.of(field)
     axes = list(range(1, len(field.shape)))
     wanted = ops.cast(count, "float32")
-
-    def of_draws(*state: Tensor) -> tuple[Tensor, ...]:
-        # Of one shape through the loop, also where the size of images is not known.
-        return tuple(ops.reshape(part, ops.shape(count)) for part in state)
-
-    def narrow(_: Any, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        low, high, more, fewer, last = state
-        guess = low + (high - low) * (more / (more - fewer))
-        guess = ops.where(fewer == 0.0, high, guess)  # Settled, others are not.
-        surplus = ops.cast(_total(field >= _spread(guess, field)) - count, "float32")
-        # An end that stays twice counts half (Illinois), or it might stay for long.
-        fewer = ops.where(last == low, fewer / 2.0, fewer)
-        more = ops.where(last == high, more / 2.0, more)
-        below = surplus > 0.0
-        low, more = ops.where(below, guess, low), ops.where(below, surplus, more)
-        high, fewer = ops.where(below, high, guess), ops.where(below, fewer, surplus)
-        return of_draws(low, high, more, fewer, guess)
-
     low, high = -ops.max(-field, axes), ops.max(field, axes)
-    more = ops.cast(_pixels(ops.shape(field)[1:]), "float32") - wanted
-    start = of_draws(low, high, more, 0.5 - wanted, low + high)
-    state = ops.loop(24, narrow, start, until=lambda x: ops.all(x[3] == 0.0))
-    above = field >= _spread(state[-1], field)
-    return ops.all(_total(above) == count), above
+    surplus = ops.cast(_count_pixels(ops.shape(field)[1:]), "float32") - wanted
+    bracket = _Bracket(low, high, surplus, 0.5 - wanted, low + high)
+    return _fix_shape(bracket, count)
 
 
-def _selected(keys: Tensor, count: Tensor) -> Tensor:
-    """Tells the `count` highest keys of each draw, of equal ones the first.
+def _narrow(bracket: _Bracket, field: Tensor, count: Tensor) -> _Bracket:
+    """Returns the bracket after one more threshold was tried."""
+    ops = _backend.of(field)
+    low, high, low_surplus, high_surplus, last = bracket
+    guess = low + (high - low) * (low_surplus / (low_surplus - high_surplus))
+    # Draws that are settled wait for the others.
+    guess = ops.where(high_surplus == 0.0, high, guess)
+    surplus = ops.cast(_count(field >= _align(guess, field)) - count, "float32")
+    # An end that stays twice counts half (Illinois), or it might stay for long.
+    high_surplus = ops.where(last == low, high_surplus / 2.0, high_surplus)
+    low_surplus = ops.where(last == high, low_surplus / 2.0, low_surplus)
+    below = surplus > 0.0
+    narrowed = _Bracket(
+        low=ops.where(below, guess, low),
+        low_surplus=ops.where(below, surplus, low_surplus),
+        high=ops.where(below, high, guess),
+        high_surplus=ops.where(below, high_surplus, surplus),
+        last=guess,
+    )
+    return _fix_shape(narrowed, count)
 
-    Finds the count-th highest key bit by bit, 32 passes, without sorting.
+
+def _fix_shape(bracket: _Bracket, count: Tensor) -> _Bracket:
+    """Returns the bracket in one static shape, as a loop needs it.
+
+    Where the size of images is not known, the shapes would differ.
+    """
+    ops = _backend.of(count)
+    return _Bracket(*(ops.reshape(part, ops.shape(count)) for part in bracket))
+
+
+def _select_by_bits(keys: Tensor, count: Tensor) -> Tensor:
+    """Returns where the `count` highest keys of each draw are, of equal ones the first.
+
+    Finds the count-th highest key bit by bit, in 32 passes, without sorting.
     """
     ops = _backend.of(keys)
 
     def refine(step: Tensor, threshold: Tensor) -> Tensor:
-        # The first step adds -2^31 to -2^31: 0, as integers wrap.
+        # The first step adds -2^31 to -2^31, which wraps to 0.
         higher = threshold + ops.take(steps, step)
-        enough = _total(keys >= _spread(higher, keys)) >= count
-        # Of one shape through the loop, also where the size of images is not known.
+        enough = _count(keys >= _align(higher, keys)) >= count
+        # A loop needs one static shape, also where the size of images is not known.
         return ops.reshape(ops.where(enough, higher, threshold), ops.shape(count))
 
     steps = ops.convert([-(2**31), *(2**bit for bit in range(30, -1, -1))], "int32")
     lowest = ops.zeros(ops.shape(count), "int32") + -(2**31)
-    threshold = _spread(ops.loop(32, refine, lowest), keys)
+    threshold = _align(ops.loop(32, refine, lowest), keys)
     above, equal = keys > threshold, keys == threshold
-    missing = _spread(count - _total(above), keys)
-    return above | (equal & (_place(ops.cast(equal, "int32")) <= missing))
+    missing = _align(count - _count(above), keys)
+    return above | (equal & (_number(ops.cast(equal, "int32")) <= missing))
 
 
-def _place(equal: Tensor) -> Tensor:
+def _number(equal: Tensor) -> Tensor:
     """Returns running counts of ones, in row-major order, from 1 for the first."""
     ops = _backend.of(equal)
     shape = ops.shape(equal)
-    rows = ops.reshape(ops.sum(equal, -1), [-1, _pixels(shape[1:-1])])
+    rows = ops.reshape(ops.sum(equal, -1), [-1, _count_pixels(shape[1:-1])])
     before = ops.reshape(ops.cumsum(rows) - rows, [*shape[:-1], 1])
     return ops.cumsum(equal) + before
 
@@ -183,22 +233,22 @@ def _soft_width(lam: Tensor, pixels: Any, max_soft: float, count: Tensor) -> Ten
     return widest
 
 
-def _softened(keys: Tensor, count: Tensor, soft: Tensor) -> Tensor:
+def _soften(keys: Tensor, count: Tensor, soft: Tensor) -> Tensor:
     """Returns 1 for the highest keys, then a ramp of 2 * soft pixels down to 0."""
     ops = _backend.of(keys)
     count, soft = count[:, None], soft[:, None]
     rank = ops.argsort(ops.argsort(-1 - keys))
     last = ops.maximum(2 * soft - 1, 1)
     left = ops.minimum(ops.maximum(last - (rank - count + soft), 0), last)
-    ramp = _factored.share(left, last)
+    ramp = _factored.exact_share(left, last)
     hard = ops.cast(rank < count, "float32")
     return ops.where(soft > 0, ramp, hard)
 
 
 def fourier_weight(lam: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
-    """Returns the mean of the masks of FMix: their count of ones over the pixels."""
-    pixels = _pixels(size)
-    return _factored.share(top_count(lam, pixels, rounding), pixels)
+    """Returns the mean of the masks of FMix: the number of ones per pixel."""
+    pixels = _count_pixels(size)
+    return _factored.exact_share(top_count(lam, pixels, rounding), pixels)
 
 
 def fourier_mask(
@@ -206,14 +256,14 @@ def fourier_mask(
 ) -> tuple[Tensor, Tensor]:
     """Returns the mask of FMix: 1 on the highest pixels of a field, 0 elsewhere.
 
-    Exactly `floor(lam * pixels + rounding)` pixels are 1; of equal ones the first in
-    row-major order. A soft band replaces the edge by a ramp of equal mean.
+    Exactly `floor(lam * pixels + rounding)` pixels are 1; among equal values the first
+    in row-major order. A soft band replaces the edge by a ramp with the same mean.
 
     Args:
         lam: Shares of the first image, shape `(draws,)`, in [0, 1].
         field: float32 `(draws, *size)` with one to three spatial axes.
-        max_soft: Half the share of pixels in the soft band, in [0, 0.5]; narrower where
-            lambda leaves less room.
+        max_soft: Half the share of pixels in the soft band, in [0, 0.5]. The band is
+            narrower where lambda leaves less room.
         rounding: In [0, 1), a number or `(draws,)`. Uniform draws make the expected
             count exact.
 
@@ -221,7 +271,7 @@ def fourier_mask(
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If an argument is not one of those.
+        ValueError: If an argument is outside these ranges.
 
     Example:
         >>> from keras_msda import masks
@@ -234,16 +284,16 @@ def fourier_mask(
         Mixed Sample Data Augmentation, 2020, section 4.
     """
     owner = "fourier_mask"
-    _checks.check_max_soft(owner, max_soft)
-    lam = _given.lambdas(owner, lam, field)
+    _given.check_max_soft(owner, max_soft)
+    lam = _given.convert_lam(owner, lam, field)
     ops = _backend.of(lam, field)
     field = ops.convert(field, "float32")
     _check_field(owner, field.shape, lam.shape[0])
     size = ops.shape(field)[1:]
-    rounding = _given.rounding_of(owner, rounding, lam)
-    _checks.check_countable(owner, size, MOST_PIXELS)
-    mask = fourier(lam, field, max_soft, rounding)
-    return _factored.full(mask, size), fourier_weight(lam, size, rounding)
+    rounding = _given.convert_rounding(owner, rounding, lam)
+    _given.check_countable(owner, size, MOST_PIXELS)
+    mask = build_fourier(lam, field, max_soft, rounding)
+    return _factored.to_dense(mask, size), fourier_weight(lam, size, rounding)
 
 
 def _check_field(owner: str, shape: Any, draws: int | None) -> None:
@@ -259,5 +309,5 @@ def _check_field(owner: str, shape: Any, draws: int | None) -> None:
             f"`field` must have the shape ({first}, *size) with one to three spatial "
             "axes.",
             f"shape {_errors.show(shape)}",
-            "Make it by `keras_msda.masks.fourier_field`.",
+            "Make it with `keras_msda.masks.fourier_field`.",
         )

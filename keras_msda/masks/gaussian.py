@@ -1,7 +1,8 @@
 """The Gaussian bump of GMix.
 
-A bump of peak 1 around a pixel, as wide as its plane integral asks for. lambda < 1/2
-shows the first image in the bump, lambda >= 1/2 the second.
+The bump has the peak 1 at one pixel, and its width is chosen so that its integral over
+the plane is the smaller share. It shows the first image for lambda < 1/2 and the second
+one from there on.
 """
 
 import functools
@@ -19,7 +20,7 @@ Tensor = Any
 BORDERS = ("clip", "wrap")
 
 _BLOCK = 128  # Terms of a sum that are added at once.
-_BISECTIONS = 40  # Of a range of 32 in log width, down to the spacing of float32.
+_BISECTIONS = 40  # A range of 32 in log width, down to the spacing of float32.
 
 
 def _smaller_share(lam: Tensor) -> Tensor:
@@ -27,7 +28,7 @@ def _smaller_share(lam: Tensor) -> Tensor:
     return ops.minimum(lam, 1.0 - lam)
 
 
-def _bump(decay: Tensor, distance: Tensor) -> Tensor:
+def _evaluate_bump(decay: Tensor, distance: Tensor) -> Tensor:
     """Returns exp(-decay d^2) of integer distances."""
     distance = _backend.of(distance).cast(distance, "float32")
     return _backend.of(decay).exp(-decay * (distance * distance))
@@ -47,7 +48,7 @@ def _profiles(
 
     Args:
         width: Relative widths A, float32 `(draws,)`.
-        center: int32 `(draws, rank)`, or `(1, rank)` for one that all share.
+        center: int32 `(draws, rank)`, or `(1, rank)` if all draws share one.
         size: Spatial lengths.
         border: "clip" or "wrap".
     """
@@ -57,16 +58,16 @@ def _profiles(
         middle = center[:, axis, None]
         if border == "clip":
             distance = ops.arange(length) - middle
-        else:  # Modulo the length, but not at every pixel: dividing integers is slow.
+        else:  # Modulo the length, but not at each pixel: dividing integers is slow.
             distance = ops.arange(length) - middle % length
             distance = ops.maximum(distance, -distance)
             distance = ops.minimum(distance, length - distance)
-        profiles.append(_bump(_decay(width, length)[:, None], distance))
+        profiles.append(_evaluate_bump(_decay(width, length)[:, None], distance))
     return profiles
 
 
 def _mean(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tensor:
-    """Returns the means of bumps that end at the border, float32 `(draws,)`."""
+    """Returns the means of bumps that are cut at the border, float32 `(draws,)`."""
     ops = _backend.of(width)
     if all(isinstance(length, int) for length in size):
         profiles = _profiles(width, center, size, "clip")
@@ -76,9 +77,9 @@ def _mean(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tensor:
 
 
 def _mean_in_blocks(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tensor:
-    """Returns what `_mean` does, for lengths that are not known when traced.
+    """Returns the same as `_mean`, for lengths that are not known when traced.
 
-    The loss knows them from a weight of the layer only, and XLA needs static shapes.
+    A loss reads them from a variable of the layer, and XLA needs static shapes.
     """
     ops = _backend.of(width)
     lengths = ops.stack(size)
@@ -86,7 +87,7 @@ def _mean_in_blocks(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tenso
 
     def add(block: Tensor, total: Tensor) -> Tensor:
         pixel = block * _BLOCK + ops.arange(_BLOCK)
-        terms = _bump(decay, pixel - center[..., None])
+        terms = _evaluate_bump(decay, pixel - center[..., None])
         return total + ops.sum(ops.where(pixel < lengths[:, None], terms, 0.0), -1)
 
     blocks = (ops.max(lengths) - 1) // _BLOCK + 1
@@ -95,9 +96,9 @@ def _mean_in_blocks(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tenso
 
 
 def _torus_width(share: Tensor, size: Sequence[Any]) -> Tensor:
-    """Returns the relative width A at which the bump's mean on a torus is the share."""
+    """Returns the relative width A for which the bump's mean on a torus is a share."""
     ops = _backend.of(share)
-    # As far from its opposite pixel as any, so that the bump ends there.
+    # The middle pixel, so that cutting the bump at the border is the same as wrapping.
     center = ((ops.stack(size) - 1) // 2)[None]
 
     def halve(_: Tensor, bounds: Tensor) -> Tensor:
@@ -116,7 +117,7 @@ def _pixels(size: Sequence[Any], like: Tensor) -> Tensor:
     return ops.prod(ops.cast(ops.stack(size), "float32"))
 
 
-def gaussian(
+def build_gaussian(
     lam: Tensor, center: Tensor, size: Sequence[Any], border: str
 ) -> _factored.Mask:
     """Returns the masks of GMix.
@@ -133,17 +134,15 @@ def gaussian(
         width = _plane_width(share, len(size))
         peak = ops.ones(ops.shape(lam), "float32")
     else:
-        # Below one pixel's share no width is small enough: the centre pixel alone then
-        # holds the share.
+        # Below the share of one pixel no width is small enough: then the centre pixel
+        # alone holds the share.
         pixels = _pixels(size, share)
         least = share * pixels <= 1.0
         width = ops.where(least, 1e-12, _torus_width(share, size))
         peak = ops.where(least, share * pixels, 1.0)
-    factors = [
-        _factored.along(profile, axis, len(size))
-        for axis, profile in enumerate(_profiles(width, center, size, border))
-    ]
-    return _factored.Mask(*_levels(lam, peak), tuple(factors))
+    profiles = _profiles(width, center, size, border)
+    offset, scale = _levels(lam, peak)
+    return _factored.Mask.from_profiles(profiles, offset=offset, scale=scale)
 
 
 def _levels(lam: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
@@ -157,7 +156,7 @@ def _levels(lam: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
 def _plane_width(share: Tensor, rank: int) -> Tensor:
     """Returns the relative width A = share^(2 / rank) of a bump of that integral."""
     ops = _backend.of(share)
-    # Below the bound the bump is its centre pixel either way; the width stays finite.
+    # Below the bound the bump is its centre pixel anyway; this keeps the width finite.
     return ops.exp(ops.log(ops.maximum(share, 1e-12)) * (2.0 / rank))
 
 
@@ -166,8 +165,8 @@ def gaussian_weight(
 ) -> Tensor:
     """Returns the mean of the masks of GMix, float32 `(draws,)`.
 
-    On a torus the width is chosen such that it is lambda. At a border it is a sum over
-    the pixels that are left of the bump.
+    On a torus the width is chosen so that the mean is lambda. Where the border cuts the
+    bump, it is a sum over the pixels that are left.
     """
     if border == "wrap":
         return lam
@@ -199,8 +198,8 @@ def gaussian_mask(
         The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
 
     Raises:
-        ValueError: If an argument is not one of those; a bump has no sides that could
-            be kept "inside".
+        ValueError: If an argument is outside these ranges; `border="inside"` is an
+            error, since a bump has no sides to keep inside.
 
     Example:
         >>> from keras_msda import masks
@@ -212,8 +211,10 @@ def gaussian_mask(
         Park, Yun and Chun, A Unified Analysis of Mixed Sample Data Augmentation, 2022,
         section 4 (GMix).
     """
-    size = _checks.check_size("gaussian_mask", size)
+    size = _given.check_size("gaussian_mask", size)
     _checks.check_choice("gaussian_mask", "border", border, BORDERS)
-    lam, center = _given.draws_at("gaussian_mask", lam, center, size, border=border)
-    mask = gaussian(lam, center, size, border)
-    return _factored.full(mask, size), gaussian_weight(lam, center, size, border)
+    lam, center = _given.convert_draws(
+        "gaussian_mask", lam, center, size, border=border
+    )
+    mask = build_gaussian(lam, center, size, border)
+    return _factored.to_dense(mask, size), gaussian_weight(lam, center, size, border)

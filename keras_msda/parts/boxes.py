@@ -60,7 +60,7 @@ def mix_bounding_boxes(
     owner = "mix_bounding_boxes"
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
     box_format = _checks.check_box_format(owner, bounding_box_format)
-    plan, layout = plans.checked(plan, "channels_last")
+    plan, layout = plans.convert_plan(plan, "channels_last")
     entries = checked(owner, bounding_boxes, "boxes", layout)
     return mixed_boxes(entries, plan, layout.size, box_format, min_share)
 
@@ -98,7 +98,7 @@ def mix_keypoints(
     """
     owner = "mix_keypoints"
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
-    plan, layout = plans.checked(plan, "channels_last")
+    plan, layout = plans.convert_plan(plan, "channels_last")
     entries = checked(owner, keypoints, "points", layout)
     return mixed_points(entries, plan, layout.size, min_share)
 
@@ -212,7 +212,7 @@ class _Measure(NamedTuple):
 def _shown(plan: plans.MixPlan, size: Sequence[Any]) -> Tensor:
     """Returns the share of the own image at each pixel."""
     if isinstance(plan.mask, _factored.Mask):
-        return _factored.full(plan.mask, size)
+        return _factored.to_dense(plan.mask, size)
     return plan.mask
 
 
@@ -258,7 +258,7 @@ def _both(
     ragged = ops.is_ragged(entries["labels"])
     if ragged:
         entries = {key: _padded(key, x, measure) for key, x in entries.items()}
-    halves = {key: plans.both(x, plan.partner) for key, x in entries.items()}
+    halves = {key: plans.take_both(x, plan.partner) for key, x in entries.items()}
     entries = {key: own for key, (own, _) in halves.items()}
     partner = {key: other for key, (_, other) in halves.items()}
     weight = plan.weight
@@ -274,7 +274,7 @@ def _both(
         return {key: ops.keep_rows(x, kept) for key, x in both.items()}
     return {
         key: ops.where(
-            _factored.per_draw(kept, len(x.shape) - 2),
+            _factored.append_axes(kept, len(x.shape) - 2),
             x,
             ops.full_like(x, measure.filling(key)),
         )

@@ -47,8 +47,8 @@ def mixed(x: Tensor, plan: plans.MixPlan, layout: plans.Layout, dtype: str) -> T
         dtype = keras.backend.standardize_dtype(x.dtype)
     lengths = layout.lengths(ops.shape(x))
     if lengths is None:
-        weight = _factored.per_draw(plan.weight, len(x.shape) - 1)
-        return plans.blend(*plans.both(x, plan.partner), weight, dtype)
+        weight = _factored.append_axes(plan.weight, len(x.shape) - 1)
+        return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
         plan = plan._replace(mask=_coarser(plan.mask, layout, lengths))
     return plans.mix_images(x, plan, layout.data_format, dtype=dtype)
@@ -56,7 +56,7 @@ def mixed(x: Tensor, plan: plans.MixPlan, layout: plans.Layout, dtype: str) -> T
 
 def _coarser(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tensor:
     """Returns dense masks averaged over the blocks of a coarser grid."""
-    values = _factored.full(mask, layout.size)
+    values = _factored.to_dense(mask, layout.size)
     ops = _backend.of(values)
     blocks = [ops.shape(values)[0]]
     for length, fine in zip(lengths, layout.size, strict=True):

@@ -311,7 +311,7 @@ def _soft(
     if num_classes is not None:
         labels = plans.encode_labels(labels, num_classes, form.label_smoothing)
     if form.targets == "own":
-        return plans.own(labels, partner)
+        return plans.take_own(labels, partner)
     labels = plans.mix_labels(labels, plans.MixPlan(partner, None, weight))
     if form.targets == "union":
         labels = plans.unite_labels(labels, form.threshold)
@@ -337,7 +337,7 @@ def mixed_weights(sample_weight: Any, plan: plans.MixPlan, form: Form) -> Any:
         if weights is None:
             return None
         if form.targets == "own":
-            return plans.own(weights, plan.partner)
+            return plans.take_own(weights, plan.partner)
         return plans.mix_sample_weights(weights, plan)[1]
 
     return _each_weight(mix, sample_weight)

@@ -49,7 +49,7 @@ def mix_segmentation_masks(
     owner = "mix_segmentation_masks"
     data_format = _checks.check_data_format(owner, data_format)
     mode = _checks.check_segmentation(owner, mode)
-    plan, layout = plans.checked(plan, data_format)
+    plan, layout = plans.convert_plan(plan, data_format)
     return mixed(checked(owner, masks, layout, mode), plan, layout, mode)
 
 
@@ -99,12 +99,12 @@ def mixed(
 
     def mix(masks: Tensor, partner: Tensor, mask: Any) -> Tensor:
         if isinstance(mask, _factored.Mask):
-            mask = _factored.dense(mask, rank)
+            mask = _factored.multiply_out(mask, rank)
         if has_channels or classes is not None:
             mask = mask[:, None] if axis == 1 else mask[..., None]
         if has_channels and classes is not None:
             masks = masks[:, 0] if axis == 1 else masks[..., 0]
-        masks, other = plans.both(masks, partner)
+        masks, other = plans.take_both(masks, partner)
         if classes is not None:
             own, other = (ops.one_hot(x, classes, axis) for x in (masks, other))
             return plans.blend(own, other, mask, "float32")

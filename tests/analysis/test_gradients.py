@@ -293,7 +293,7 @@ ERRORS = {
     "soft": (scores, FOUR, np.full((3, 4), 0.25), {}, "one class an image.*0.25"),
     "not a sum": (scores, FOUR, np.ones((3, 4)), {}, "have the sum 1.*from 1"),
     "classes": (scores, FOUR, np.ones((3, 3)), {}, r"classes=4\)\.* .*shape \(3, 3\)"),
-    "count": (scores, FOUR, [0, 1], {}, r"batch of the images, 3.*shape \(2,\)"),
+    "count": (scores, FOUR, [0, 1], {}, r"batch size as the images, 3.*shape \(2,\)"),
     "one logit": (rounded, FOUR, [0, 1, 2], {}, r"numbers in \[0, 1\].*0 to 2"),
     "no images": (scores, FOUR[:0], [], {}, r"1 images or more.*\(0, 4, 1\)"),
     "rank": (scores, FOUR[..., 0], [0, 1, 1], {}, r"rank 3 to 5.*\(3, 4\)"),

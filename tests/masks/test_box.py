@@ -240,7 +240,7 @@ def test_sides_of_a_range_are_all_integers_in_it(size, low, high, endpoint):
     ops = _backend.of_backend()
     places = np.linspace(0, cases.JUST_UNDER_ONE, 3000, dtype=np.float32)
     noise = ops.convert(np.tile(places[:, None], len(size)))
-    sides = np.asarray(_box.ranged_sides(noise, size, (low, high), endpoint))
+    sides = np.asarray(_box.pick_sides(noise, size, (low, high), endpoint=endpoint))
     for length, found in zip(size, sides.T, strict=True):
         last = int(length * high) if endpoint else int(length * high) - 1
         first = int(length * low)

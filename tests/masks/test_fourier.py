@@ -123,7 +123,7 @@ def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
 def test_thresholds_are_found_between_different_values(size, kind):
     lam, field, noise = fields(size, kind)
     count = counts(lam, math.prod(size), noise).astype(np.int32)
-    found = _fourier._separated(*map(_backend.of_backend().convert, (field, count)))
+    found = _fourier._separate(*map(_backend.of_backend().convert, (field, count)))
     right, above = map(np.asarray, found)
     assert right
     assert_array_equal(above, fourier(lam, field, rounding=noise)[0])
@@ -134,7 +134,7 @@ def test_thresholds_are_found_between_different_values(size, kind):
 def test_no_threshold_is_said_to_part_equal_values(size, kind):
     lam, field, noise = fields(size, kind)
     count = counts(lam, math.prod(size), noise).astype(np.int32)
-    found = _fourier._separated(*map(_backend.of_backend().convert, (field, count)))
+    found = _fourier._separate(*map(_backend.of_backend().convert, (field, count)))
     right, above = map(np.asarray, found)
     agree = sums(above) == count
     assert bool(right) == agree.all()
@@ -503,10 +503,10 @@ def test_the_sign_and_the_scale_of_a_spectrum_do_not_matter():
 @pytest.mark.parametrize(
     ("spectrum", "rule", "received"),
     [
-        (nothing, "must not be 0 at all frequencies but 0", "0 at 16 frequencies"),
-        (constant_alone, "must not be 0 at all frequencies but 0", "0 at 16"),
-        (negative_root, "must be finite at all frequencies but 0", "nan at"),
-        (pole, "must be finite at all frequencies but 0", "inf at 0.25"),
+        (nothing, "must not be 0 at all frequencies except 0", "0 at 16 frequencies"),
+        (constant_alone, "must not be 0 at all frequencies except 0", "0 at 16"),
+        (negative_root, "must be finite at all frequencies except 0", "nan at"),
+        (pole, "must be finite at all frequencies except 0", "inf at 0.25"),
         (lambda f: f.mean(keepdims=True)[:, None], "one real amplitude", r"\(1, 1\)"),
         (lambda f: f + 1j, "one real amplitude", "complex64"),
     ],
