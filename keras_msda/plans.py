@@ -156,6 +156,7 @@ def mix_images(
     data_format: str | None = None,
     *,
     dtype: str | None = None,
+    jit_compile: bool | str = "auto",
 ) -> Tensor:
     """Mixes a batch of images as a plan says.
 
@@ -171,6 +172,8 @@ def mix_images(
         data_format: "channels_last", "channels_first" or None for Keras's setting.
         dtype: Type of the result; None keeps the images' own. Integers are rounded half
             to even and saturate.
+        jit_compile: Whether a graph of TensorFlow compiles this by XLA: "auto" if the
+            size of the images is known, True always, False never.
 
     Returns:
         Mixed images, of the images' shape.
@@ -211,7 +214,7 @@ def mix_images(
         return blend(*both(images, partner), mask, dtype)
 
     # Together, so that a compiled graph makes one pass over the images.
-    mixed = ops.fused(mix, images, _index(plan), mask)
+    mixed = ops.fused(mix, images, _index(plan), mask, jit_compile=jit_compile)
     return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
 
 

@@ -300,10 +300,9 @@ class MixLayer(DrawingLayer):
         def unmixed() -> dict[str, Any]:
             return self._mixed(checked, layout, None)
 
-        with _backend.compiled(self.jit_compile):
-            if isinstance(mix, bool):
-                return mixed() if mix else unmixed()
-            return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
+        if isinstance(mix, bool):
+            return mixed() if mix else unmixed()
+        return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
 
     def _joined(
         self, checked: Mapping[str, Any], second: Mapping[str, Any], layout: Any
@@ -349,8 +348,13 @@ class MixLayer(DrawingLayer):
                 plan = plan._replace(partner=None)
             elif partner is None:
                 plan = plans.in_groups(plan, self._parts(batch, seed))
-            mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
-            parts["images"] = mixed
+            parts["images"] = plans.mix_images(
+                images,
+                plan,
+                self.data_format,
+                dtype=dtype,
+                jit_compile=self.jit_compile,
+            )
         self._mix_parts(parts, plan, layout, self._form(seed is not None))
         return parts
 
@@ -400,13 +404,16 @@ class MixLayer(DrawingLayer):
         weights = parts.get("sample_weight")
         share = self.min_box_share
         if "labels" in parts:
-            parts["labels"] = label_forms.mixed(parts["labels"], weights, plan, form)
+            parts["labels"] = label_forms.mixed(
+                parts["labels"], weights, plan, form, jit_compile=self.jit_compile
+            )
         if weights is not None:
             parts["sample_weight"] = label_forms.mixed_weights(weights, plan, form)
         if "segmentation_masks" in parts:
             masks = parts["segmentation_masks"]
-            masks = segmentation.mixed(masks, plan, layout, self.segmentation)
-            parts["segmentation_masks"] = masks
+            parts["segmentation_masks"] = segmentation.mixed(
+                masks, plan, layout, self.segmentation, jit_compile=self.jit_compile
+            )
         if "bounding_boxes" in parts:
             parts["bounding_boxes"] = boxes.mixed_boxes(
                 parts["bounding_boxes"],
@@ -420,7 +427,13 @@ class MixLayer(DrawingLayer):
                 parts["keypoints"], plan, layout.size, share
             )
         for key in self._further_keys(parts):
-            parts[key] = extra.mixed(parts[key], plan, layout, self.compute_dtype)
+            parts[key] = extra.mixed(
+                parts[key],
+                plan,
+                layout,
+                self.compute_dtype,
+                jit_compile=self.jit_compile,
+            )
 
     def _further_keys(self, parts: Mapping[str, Any]) -> list[str]:
         """Returns the keys of all other parts that are mixed like images."""

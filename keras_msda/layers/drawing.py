@@ -276,6 +276,12 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
     def mask(self, shape: Any, size: Any) -> _factored.Mask:
         """Returns the masks."""
 
+    def _compiled_mask(
+        self, shape: Any, size: Any, jit_compile: bool | str
+    ) -> _factored.Mask:
+        """Returns the masks for a layer that may not be this one, and its setting."""
+        return self.mask(shape, size)
+
     def _sample_lam(self, units: Any, *, own: bool, seed: Any) -> Any:
         """Draws lambda, weighted by itself where the own label alone is used."""
         table = self._tables["own" if own else "mixed"].read(seed)

@@ -72,12 +72,22 @@ class FMixLayer(MixLayer):
         return fourier.fourier_weight(lam, size, rounding)
 
     def mask(self, shape: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
+        return self._compiled_mask(shape, size, self.jit_compile)
+
+    def _compiled_mask(
+        self,
+        shape: tuple[Tensor, Tensor, Tensor],
+        size: Any,
+        jit_compile: bool | str,
+    ) -> _factored.Mask:
         lam, rounding, seed = shape
         units = _backend.of(lam).shape(lam)[0]
         rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
         noise = sampling.sample_normal((units, *rest), seed=seed)
         field = _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)
-        return fourier.fourier(lam, field, self.max_soft, rounding)
+        return fourier.fourier(
+            lam, field, self.max_soft, rounding, jit_compile=jit_compile
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -121,11 +121,18 @@ class RandomMixLayer(MixLayer):
         )
 
     def mask(self, shape: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
+        return self._compiled_mask(shape, size, self.jit_compile)
+
+    def _compiled_mask(
+        self, shape: tuple[Tensor, list[Any]], size: Any, jit_compile: bool | str
+    ) -> _factored.Mask:
         choice, shapes = shape
         ops = _backend.of(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
-            return lambda: _factored.full(layer.mask(own, size), size)
+            return lambda: _factored.full(
+                layer._compiled_mask(own, size, jit_compile), size
+            )
 
         members = [draw(layer, s) for layer, s in zip(self.layers, shapes, strict=True)]
         if tuple(choice.shape) == (1,):  # One mask: the others need not be made.
