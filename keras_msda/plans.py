@@ -157,6 +157,7 @@ def mix_images(
     data_format: str | None = None,
     *,
     dtype: str | None = None,
+    jit_compile: bool | str = "auto",
 ) -> Tensor:
     """Mixes a batch of images as a plan says.
 
@@ -172,6 +173,8 @@ def mix_images(
         data_format: "channels_last", "channels_first" or None for Keras's setting.
         dtype: Type of the result; None keeps the images' own. Integers are rounded half
             to even and saturate.
+        jit_compile: Whether a graph of TensorFlow compiles this by XLA: "auto" if the
+            size of the images is known, True always, False never.
 
     Returns:
         Mixed images, of the images' shape.
@@ -212,7 +215,9 @@ def mix_images(
         return blend(*take_both(images, partner), mask, dtype)
 
     # In one function, so that a compiled graph makes one pass over the images.
-    mixed = ops.fused(mix, images, _convert_partner(plan), mask)
+    mixed = ops.fused(
+        mix, images, _convert_partner(plan), mask, jit_compile=jit_compile
+    )
     return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
 
 

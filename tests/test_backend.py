@@ -13,27 +13,14 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 import keras_msda as msda
 from keras_msda import _backend, masks
 from keras_msda._backend._keras import KerasOps
+from keras_msda._backend._protocol import Ops
 from keras_msda._backend._tensorflow import TensorFlowOps
 from keras_msda.masks import spectrum
 from tests.layers import cases
 
 SIZE = (6, 7)
-#: What pipelines alone need.
-TENSORFLOW_ALONE = {
-    "dataset",
-    "event_writer",
-    "keep_rows",
-    "keeping",
-    "moments",
-    "nested_seed",
-    "numbered",
-    "pad_ragged",
-    "read_once",
-    "replica",
-    "restorable",
-    "variable",
-    "whole",
-}
+#: What pipelines and ragged tensors need.
+ONLY_TENSORFLOW = {"keep_rows", "make_variable", "pad_ragged"}
 
 
 def operations(kind):
@@ -41,13 +28,16 @@ def operations(kind):
     return {name: f for name, f in members if not name.startswith("_")}
 
 
-def test_every_library_has_the_same_operations():
+def test_every_library_has_the_operations_of_the_protocol():
+    protocol = operations(Ops)
     first, other = operations(TensorFlowOps), operations(KerasOps)
-    assert_equal(set(first) - set(other), TENSORFLOW_ALONE)
-    assert_equal(set(other) - set(first), set())
-    for name, function in other.items():
-        expected = inspect.signature(first[name])
-        assert_equal(inspect.signature(function), expected, err_msg=name)
+    assert_equal(set(first) - set(protocol), ONLY_TENSORFLOW)
+    assert_equal(set(protocol) - set(first), set())
+    assert_equal(set(other), set(protocol))
+    for name, function in protocol.items():
+        expected = inspect.signature(function)
+        assert_equal(inspect.signature(first[name]), expected, err_msg=name)
+        assert_equal(inspect.signature(other[name]), expected, err_msg=name)
 
 
 def test_keras_s_backend_computes_and_pipelines_are_tensorflow():

@@ -51,6 +51,18 @@ def test_passes_become_programs_where_the_choice_says(name, masks, passes, choic
 
 
 @pytest.mark.parametrize("choice", CHOICES)
+def test_plans_and_what_they_are_applied_to_follow_the_choice(choice):
+    plan = cases.make("mixup").sample(4, KNOWN[1:3], seed=(1, 2))
+    mix = tf.function(lambda x: msda.mix_images(x, plan, jit_compile=choice))
+    traced = mix.get_concrete_function(tf.TensorSpec(KNOWN))
+    assert_equal(count(traced), int(choice is not False))
+    layer = cases.make("fmix", jit_compile=choice)
+    sample = tf.function(lambda seed: layer.sample(4, KNOWN[1:3], seed=seed))
+    traced = sample.get_concrete_function(tf.TensorSpec([2], "int64"))
+    assert_equal(count(traced), int(choice is not False))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize(("classes", "programs_of_labels"), [(255, 0), (256, 1)])
 def test_wide_labels_are_one_program_from_ids_on(choice, classes, programs_of_labels):
     layer = cases.make("mixup", jit_compile=choice, num_classes=classes)

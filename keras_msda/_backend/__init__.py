@@ -1,111 +1,102 @@
-"""The seam: which tensor library computes, and the few operations that differ.
+"""The seam: which tensor library computes, and the operations that all of them have.
 
-The only package that names TensorFlow, JAX or PyTorch. Everything above it writes
-`ops = _backend.of(tensor)` and uses the methods of `TensorFlowOps`, which the other
-classes have too, so that the mathematics is written once. No method here knows what a
-mask is.
+Only this package names TensorFlow, JAX or PyTorch. All other code calls
+`ops = _backend.get_ops(tensor)` and uses the operations of `Ops`, so that the
+mathematics is written once. No operation here knows what a mask is.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, cast
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
 from keras_msda import _errors
-from keras_msda._backend._common import JIT_COMPILE
+from keras_msda._backend._events import EventWriter
+from keras_msda._backend._pipelines import PipelineOps
+from keras_msda._backend._protocol import Ops
 from keras_msda._backend._tensorflow import TensorFlowOps
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def of(*values: Any) -> TensorFlowOps:
+def get_ops(*values: Any) -> Ops:
     """Returns the operations of the library that the values belong to.
 
-    A `tf.data` pipeline is TensorFlow under every Keras backend, so the values decide;
-    where none is a tensor of TensorFlow, Keras's backend does.
+    A `tf.data` pipeline uses TensorFlow on every Keras backend, so the values decide:
+    TensorFlow if one of them is its tensor, and Keras's backend otherwise.
     """
-    ops = of_backend()
-    # `torch.compile` cannot follow how a tensor of TensorFlow is told.
-    if not ops.is_compiling() and any(map(_is_tensorflow, values)):
-        return _load("tensorflow")
+    ops = get_backend_ops()
+    # `torch.compile` cannot trace how tensors of TensorFlow are recognised.
+    if not ops.in_torch_compile() and any(map(_is_tensorflow, values)):
+        return _load_tensorflow()
     return ops
 
 
-def of_pipelines() -> TensorFlowOps:
-    """Returns TensorFlow's operations, or says that it is missing."""
-    return _installed(_fail_no_tensorflow)
-
-
-def event_writer(owner: str, folder: str) -> Any:
-    """Returns what writes pictures for TensorBoard, or says that TensorFlow is missing.
-
-    Args:
-        owner: Whom an error names.
-        folder: Where its file comes to be.
-    """
-    ops = _installed(lambda: _fail_no_event_files(owner))
-    return ops.event_writer(folder)
-
-
-def _installed(fail: Callable[[], NoReturn]) -> TensorFlowOps:
-    """Returns TensorFlow's operations, or fails where it is not installed."""
-    try:
-        return _load("tensorflow")
-    except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
-            raise
-    fail()
-
-
-def of_backend() -> TensorFlowOps:
+def get_backend_ops() -> Ops:
     """Returns the operations of Keras's backend."""
     return _load(keras.config.backend())
 
 
-def compiled(choice: bool | str) -> Any:
-    """Returns a context in which `fused` compiles as a layer's `jit_compile` says."""
-    if choice == "auto" or of_backend().is_compiling():
-        return contextlib.nullcontext()
-    return _compiled(choice)
+def get_tensorflow_ops() -> TensorFlowOps:
+    """Returns the operations of TensorFlow, with those that no other library has.
 
-
-@contextlib.contextmanager
-def _compiled(choice: bool | str) -> Iterator[None]:
-    token = JIT_COMPILE.set(choice)
-    try:
-        yield
-    finally:
-        JIT_COMPILE.reset(token)
-
-
-def in_pipeline(*values: Any) -> bool:
-    """Tells whether values are traced by TensorFlow while Keras computes otherwise.
-
-    They may be nested. What `torch.compile` reads is no pipeline; nor can it read how
-    Keras looks into nests.
+    Raises:
+        ImportError: If TensorFlow is not installed.
     """
-    if keras.config.backend() == "tensorflow" or of_backend().is_compiling():
+    return _require_tensorflow(_fail_no_tensorflow)
+
+
+def get_pipeline_ops() -> PipelineOps:
+    """Returns the operations on datasets of `tf.data`.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+    """
+    return PipelineOps(get_tensorflow_ops())
+
+
+def make_event_writer(owner: str, folder: str) -> EventWriter:
+    """Returns a writer of pictures for TensorBoard.
+
+    Args:
+        owner: Name that an error starts with.
+        folder: Folder of the event file.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+    """
+    ops = _require_tensorflow(lambda: _fail_no_event_files(owner))
+    return EventWriter(ops.tf, folder)
+
+
+def in_foreign_pipeline(*values: Any) -> bool:
+    """Returns whether TensorFlow traces values and is not Keras's backend.
+
+    Args:
+        *values: Tensors, or nests of them.
+    """
+    # `torch.compile` traces no pipeline, and cannot trace how Keras flattens nests.
+    if keras.config.backend() == "tensorflow" or get_backend_ops().in_torch_compile():
         return False
     leaves = keras.tree.flatten(values)
     return any(_is_tensorflow(x) and not hasattr(x, "numpy") for x in leaves)
 
 
-def is_traced_pipeline(images: Any) -> bool:
-    """Returns whether images are in a function that `tf.data` traces."""
-    return in_pipeline(images) or of(images).is_dataset()
+def in_any_pipeline(images: Any) -> bool:
+    """Returns whether `tf.data` is tracing images, on any backend."""
+    return in_foreign_pipeline(images) or get_ops(images).is_traced_by_dataset()
 
 
-def truth(value: Any) -> Any:
-    """Returns a truth value: None, True, False, or a tensor if it is traced."""
+def to_bool(value: Any) -> Any:
+    """Returns None for None, a bool, or a tensor of one if the value is traced."""
     if value is None or isinstance(value, bool):
         return value
-    return of(value).truth(value)
+    return get_ops(value).to_bool(value)
 
 
-def visible(value: Any) -> np.ndarray | None:
-    """Returns numbers that can be looked at now, or None where they are traced.
+def get_concrete_value(value: Any) -> np.ndarray | None:
+    """Returns the numbers of a value as an array, or None if they are traced.
 
     Args:
         value: A number, an array, a list or a tensor. None stays None.
@@ -116,49 +107,66 @@ def visible(value: Any) -> np.ndarray | None:
         return np.asarray(value)
     if isinstance(value, (list, tuple)):
         leaves = keras.tree.flatten(value)
-        if any(hasattr(x, "dtype") and visible(x) is None for x in leaves):
+        if any(hasattr(x, "dtype") and get_concrete_value(x) is None for x in leaves):
             return None
         try:
             return np.asarray(value)
-        except ValueError:  # Rows of several lengths.
+        except ValueError:  # Rows of different lengths.
             return np.asarray(value, object)
-    if not of(value).is_eager(value):
+    if not get_ops(value).is_eager(value):
         return None
-    found = np.asarray(keras.ops.convert_to_numpy(value))
-    # NumPy itself knows no bfloat16.
-    return found.astype("float32") if found.dtype.kind == "V" else found
+    array = np.asarray(keras.ops.convert_to_numpy(value))
+    # NumPy itself does not know bfloat16.
+    return array.astype("float32") if array.dtype.kind == "V" else array
 
 
 def _is_tensorflow(value: Any) -> bool:
     return type(value).__module__.partition(".")[0] == "tensorflow"
 
 
-# No `functools.cache`: `torch.compile` warns of it.
-_LOADED: dict[str, TensorFlowOps] = {}
+# Not `functools.cache`, as `torch.compile` warns about it.
+_LOADED: dict[str, Any] = {}
 
 
-def _load(name: str) -> TensorFlowOps:
-    """Returns the operations of a library, which importing keras_msda must not load."""
+def _load(name: str) -> Ops:
+    """Returns the operations of a library, which is imported at the first use."""
     if name not in _LOADED:
         _check_backend(name)
-        _LOADED[name] = _made(name)
-    return _LOADED[name]
+        _LOADED[name] = _make_ops(name)
+    ops: Ops = _LOADED[name]
+    return ops
 
 
-def _made(name: str) -> TensorFlowOps:
+def _load_tensorflow() -> TensorFlowOps:
+    _load("tensorflow")
+    ops: TensorFlowOps = _LOADED["tensorflow"]
+    return ops
+
+
+def _make_ops(name: str) -> Ops:
     if name == "jax":
         from keras_msda._backend._jax import JaxOps
 
-        return cast(TensorFlowOps, JaxOps())
+        return JaxOps()
     if name == "torch":
         from keras_msda._backend._torch import TorchOps
 
-        return cast(TensorFlowOps, TorchOps())
+        return TorchOps()
     return TensorFlowOps()
 
 
+def _require_tensorflow(fail: Callable[[], NoReturn]) -> TensorFlowOps:
+    """Returns the operations of TensorFlow, or calls `fail` if it is not installed."""
+    try:
+        return _load_tensorflow()
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+    fail()
+
+
 def _check_backend(name: str) -> None:
-    """Checks that Keras computes with a library that keras_msda knows."""
+    """Checks that keras_msda supports the backend of Keras."""
     if name not in BACKENDS:
         _errors.fail(
             "keras_msda",
@@ -170,7 +178,7 @@ def _check_backend(name: str) -> None:
 
 
 def _fail_no_tensorflow() -> NoReturn:
-    """Says that a pipeline needs TensorFlow."""
+    """Raises, as pipelines need TensorFlow."""
     _errors.fail(
         "keras_msda",
         "a tf.data pipeline computes with TensorFlow under every Keras backend.",
@@ -181,10 +189,10 @@ def _fail_no_tensorflow() -> NoReturn:
 
 
 def _fail_no_event_files(owner: str) -> NoReturn:
-    """Says that TensorBoard's files need TensorFlow."""
+    """Raises, as the files of TensorBoard need TensorFlow."""
     _errors.fail(
         owner,
-        "TensorFlow writes TensorBoard's files, whatever Keras computes with.",
+        "TensorBoard's files need TensorFlow, whichever backend Keras has.",
         "a Python without TensorFlow",
         'Install it by `pip install tensorflow`, or use `to="folder"`.',
         ImportError,

@@ -1,8 +1,6 @@
-"""What JAX and PyTorch share: the operations of Keras, where it has one."""
+"""What JAX and PyTorch share: operations written with `keras.ops`."""
 
 import abc
-import contextlib
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,35 +8,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_msda._backend._common import CommonOps
+from keras_msda._backend._keras_seeds import KerasSeedOps
 
 Tensor = Any
 
-_LOW = 0xFFFFFFFF
-# Two threads that read a state before either has moved it on would draw the same.
-_MOVING_ON = threading.Lock()
 
+class KerasOps(KerasSeedOps, abc.ABC):
+    """The operations of Keras; `Ops` describes them."""
 
-def _words(value: int) -> tuple[int, int]:
-    """Returns the low and the high 32 bits of an integer, as int32."""
-
-    def signed(word: int) -> int:
-        return word - (1 << 32) if word >> 31 else word
-
-    return signed(value & _LOW), signed((value >> 32) & _LOW)
-
-
-class KerasOps(CommonOps, abc.ABC):
-    """The methods of `TensorFlowOps` by Keras's operations."""
-
-    # Making and reading tensors.
+    # Create and read tensors.
 
     def convert(self, x: Any, dtype: str | None = None) -> Tensor:
-        """Returns x as a tensor, cast to dtype where one is given."""
+        """Returns x as a tensor, cast to dtype if one is given."""
         return ops.convert_to_tensor(x, dtype and self._dtype(dtype))
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
-        """Casts; what becomes an integer is rounded half to even and saturates."""
+        """Casts. A cast to an integer dtype rounds half to even and saturates."""
         x = ops.convert_to_tensor(x)
         dtype = self._dtype(dtype)
         given = keras.backend.standardize_dtype(x.dtype)
@@ -46,9 +31,9 @@ class KerasOps(CommonOps, abc.ABC):
             return ops.cast(x, dtype)
         bounds = np.iinfo(dtype)
         if keras.backend.is_float_dtype(given):
-            # Compared and not clipped: float32 has no 2^31 - 1.
+            # Comparisons instead of a clip, as float32 cannot represent 2^31 - 1.
             whole = ops.cast(ops.round(x), dtype)
-            # And JAX takes Python's integers for int32.
+            # JAX converts Python integers to int32.
             most = bounds.max if bounds.max < 2**31 else np.array(bounds.max, dtype)
             whole = ops.where(x >= float(bounds.max), most, whole)
             return ops.cast(ops.where(x <= float(bounds.min), bounds.min, whole), dtype)
@@ -61,32 +46,32 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.cast(x, dtype)
 
     def _dtype(self, dtype: str) -> str:
-        """Returns the dtype that the library has for one."""
+        """Returns the name of the dtype that the library uses for one."""
         return str(keras.backend.standardize_dtype(dtype))
 
-    def integers(self, x: Tensor) -> list[int]:
-        """Reads integers, all at once."""
+    def read_integers(self, x: Tensor) -> list[int]:
+        """Returns the values of an integer vector, which are read all at once."""
         return [int(value) for value in ops.convert_to_numpy(x)]
 
     def truncate(self, x: Tensor) -> Tensor:
-        """Returns int32 of non-negative floats, rounded down."""
+        """Returns non-negative floats rounded down, as int32."""
         return ops.cast(x, "int32")
 
     def shape(self, x: Tensor) -> tuple[Any, ...]:
-        """Returns the lengths, which are integers."""
+        """Returns the shape, which is always known."""
         return tuple(x.shape)
 
     @abc.abstractmethod
     def is_eager(self, x: Tensor) -> bool:
-        """Tells whether the values can be looked at now."""
+        """Returns whether the values of a tensor can be read now."""
 
-    def truth(self, value: Any) -> Any:
-        """Returns a truth value, or a tensor of one where it is traced."""
+    def to_bool(self, value: Any) -> Any:
+        """Returns a bool, or a tensor of one if the value is traced."""
         traced = keras.ops.is_tensor(value) and not self.is_eager(value)
         return ops.cast(value, "bool") if traced else bool(value)
 
     def is_ragged(self, x: Any) -> bool:
-        """Tells a ragged tensor, which TensorFlow alone has."""
+        """Returns whether x is a ragged tensor, which only TensorFlow has."""
         return False
 
     def zeros(self, shape: Sequence[Any], dtype: str) -> Tensor:
@@ -102,11 +87,11 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.arange(stop, dtype=self._dtype(dtype))
 
     def full_like(self, x: Tensor, value: Any) -> Tensor:
-        """Returns a tensor of the shape and dtype of x that holds one value."""
+        """Returns a tensor of the shape and dtype of x, filled with one value."""
         return ops.full_like(x, value)
 
     def one_hot(self, ids: Tensor, classes: int, axis: int = -1) -> Tensor:
-        """Returns float32 indicators on a new axis, zeros for other ids."""
+        """Returns float32 indicators on a new axis, zeros for ids out of range."""
         shape = [1] * (len(ids.shape) + 1)
         shape[axis] = classes
         known = ops.reshape(ops.arange(classes, dtype=ids.dtype), shape)
@@ -119,7 +104,7 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.reshape(x, tuple(shape))
 
     def broadcast_to(self, x: Tensor, shape: Sequence[Any]) -> Tensor:
-        """Repeats along axes of length 1."""
+        """Broadcasts to a shape."""
         return ops.broadcast_to(x, tuple(shape))
 
     def stack(self, values: Sequence[Any], axis: int = 0) -> Tensor:
@@ -129,7 +114,7 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.stack([ops.convert_to_tensor(value) for value in values], axis)
 
     def concat(self, values: Sequence[Tensor], axis: int) -> Tensor:
-        """Joins along an axis."""
+        """Concatenates along an axis."""
         return ops.concatenate(list(values), axis)
 
     def take(self, x: Tensor, index: Tensor) -> Tensor:
@@ -137,7 +122,7 @@ class KerasOps(CommonOps, abc.ABC):
         return x[index]
 
     def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
-        """Gathers along the first axis, by places `(groups, length)` in its parts."""
+        """Gathers along the first axis, separately in each of its groups."""
         groups, length = index.shape
         places = index + self.arange(groups)[:, None] * length
         return self.take(x, self.reshape(places, [-1]))
@@ -147,11 +132,11 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.take_along_axis(x, index, axis=1)
 
     def reverse(self, x: Tensor, axis: int) -> Tensor:
-        """Turns an axis round."""
+        """Reverses an axis."""
         return ops.flip(x, axis)
 
     def negate_index(self, x: Tensor, axes: Sequence[int]) -> Tensor:
-        """Moves the value at index k to -k modulo the length, on every given axis."""
+        """Moves the value at index k to -k modulo the length, on each of the axes."""
         for axis in axes:
             x = ops.roll(ops.flip(x, axis), 1, axis)
         return x
@@ -159,23 +144,23 @@ class KerasOps(CommonOps, abc.ABC):
     # Arithmetic.
 
     def where(self, condition: Tensor, x: Any, y: Any) -> Tensor:
-        """Chooses elementwise."""
+        """Returns x where the condition holds and y elsewhere."""
         return ops.where(condition, x, y)
 
-    def weighted(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Returns x * weight, 0 where the weight is 0, whatever x is."""
+    def multiply_no_nan(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Returns x * weight, and 0 where the weight is 0, even if x is NaN there."""
         return ops.where(weight == 0.0, 0.0, x * weight)
 
-    def to_bytes(self, x: Tensor) -> Tensor:
-        """Returns uint8 of floats from 0 to 255, rounded half to even."""
+    def to_uint8(self, x: Tensor) -> Tensor:
+        """Returns floats from 0 to 255 as uint8, rounded half to even."""
         return self.cast(x, "uint8")
 
     def minimum(self, x: Any, y: Any) -> Tensor:
-        """Returns the smaller, elementwise."""
+        """Returns the elementwise minimum."""
         return ops.minimum(x, y)
 
     def maximum(self, x: Any, y: Any) -> Tensor:
-        """Returns the larger, elementwise."""
+        """Returns the elementwise maximum."""
         return ops.maximum(x, y)
 
     def floor(self, x: Tensor) -> Tensor:
@@ -183,7 +168,7 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.floor(x)
 
     def exp(self, x: Tensor) -> Tensor:
-        """Returns e to the x."""
+        """Returns e to the power of x."""
         return ops.exp(x)
 
     def log(self, x: Tensor) -> Tensor:
@@ -199,55 +184,55 @@ class KerasOps(CommonOps, abc.ABC):
         return ops.cos(x), ops.sin(x)
 
     def sum(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Sums."""
+        """Returns the sum."""
         return ops.sum(x, axis)
 
     def mean(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Averages."""
+        """Returns the mean."""
         return ops.mean(x, axis)
 
     def all(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Tells whether all hold."""
+        """Returns whether all values are true."""
         return ops.all(x, axis)
 
     def any(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Returns whether any holds."""
+        """Returns whether any value is true."""
         return ops.any(x, axis)
 
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
-        """Multiplies matrices on the last two axes."""
+        """Multiplies matrices on the last two axes, in float32."""
         return ops.matmul(x, y)
 
-    def synthesise(self, x: Tensor, y: Tensor) -> Tensor:
-        """Multiplies matrices as accurately as is quick on the device."""
+    def fast_matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiplies matrices, less accurately if that is faster on the device."""
         return ops.matmul(x, y)
 
     def prod(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Multiplies along axes."""
+        """Returns the product."""
         return ops.prod(x, axis)
 
     def max(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Returns the largest."""
+        """Returns the maximum."""
         return ops.max(x, axis)
 
     def argmax(self, x: Tensor) -> Tensor:
-        """Returns int32 indices of the largest on the last axis."""
+        """Returns the index of the maximum on the last axis, int32."""
         return ops.cast(ops.argmax(x, -1), "int32")
 
     def top_values(self, x: Tensor, count: int) -> Tensor:
-        """Returns the largest of the last axis, in descending order."""
+        """Returns the largest values of the last axis, in descending order."""
         return ops.top_k(x, count)[0]
 
     def cumsum(self, x: Tensor) -> Tensor:
-        """Returns running sums along the last axis."""
+        """Returns cumulative sums along the last axis."""
         return ops.cumsum(x, axis=-1)
 
     def argsort(self, x: Tensor) -> Tensor:
-        """Returns int32 indices in ascending order, ties in their given order."""
+        """Returns int32 indices that sort the last axis, stable."""
         return ops.cast(ops.argsort(x, axis=-1), "int32")
 
-    def float_order(self, x: Tensor) -> Tensor:
-        """Returns int32 keys in the order of float32 values, with -0 equal to 0."""
+    def to_sort_keys(self, x: Tensor) -> Tensor:
+        """Returns int32 keys that sort as the float32 values do; -0 equals 0."""
         bits = self._float_bits(ops.where(x == 0, 0.0, x))
         return ops.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
 
@@ -257,97 +242,18 @@ class KerasOps(CommonOps, abc.ABC):
 
     @abc.abstractmethod
     def irfftn(self, spectrum: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
-        """Returns the real inverse transform over the last `len(size)` axes.
-
-        Args:
-            spectrum: Real and imaginary part of the half spectrum, float32.
-            size: Lengths of the result's axes.
-        """
+        """Returns the real inverse Fourier transform over the last axes."""
 
     @abc.abstractmethod
     def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
-        """Returns the gradients of the sum of function(*values), one for each value.
-
-        Zeros where the sum does not depend on a value. The function may itself take
-        gradients.
-        """
+        """Returns the gradients of the sum of function(*values), one per value."""
 
     # Control flow.
 
     @abc.abstractmethod
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
-        """Returns body(steps - 1, ... body(1, body(0, state))).
-
-        It ends as soon as `until` holds of the state.
-        """
-
-    def fused(self, function: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
-        """Returns function(x, *rest): whoever compiles a step compiles this with it."""
-        return function(x, *rest)
+        """Returns body(steps - 1, ... body(1, body(0, state)))."""
 
     @abc.abstractmethod
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
-        """Returns the result of the branch with the given number."""
-
-    # Randomness: 32 bits of Threefry for each element's index, keyed by the seed pair.
-
-    @abc.abstractmethod
-    def random_bits(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
-        """Returns uniform bits as int32, a function of the int32 seed pair alone."""
-
-    def random_integers(self, shape: Sequence[Any], bits: int, seed: Tensor) -> Tensor:
-        """Returns uniform int32 numbers of the given count of bits, at most 31."""
-        drawn = self.random_bits(shape, seed)
-        return (drawn >> (32 - bits)) & ((1 << bits) - 1)
-
-    def fold_in(self, seed: Tensor, number: Any) -> Tensor:
-        """Returns a seed pair that differs for every int32 number."""
-        pair = self.random_bits([2], seed)
-        return pair + self.stack([0, number])
-
-    def seeds(self, seed: Any, count: int) -> list[Tensor]:
-        """Returns independent seed pairs made from one."""
-        bits = self.random_bits([count, 2], self._seed_pair(seed))
-        return [bits[number] for number in range(count)]
-
-    def _seed_pair(self, seed: Any) -> Tensor:
-        """Returns a seed pair of int32, made from all bits of the numbers given."""
-        if hasattr(seed, "dtype") and not isinstance(seed, np.ndarray):
-            return ops.cast(seed, "int32")
-        (low, low_other), (high, high_other) = zip(
-            *(_words(int(number)) for number in seed), strict=True
-        )
-        pair = ops.convert_to_tensor([low, low_other], "int32")
-        if (high, high_other) in ((0, 0), (low >> 31, low_other >> 31)):
-            return pair
-        return self.random_bits([2], pair) + ops.convert_to_tensor(
-            [high, high_other], "int32"
-        )
-
-    def first_seed(self, seed: int) -> np.ndarray:
-        """Returns what the state of a layer's draws begins with: count and seed."""
-        return np.array([0, *_words(seed)], "int32")
-
-    def stored_seed(self, state: np.ndarray) -> np.ndarray:
-        """Returns a state as files hold it, which is TensorFlow's form."""
-        count, low, high = (int(word) for word in state)
-        seed = (high << 32) | (low & _LOW)
-        return np.array([256 * (count & _LOW), 0, seed], "int64")
-
-    def loaded_seed(self, stored: np.ndarray) -> np.ndarray:
-        """Returns the state that a file holds."""
-        count, _, seed = (int(number) for number in stored)
-        return np.array([_words(count // 256)[0], *_words(seed)], "int32")
-
-    def next_seed(self, state: Any) -> Tensor:
-        """Returns the next seed pair of a layer.
-
-        Args:
-            state: Non-trainable int32 weight of the values of `first_seed`; it moves on
-                by one.
-        """
-        with contextlib.nullcontext() if self.is_compiling() else _MOVING_ON:
-            # A copy: PyTorch's variables are changed where they are.
-            value = ops.convert_to_tensor(state.value) + 0
-            state.assign(value + ops.convert_to_tensor([1, 0, 0], "int32"))
-        return self.fold_in(value[1:], value[0])
+        """Runs the branch with the given index and returns its result."""

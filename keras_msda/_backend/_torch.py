@@ -1,4 +1,4 @@
-"""PyTorch: eager tensors, and what `torch.compile` makes of them."""
+"""PyTorch: operations that `keras.ops` lacks, eager and in `torch.compile`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,47 +10,47 @@ from keras_msda._backend._keras import KerasOps
 
 Tensor = Any
 
-# Threefry-2x32-20 (Salmon et al. 2011): rotations of its rounds, and a key's parity.
+# Threefry-2x32-20 (Salmon et al. 2011): rotations of its rounds, and the key parity.
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 
 
 class TorchOps(KerasOps):
-    """The operations that Keras lacks on PyTorch."""
+    """The operations of PyTorch; `Ops` describes them."""
 
-    immediate = True
+    always_eager = True
 
-    def is_compiling(self) -> bool:
-        """Tells whether `torch.compile` reads this."""
+    def in_torch_compile(self) -> bool:
+        """Returns whether `torch.compile` is tracing this code."""
         return torch.compiler.is_compiling()
 
     def is_eager(self, x: Tensor) -> bool:
-        """Tells whether the values can be looked at now."""
-        return not (self.is_compiling() or x.is_meta)
+        """Returns whether the values of a tensor can be read now."""
+        return not (self.in_torch_compile() or x.is_meta)
 
-    def copied(self, x: Tensor) -> Tensor:
-        """Returns the values that a variable has now: they are changed in place."""
+    def copy(self, x: Tensor) -> Tensor:
+        """Returns a copy, as PyTorch assigns to variables in place."""
         return x.clone()
 
     def max(self, x: Tensor, axis: Any = None) -> Tensor:
-        """Returns the largest; Keras's breaks a compiled graph."""
+        """Returns the maximum, as that of Keras breaks a compiled graph."""
         return x.max() if axis is None else torch.amax(x, axis)
 
     def _float_bits(self, x: Tensor) -> Tensor:
         return x.contiguous().view(torch.int32)
 
     def irfftn(self, spectrum: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
-        """Returns the real inverse transform over the last `len(size)` axes."""
+        """Returns the real inverse Fourier transform over the last axes."""
         if not len(spectrum[0]):
-            return spectrum[0].new_zeros((0, *size))  # MKL refuses to.
+            return spectrum[0].new_zeros((0, *size))  # MKL raises.
         axes = tuple(range(-len(size), 0))
         return torch.fft.irfftn(torch.complex(*spectrum), tuple(size), axes)
 
     def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
-        """Returns the gradients of the sum of function(*values), one for each value."""
+        """Returns the gradients of the sum of function(*values), one per value."""
         nested = any(value.requires_grad for value in values)
         with torch.enable_grad():
-            # Copies, so that what the function gets otherwise counts as constant.
+            # Copies, so that other uses of the same tensors count as constants.
             copies = [
                 x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
                 for x in values
@@ -71,22 +71,21 @@ class TorchOps(KerasOps):
         return state
 
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
-        """Returns the result of the branch with the given number; one is run."""
+        """Runs the branch with the given index and returns its result."""
         return branches[int(index)]()
 
     def random_bits(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
-        """Returns uniform bits as int32, a function of the int32 seed pair alone.
+        """Returns uniformly random bits as int32, those of `jax.random.bits`.
 
-        PyTorch's generators are objects with a state on the host. These are the numbers
-        that `jax.random.bits` gives: no state, no wait for the device, nothing that
-        breaks a compiled graph.
+        PyTorch's generators are objects with a state on the host. These functions have
+        no state, do not wait for the device and do not break a compiled graph.
         """
-        bits = _opaque if self.is_compiling() else _threefry
+        bits = _opaque if self.in_torch_compile() else _threefry
         return bits(list(shape), seed)
 
 
 def _threefry(shape: Sequence[int], seed: torch.Tensor) -> torch.Tensor:
-    """Returns Threefry's bits of each element's index, int32."""
+    """Returns int32 bits: Threefry of the index of each element."""
     first, second = seed[0], seed[1]
     keys = (first, second, first ^ second ^ _PARITY)
     low = torch.arange(math.prod(shape), dtype=torch.int32, device=seed.device)
@@ -102,7 +101,7 @@ def _threefry(shape: Sequence[int], seed: torch.Tensor) -> torch.Tensor:
     return (high ^ low).reshape(list(shape))
 
 
-# Inductor would write the twenty rounds out wherever a bit is used: it took minutes.
+# Opaque, as Inductor inlines the twenty rounds wherever a bit is used: it took minutes.
 _opaque = torch.library.custom_op("keras_msda::threefry", _threefry, mutates_args=())
 
 

@@ -5,6 +5,8 @@ import random
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
+import keras
+
 from keras_msda import _backend, _checks, _handoff, plans, sampling
 from keras_msda.layers import _planning, settings
 from keras_msda.layers._state import Setting, StatefulLayer
@@ -166,9 +168,23 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         """
         return _factored.mean(self._factored_mask(params, size), size)
 
-    def _factored_mask(self, params: Any, size: Any) -> _factored.Mask:
+    def _compiled_mask(self, params: Any, size: Any, jit_compile: bool | str) -> Any:
+        """Returns masks by the setting of the layer that has chosen this one."""
+        return self.mask(params, size)
+
+    def _factored_mask(
+        self, params: Any, size: Any, *, jit_compile: bool | str | None = None
+    ) -> _factored.Mask:
         """Returns the masks in factored form, checked."""
-        return _returned.as_mask(type(self).__name__, self.mask(params, size), size)
+        choice = self.jit_compile if jit_compile is None else jit_compile
+        first = next(iter(keras.tree.flatten(params)), None)
+        return _returned.as_mask(
+            self._compiled_mask(params, size, choice),
+            size,
+            owner=type(self).__name__,
+            draws=None if first is None else first.shape[0],
+            like=first,
+        )
 
     def _weight(self, params: Any, size: Any, mask: _factored.Mask | None) -> Tensor:
         """Returns checked weights, of masks that are made already if there are any."""

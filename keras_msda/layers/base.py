@@ -256,10 +256,9 @@ class MixLayer(DrawingLayer):
         def unmixed() -> dict[str, Any]:
             return self._mixed(checked, layout, None)
 
-        with _backend.compiled(self.jit_compile):
-            if isinstance(mix, bool):
-                return mixed() if mix else unmixed()
-            return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
+        if isinstance(mix, bool):
+            return mixed() if mix else unmixed()
+        return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
 
     def _mixed(
         self,

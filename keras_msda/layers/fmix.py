@@ -79,12 +79,22 @@ class FMixLayer(MixLayer):
 
     def mask(self, params: tuple[Tensor, Tensor, Tensor], size: Any) -> _factored.Mask:
         """Returns masks of 1 at the highest pixels of low-frequency noise."""
+        return self._compiled_mask(params, size, self.jit_compile)
+
+    def _compiled_mask(
+        self,
+        params: tuple[Tensor, Tensor, Tensor],
+        size: Any,
+        jit_compile: bool | str,
+    ) -> _factored.Mask:
         lam, rounding, seed = params
         units = _backend.of(lam).shape(lam)[0]
         rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
         noise = sampling.sample_normal((units, *rest), seed=seed)
         field = _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)
-        return fourier.build_fourier(lam, field, self.max_soft, rounding)
+        return fourier.build_fourier(
+            lam, field, self.max_soft, rounding, jit_compile=jit_compile
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -129,11 +129,18 @@ class RandomMixLayer(MixLayer):
 
     def mask(self, params: tuple[Tensor, list[Any]], size: Any) -> _factored.Mask:
         """Returns the masks of the layers that are chosen."""
+        return self._compiled_mask(params, size, self.jit_compile)
+
+    def _compiled_mask(
+        self, params: tuple[Tensor, list[Any]], size: Any, jit_compile: bool | str
+    ) -> _factored.Mask:
         choice, each = params
         ops = _backend.of(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
-            return lambda: _factored.to_dense(layer._factored_mask(own, size), size)
+            return lambda: _factored.to_dense(
+                layer._factored_mask(own, size, jit_compile=jit_compile), size
+            )
 
         members = [draw(layer, s) for layer, s in zip(self.layers, each, strict=True)]
         if tuple(choice.shape) == (1,):  # One mask: the others need not be made.

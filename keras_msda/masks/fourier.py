@@ -54,7 +54,12 @@ def _count_pixels(size: Sequence[Any]) -> Any:
 
 
 def build_fourier(
-    lam: Tensor, field: Tensor, max_soft: float, rounding: Any
+    lam: Tensor,
+    field: Tensor,
+    max_soft: float,
+    rounding: Any,
+    *,
+    jit_compile: bool | str = "auto",
 ) -> _factored.Mask:
     """Returns the masks of FMix for given fields.
 
@@ -63,13 +68,16 @@ def build_fourier(
         field: float32 `(draws, *size)`.
         max_soft: Width of the soft band, in [0, 0.5].
         rounding: As in `top_count`.
+        jit_compile: Whether a graph compiles the search for a threshold, as in the
+            layers.
     """
     ops = _backend.of(lam, field)
     size = ops.shape(field)[1:]
     pixels = _count_pixels(size)
     count = top_count(lam, pixels, rounding)
     if max_soft == 0:
-        values = ops.fused(ops.by_draw(_select_highest), field, count)
+        highest = ops.by_draw(_select_highest)
+        values = ops.fused(highest, field, count, jit_compile=jit_compile)
     else:
         soft = _soft_width(lam, pixels, max_soft, count)
         flat = ops.reshape(ops.float_order(field), [-1, pixels])

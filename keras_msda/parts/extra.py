@@ -33,7 +33,14 @@ def checked(owner: str, key: str, x: Any, layout: plans.Layout) -> Tensor:
     return x
 
 
-def mixed(x: Tensor, plan: plans.MixPlan, layout: plans.Layout, dtype: str) -> Tensor:
+def mixed(
+    x: Tensor,
+    plan: plans.MixPlan,
+    layout: plans.Layout,
+    dtype: str,
+    *,
+    jit_compile: bool | str,
+) -> Tensor:
     """Returns a checked tensor as a plan mixes it.
 
     Args:
@@ -41,6 +48,7 @@ def mixed(x: Tensor, plan: plans.MixPlan, layout: plans.Layout, dtype: str) -> T
         plan: The plan of the batch.
         layout: Of the images.
         dtype: Of what integers become.
+        jit_compile: Whether a graph compiles this, as in the layers.
     """
     ops = _backend.of(x)
     if keras.backend.is_float_dtype(x.dtype):
@@ -51,7 +59,9 @@ def mixed(x: Tensor, plan: plans.MixPlan, layout: plans.Layout, dtype: str) -> T
         return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
         plan = plan._replace(mask=_coarser(plan.mask, layout, lengths))
-    return plans.mix_images(x, plan, layout.data_format, dtype=dtype)
+    return plans.mix_images(
+        x, plan, layout.data_format, dtype=dtype, jit_compile=jit_compile
+    )
 
 
 def _coarser(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tensor:

@@ -271,7 +271,14 @@ def _each_weight(
     return _like(sample_weight, values)
 
 
-def mixed(labels: Any, sample_weight: Any, plan: plans.MixPlan, form: Form) -> Any:
+def mixed(
+    labels: Any,
+    sample_weight: Any,
+    plan: plans.MixPlan,
+    form: Form,
+    *,
+    jit_compile: bool | str,
+) -> Any:
     """Returns checked labels in the form that a plan gives them.
 
     Args:
@@ -279,6 +286,7 @@ def mixed(labels: Any, sample_weight: Any, plan: plans.MixPlan, form: Form) -> A
         sample_weight: Checked weights of the samples, or None.
         plan: The plan of the batch.
         form: What becomes of labels.
+        jit_compile: Whether a graph compiles this for wide labels, as in the layers.
     """
 
     def mix(labels: Tensor, num_classes: int | None, weights: Any) -> Tensor:
@@ -294,7 +302,7 @@ def mixed(labels: Any, sample_weight: Any, plan: plans.MixPlan, form: Form) -> A
         # Operation by operation, wide labels take three times their bytes.
         if (num_classes or _width(labels)) < _WIDE:
             return soft(*given)
-        return _backend.of(*given).fused(soft, *given)
+        return _backend.of(*given).fused(soft, *given, jit_compile=jit_compile)
 
     return _each(mix, labels, form.num_classes, sample_weight)
 

@@ -85,7 +85,12 @@ def _channels(masks: Tensor, layout: plans.Layout) -> int | None:
 
 
 def mixed(
-    masks: Tensor, plan: plans.MixPlan, layout: plans.Layout, mode: str | int
+    masks: Tensor,
+    plan: plans.MixPlan,
+    layout: plans.Layout,
+    mode: str | int,
+    *,
+    jit_compile: bool | str = "auto",
 ) -> Tensor:
     """Returns checked masks as a plan mixes them."""
     ops = _backend.of(masks)
@@ -116,7 +121,7 @@ def mixed(
             return plans.blend(masks, other, mask, dtype)
         return ops.where(mask > 0.5, masks, other)
 
-    return ops.fused(mix, masks, plan.partner, plan.mask)
+    return ops.fused(mix, masks, plan.partner, plan.mask, jit_compile=jit_compile)
 
 
 def _check_masks(owner: str, shape: Any, found: Any, expected: Any) -> None:

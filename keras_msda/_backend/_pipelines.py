@@ -1,0 +1,95 @@
+"""Datasets of `tf.data`, and what `mixing` needs to repeat their draws."""
+
+from typing import Any
+
+from keras_msda._backend._tensorflow import TensorFlowOps
+
+Tensor = Any
+
+# The seed that TensorFlow uses for operations if no global one is set.
+_GRAPH_SEED = 87654321
+
+
+class PipelineOps:
+    """Operations on datasets.
+
+    Args:
+        ops: Operations of TensorFlow.
+    """
+
+    def __init__(self, ops: TensorFlowOps) -> None:
+        self._ops = ops
+        self._tf = ops.tf
+        self._data = ops.tf.data.Dataset
+
+    def make_dataset(self, *arrays: Any) -> Any:
+        """Returns a dataset of tuples of the entries of some arrays."""
+        return self._data.from_tensor_slices(arrays)
+
+    def draw_iteration_ids(self, seed: int) -> Any:
+        """Returns a dataset of random int64 that differ in each iteration over it.
+
+        They depend on the seed and on how many iterations were begun before, a count
+        that is saved with an iterator. `Dataset.random` would mix in the global seed.
+        These are its numbers if none is set.
+        """
+        ids = self._tf.raw_ops.RandomDatasetV2(
+            seed=self._tf.constant(_GRAPH_SEED, "int64"),
+            seed2=self._tf.constant(seed % (2**31 - 1), "int64"),
+            seed_generator=self._tf.raw_ops.DummySeedGenerator(),
+            output_types=[self._tf.int64],
+            output_shapes=[[]],
+            rerandomize_each_iteration=True,
+        )
+        spec = self._tf.TensorSpec([], "int64")
+        return self._tf.data.experimental.from_variant(ids, spec)
+
+    def repeat_first_value(self, variable: Any) -> Any:
+        """Returns a dataset that repeats one value of a variable, int64.
+
+        The variable is read when an iteration asks for its first element. The value is
+        saved with an iterator.
+        """
+
+        def read(_: Tensor) -> Tensor:
+            return self._tf.cast(self._tf.convert_to_tensor(variable), "int64")
+
+        first = self._data.from_tensors(0).map(read)
+        return first.flat_map(lambda value: self._data.from_tensors(value).repeat())
+
+    def enumerate_batches(self, dataset: Any, ids: Any) -> Any:
+        """Returns a dataset of `((index, iteration id), element)`."""
+        return self._data.zip(self._data.zip(self._data.counter(), ids), dataset)
+
+    def keep_iteration_id(self, dataset: Any, ids: Any) -> Any:
+        """Returns a dataset whose iterators keep the id of their iteration to the end.
+
+        The dataset of `enumerate_batches` drops its iterators when the last element was
+        read, and a parallel map reads ahead. What is saved while the map still has
+        batches to return would lack the id. This keeps it until the last of them was
+        returned. No map drops the id again: TensorFlow would make that map parallel.
+        """
+        zipped = self._data.zip(dataset, ids)
+        return zipped.scan(0, lambda state, pair: (state, pair[0]))
+
+    def join_arguments(self, arguments: tuple[Any, ...], spec: Any) -> Any:
+        """Returns an element of a dataset from the arguments that `map` makes of it."""
+        return arguments if type(spec) is tuple else arguments[0]
+
+    def allow_saving(self, dataset: Any) -> Any:
+        """Returns a dataset that reads variables and whose iterators can be saved.
+
+        The variables are not saved with them, and TensorFlow warns of that.
+        """
+        options = self._tf.data.Options()
+        policy = self._tf.data.experimental.ExternalStatePolicy.WARN
+        options.experimental_external_state_policy = policy
+        return dataset.with_options(options)
+
+    def make_batch_seed(self, seed: int, epoch: Any, index: Tensor) -> Tensor:
+        """Returns the seed pair of a batch: a function of seed, epoch and number."""
+        epoch = self._tf.cast(self._tf.convert_to_tensor(epoch), self._tf.int64)
+        bits = self._ops.random_bits([2], self._tf.stack([seed, epoch]))
+        key = self._tf.bitcast(bits, self._tf.int64)
+        number = self._tf.cast(index, self._tf.int64)
+        return self._ops.random_bits([2], self._tf.stack([key, number]))
