@@ -300,7 +300,7 @@ def check_batch(
             )
         _errors.fail(
             owner,
-            f"{name} must have the batch of the images, {batch}.",
+            f"{name} must have the same batch size as the images, {batch}.",
             f"shape {_errors.show(shape)}",
             remedy,
         )
@@ -311,10 +311,11 @@ def check_soft(owner: str, dtype: Any, name: str = "labels") -> None:
     if not keras.backend.is_float_dtype(dtype):
         _errors.fail(
             owner,
-            "integer labels have no mean; soft labels need the number of classes.",
+            "integer labels cannot be averaged; set `num_classes` to one-hot encode "
+            "them.",
             f"{name} of dtype {keras.backend.standardize_dtype(dtype)}",
-            'Give `num_classes=...`, or use `targets="pair"` with `MixedLoss`; cast '
-            "labels that are not class ids to float32.",
+            'Or use `targets="pair"` with `MixedLoss`; cast labels that are not class '
+            "ids to float32.",
         )
 
 

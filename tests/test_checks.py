@@ -435,7 +435,7 @@ BOXES = {
 }
 RANK = "images must have shape (batch, *spatial, channels), rank 3 to 5."
 UNBATCHED = "Batch first, as in `dataset.batch(128).map(layer)`."
-MEAN = "integer labels have no mean; soft labels need the number of classes."
+MEAN = "integer labels cannot be averaged; set `num_classes` to one-hot encode them."
 #: Rule -> settings of the layer, arguments of the call, kind, rule, received.
 CALLS = {
     "one row": ({}, (np.ones(4), np.ones(4)), ValueError, RANK, "shape (4,)"),
@@ -478,21 +478,21 @@ CALLS = {
         {},
         (images(), np.ones((4, 2))),
         ValueError,
-        "labels must have the batch of the images, 3.",
+        "labels must have the same batch size as the images, 3.",
         "shape (4, 2)",
     ),
     "other batch of ids": (
         {"targets": "pair"},
         (images(), np.arange(4)),
         ValueError,
-        "labels must have the batch of the images, 3.",
+        "labels must have the same batch size as the images, 3.",
         "shape (4,)",
     ),
     "other batch of weights": (
         {"num_classes": 3},
         (images(), IDS, np.ones(2)),
         ValueError,
-        "sample_weight must have the batch of the images, 3.",
+        "sample_weight must have the same batch size as the images, 3.",
         "shape (2,)",
     ),
     "weights of pixels": (
@@ -672,14 +672,16 @@ CALLS = {
         {},
         ({"images": images(), "segmentation_masks": np.ones((3, 5, 4), int)},),
         ValueError,
-        "segmentation masks must have batch and size of the images, (3, 4, 5)",
+        "segmentation masks must have the batch size and the spatial size of the "
+        "images, (3, 4, 5)",
         "shape (3, 5, 4)",
     ),
     "masks of another batch": (
         {},
         ({"images": images(), "segmentation_masks": np.ones((2, 4, 5), int)},),
         ValueError,
-        "segmentation masks must have batch and size of the images, (3, 4, 5)",
+        "segmentation masks must have the batch size and the spatial size of the "
+        "images, (3, 4, 5)",
         "shape (2, 4, 5)",
     ),
     "boxes without a format": (
@@ -712,7 +714,7 @@ CALLS = {
             },
         ),
         ValueError,
-        "labels of boxes and keypoints are -1 where a row is padding.",
+        "labels of boxes and keypoints must be able to hold -1, for padding.",
         "labels of dtype uint8",
     ),
     "points of another rank": (
@@ -741,7 +743,7 @@ CALLS = {
         {"batch_keys": ("second",)},
         ({"images": images(), "second": images(2)},),
         ValueError,
-        '"second" must have the batch of the images, 3.',
+        '"second" must have the same batch size as the images, 3.',
         "shape (2, 4, 5, 3)",
     ),
     "a key of another grid": (
@@ -755,7 +757,7 @@ CALLS = {
         {"batch_keys": ("second",)},
         ({"images": images(), "second": np.ones((3, 7), int)},),
         ValueError,
-        'integers have no mean, and "second" is not of the images',
+        'integers cannot be averaged, and "second" does not have the size of the',
         "dtype int64",
     ),
     "one number of classes for several outputs": (
@@ -776,7 +778,7 @@ CALLS = {
         {"num_classes": {"a": 3}},
         (images(), IDS),
         ValueError,
-        "`num_classes` is for several outputs, the labels are of one.",
+        "`num_classes` is for several outputs, the labels are for one.",
         "num_classes=",
     ),
     "weights of an output that is not there": (
@@ -790,7 +792,7 @@ CALLS = {
         {},
         (images(), {"a": IDS, "b": np.ones(3)}),
         ValueError,
-        "integer labels have no mean; soft labels need the number of classes.",
+        "integer labels cannot be averaged; set `num_classes` to one-hot encode them.",
         'labels["a"] of dtype int64',
     ),
 }
@@ -975,7 +977,7 @@ def test_sample_weights_without_labels_are_refused():
         layer,
         (
             ValueError,
-            "sample weights are mixed together with labels.",
+            "sample weights can only be mixed together with labels.",
             "without labels",
         ),
     )
@@ -1138,7 +1140,7 @@ def test_labels_that_do_not_fit_a_plan_are_refused():
         lambda: msda.mix_labels(np.ones((2, 4)), plan),
         "mix_labels",
         ValueError,
-        "labels must have the batch of the images, 3.",
+        "labels must have the same batch size as the images, 3.",
         "shape (2, 4)",
     )
 

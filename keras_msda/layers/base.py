@@ -13,8 +13,7 @@ from keras_msda.layers import memory
 from keras_msda.layers.drawing import SECOND, DrawingLayer
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
-from keras_msda.parts import boxes, extra, segmentation, structures
-from keras_msda.parts import labels as label_forms
+from keras_msda.parts import Settings, check_parts, mix_parts, structures
 
 Tensor = Any
 
@@ -335,13 +334,13 @@ class MixLayer(DrawingLayer):
         partner: Any = None,
     ) -> dict[str, Any]:
         """Returns checked parts, mixed by the plan of a seed; None leaves them."""
-        parts, images = dict(checked), checked["images"]
+        mixed, images = dict(checked), checked["images"]
         batch, size = self._measure(images)
         batch = batch // 2 if partner is SECOND else batch
         dtype = self.compute_dtype
         if seed is None:
             plan = plans.unmixed(batch, images)
-            parts["images"] = _backend.of(images).cast(images, dtype)
+            mixed["images"] = _backend.of(images).cast(images, dtype)
         else:
             plan = self._plan(batch, self._masked(size), seed=seed, partner=partner)
             plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
@@ -349,82 +348,37 @@ class MixLayer(DrawingLayer):
                 plan = plan._replace(partner=None)
             elif partner is None:
                 plan = plans.in_groups(plan, self._parts(batch, seed))
-            mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
-            parts["images"] = mixed
-        self._mix_parts(parts, plan, layout, self._form(seed is not None))
-        return parts
+            mixed["images"] = plans.mix_images(
+                images, plan, self.data_format, dtype=dtype
+            )
+        settings = self._settings_of_parts(mix=seed is not None)
+        return mix_parts(mixed, plan, layout=layout, settings=settings)
 
-    def _form(self, mix: bool = True) -> label_forms.Form:
-        """Returns what becomes of labels; those not mixed are not smoothed."""
-        smoothing = self.label_smoothing if mix else 0.0
-        return label_forms.Form(
-            self.targets, self.num_classes, smoothing, self.target_threshold
+    def _settings_of_parts(self, *, mix: bool = True) -> Settings:
+        """Returns what becomes of the parts; labels not mixed are not smoothed."""
+        return Settings(
+            targets=self.targets,
+            num_classes=self.num_classes,
+            label_smoothing=self.label_smoothing if mix else 0.0,
+            target_threshold=self.target_threshold,
+            segmentation=self.segmentation,
+            bounding_box_format=self.bounding_box_format,
+            min_box_share=self.min_box_share,
+            batch_keys=self.batch_keys,
+            dtype=self.compute_dtype,
+            uniform_mask=self.uniform_mask,
         )
 
     def _check_parts(
         self, inputs: Mapping[str, Any], layout: plans.Layout
     ) -> dict[str, Any]:
         """Returns what belongs to the images, checked, as tensors."""
-        owner = type(self).__name__
-        parts: dict[str, Any] = {}
-        labels, weights = inputs.get("labels"), inputs.get("sample_weight")
-        if labels is not None:
-            form = self._form()
-            parts["labels"] = label_forms.checked(owner, labels, layout, form)
-            if not self.uniform_mask:
-                label_forms.check_not_dense(owner, parts["labels"], layout)
-        if weights is not None:
-            parts["sample_weight"] = label_forms.checked_weights(
-                owner, weights, labels, layout
-            )
-        masks = inputs.get("segmentation_masks")
-        if masks is not None:
-            parts["segmentation_masks"] = segmentation.checked(
-                owner, masks, layout, self.segmentation
-            )
-        for key, place in (("bounding_boxes", "boxes"), ("keypoints", "points")):
-            if key in inputs:
-                parts[key] = boxes.checked(owner, inputs[key], place, layout)
-        for key in self._further_keys(inputs):
-            parts[key] = extra.checked(owner, key, inputs[key], layout)
-        return parts
-
-    def _mix_parts(
-        self,
-        parts: dict[str, Any],
-        plan: plans.MixPlan,
-        layout: plans.Layout,
-        form: label_forms.Form,
-    ) -> None:
-        """Mixes checked parts, in their place."""
-        weights = parts.get("sample_weight")
-        share = self.min_box_share
-        if "labels" in parts:
-            parts["labels"] = label_forms.mixed(parts["labels"], weights, plan, form)
-        if weights is not None:
-            parts["sample_weight"] = label_forms.mixed_weights(weights, plan, form)
-        if "segmentation_masks" in parts:
-            masks = parts["segmentation_masks"]
-            masks = segmentation.mixed(masks, plan, layout, self.segmentation)
-            parts["segmentation_masks"] = masks
-        if "bounding_boxes" in parts:
-            parts["bounding_boxes"] = boxes.mixed_boxes(
-                parts["bounding_boxes"],
-                plan,
-                layout.size,
-                str(self.bounding_box_format),
-                share,
-            )
-        if "keypoints" in parts:
-            parts["keypoints"] = boxes.mixed_points(
-                parts["keypoints"], plan, layout.size, share
-            )
-        for key in self._further_keys(parts):
-            parts[key] = extra.mixed(parts[key], plan, layout, self.compute_dtype)
-
-    def _further_keys(self, parts: Mapping[str, Any]) -> list[str]:
-        """Returns the keys of all other parts that are mixed like images."""
-        return [*self.batch_keys, *structures.further_keys(parts)]
+        return check_parts(
+            type(self).__name__,
+            inputs,
+            layout=layout,
+            settings=self._settings_of_parts(),
+        )
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""

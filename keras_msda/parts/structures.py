@@ -1,8 +1,8 @@
 """The forms of a batch: a nest goes in, and the same nest comes out.
 
-One rule for all of them. Inputs are a tensor, the images; a dictionary, whose keys say
-what is mixed; or a tuple, whose first entry is the images and whose others are mixed
-like them. Labels and weights stand beside inputs, or in the dictionary.
+Inputs are a tensor, the images; a dictionary, whose keys say what is mixed; or a tuple
+of the images and of tensors that are mixed like them. Labels and weights are given
+beside the inputs, or in the dictionary.
 """
 
 import re
@@ -13,11 +13,12 @@ import keras
 import numpy as np
 
 from keras_msda import _checks, _errors
+from keras_msda.parts import _outputs
 
 Tensor = Any
 
 #: Names of the second, third, ... entry of a tuple of inputs.
-_FURTHER = re.compile(r"inputs\[\d+\]")
+_EXTRA = re.compile(r"inputs\[\d+\]")
 #: Keys of a dictionary of inputs that have a meaning; all others are the user's.
 KEYS = (
     "images",
@@ -47,8 +48,8 @@ class Batch(NamedTuple):
     """A batch, taken apart.
 
     Attributes:
-        parts: What may be mixed, by the keys of a dictionary of Keras's; further
-            entries of a tuple of inputs are called "inputs[1]" and so on.
+        parts: What may be mixed, by the keys of a dictionary; later entries of a tuple
+            of inputs are called "inputs[1]" and so on.
         restore: Puts mixed parts into the form that the batch had.
         alone: Whether there are images alone, as a tensor.
     """
@@ -58,9 +59,9 @@ class Batch(NamedTuple):
     alone: bool = False
 
 
-def further_keys(parts: Mapping[str, Any]) -> list[str]:
-    """Returns the keys of the further entries of a tuple of inputs."""
-    return [key for key in parts if _FURTHER.fullmatch(key)]
+def extra_keys(parts: Mapping[str, Any]) -> list[str]:
+    """Returns the keys of the second and later entries of a tuple of inputs."""
+    return [key for key in parts if _EXTRA.fullmatch(key)]
 
 
 def is_indices(partner: Any) -> bool:
@@ -99,7 +100,7 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
             labels, too.
         labels: Labels, or None.
         sample_weight: Weights of the samples, or None.
-        batch_keys: Further keys of a dictionary that are mixed.
+        batch_keys: Extra keys of a dictionary that are mixed.
         box_format: Format of bounding boxes, or None.
 
     Raises:
@@ -109,10 +110,10 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
     def keyed(inputs: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
         _check_labels_once(owner, list(inputs), list(beside))
         _check_keys(owner, {**inputs, **beside}, batch_keys, box_format)
-        known = {*KEYS, *batch_keys, *further_keys(inputs)}
+        known = {*KEYS, *batch_keys, *extra_keys(inputs)}
         return {key: value for key, value in inputs.items() if key in known}
 
-    fields = _fields(images)
+    fields = _read_fields(images)
     if labels is None:
         if fields is not None:
             _check_no_weights_beside(owner, sample_weight)
@@ -149,12 +150,12 @@ def _take_tuple_apart(
     def restore(mixed: Mapping[str, Any]) -> Any:
         entries = batch.restore(mixed)
         # Weights that are None stay where they were.
-        return _like(given, [*entries, *given[len(entries) :]])
+        return _outputs.restore_kind(given, [*entries, *given[len(entries) :]])
 
     return Batch(batch.parts, restore)
 
 
-def _fields(inputs: Any) -> Mapping[str, Any] | None:
+def _read_fields(inputs: Any) -> Mapping[str, Any] | None:
     """Returns the entries of a dictionary, or of a named tuple that has images."""
     if isinstance(inputs, Mapping):
         return inputs
@@ -182,14 +183,7 @@ def _in_order(
     inputs: Sequence[Any], names: Sequence[str]
 ) -> Callable[[Mapping[str, Any]], Any]:
     """Returns what puts mixed parts into a tuple or list like the inputs."""
-    return lambda mixed: _like(inputs, [mixed[name] for name in names])
-
-
-def _like(given: Sequence[Any], entries: list[Any]) -> Any:
-    """Returns entries in a tuple or list of the kind of the given one."""
-    if hasattr(given, "_fields"):
-        return type(given)(*entries)
-    return list(entries) if isinstance(given, list) else tuple(entries)
+    return lambda mixed: _outputs.restore_kind(inputs, [mixed[name] for name in names])
 
 
 def _check_no_weights_beside(owner: str, sample_weight: Any) -> None:
@@ -197,7 +191,8 @@ def _check_no_weights_beside(owner: str, sample_weight: Any) -> None:
     if sample_weight is not None:
         _errors.fail(
             owner,
-            "weights of a dictionary of images and labels are one of its entries.",
+            "with a dictionary of images and labels, sample weights must be one of its "
+            "entries.",
             "a dictionary, and `sample_weight` beside it",
             'Add them under the key "sample_weight", or give labels beside the '
             "dictionary, too.",
@@ -225,7 +220,7 @@ def _check_labels_once(
     if twice:
         _errors.fail(
             owner,
-            "labels and weights stand in the dictionary or beside it.",
+            "labels and weights must be in the dictionary or beside it, not in both.",
             f"{twice[0]!r} in both",
             "Leave one of them out.",
         )
@@ -236,7 +231,7 @@ def _check_no_weights(owner: str, sample_weight: Any) -> None:
     if sample_weight is not None:
         _errors.fail(
             owner,
-            "sample weights are mixed together with labels.",
+            "sample weights can only be mixed together with labels.",
             "sample_weight without labels",
             "Give labels too, or the weights to the loss.",
         )
@@ -250,7 +245,7 @@ def _check_keys(
     Args:
         owner: Name that an error starts with.
         inputs: The dictionary, or its keys.
-        batch_keys: Keys of further tensors to mix.
+        batch_keys: Keys of extra tensors to mix.
         box_format: Format of bounding boxes or None.
     """
     keys = list(inputs)

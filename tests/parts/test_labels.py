@@ -306,7 +306,11 @@ NO_TENSORS = {
     "words": (["a"] * BATCH, "labels must hold real numbers.", "dtype string"),
     "objects": (Column(np.array([None] * BATCH)), "real numbers", "dtype object"),
     "rows of several lengths": ([[1], [1, 2], [1], [1], [1]], "an array", "list"),
-    "nothing at all": ([], "labels must have the batch of the images", "shape (0,)"),
+    "nothing at all": (
+        [],
+        "labels must have the same batch size as the images",
+        "shape (0,)",
+    ),
     "a dictionary inside": ({"a": {"b": IDS}}, 'labels["a"] must be', "dict"),
     "nothing inside": ({"a": IDS * 1.0, "b": None}, 'labels["b"] must', "NoneType"),
     "a sparse tensor": (
