@@ -238,7 +238,7 @@ class MixLayer(DrawingLayer):
         if not _backend.in_pipeline(seed):
             self._step.remember(state, seed, batch, self._masked(size))
         if not ops.is_compiling():
-            _handoff.called(self, training is not False)
+            _handoff.REGISTRY.note_call(self, training is not False)
         if training is False:
             return ops.cast(images, self.compute_dtype)
         return self._call_batch({"images": images}, training, seed=seed)["images"]
@@ -420,7 +420,7 @@ class MixLayer(DrawingLayer):
                 self, *arguments, partner=partner
             )
         _checks.check_rank(type(self).__name__, images.shape, rows=self.uniform_mask)
-        _handoff.called(self, False)
+        _handoff.REGISTRY.note_call(self, False)
         return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -442,8 +442,9 @@ class MixLayer(DrawingLayer):
     @property
     def metrics(self) -> list[Any]:
         """No metrics. Keras's trainer asks for them when a step has its loss."""
-        if _handoff.has_unheard(self) and _is_called_by("compute_metrics", keras.Model):
-            _handoff.heard(self)
+        unread = _handoff.REGISTRY.is_unread(self)
+        if unread and _is_called_by("compute_metrics", keras.Model):
+            _handoff.REGISTRY.note_read(self)
             self._say("loss", _warn_unheard, type(self).__name__, self.name)
         return []
 

@@ -167,7 +167,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         # Tables of lambda: "mixed", and "own" where the own label alone is used.
         self._tables: dict[str, _Setting] = {}
         self._add_table(targets == "own")
-        _handoff.register(self, self.uid)
+        _handoff.REGISTRY.register(self, self.uid)
 
     def _make_state(self) -> None:
         """Makes what the layer knows of itself, of its draws and of its last call."""
@@ -511,7 +511,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         """
         ops = _backend.of_backend()
         if recalled is None:
-            _handoff.heard(self)
+            _handoff.REGISTRY.note_read(self)
             recalled = self.recall()
         step = memory.unpack(recalled[0], ops)
         lengths = self._lengths(step, ops)
@@ -571,7 +571,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         self._owner = workers.marked(store)
         if "uid" in store.keys():
             uid = np.asarray(store["uid"], "uint8").tobytes().hex()
-            _handoff.answer(self, uid)
+            _handoff.REGISTRY.answer(self, uid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments and the uid by which losses find it."""
@@ -590,7 +590,7 @@ class DrawingLayer(workers.Owned, keras.layers.Layer, abc.ABC):
         config.pop("trainable", None)
         layer = cls(**config)
         if uid is not None:
-            _handoff.register(layer, uid)
+            _handoff.REGISTRY.register(layer, uid)
             if re.fullmatch("([0-9a-f]{2})+", uid):  # As files hold it.
                 layer.lineage = uid
         return layer
