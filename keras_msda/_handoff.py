@@ -159,7 +159,7 @@ REGISTRY = Registry()
 class Listener:
     """A loss or metric that belongs to a layer inside the model, or to none."""
 
-    #: Whether it weighs the labels of a mixed batch, as a loss does.
+    #: Whether it is a loss, which must ask what a layer has mixed.
     _is_loss = False
     _layer: Any = None
     _uid: str | None = None
@@ -220,8 +220,8 @@ class Listener:
     def choose_layer(self) -> None:
         """Chooses among several copies of a layer, to be called in a step.
 
-        The one in the model whose trainer is running; in a loop of one's own, the one
-        that was called last.
+        The one in the model whose trainer is running; in a custom loop, the one that
+        was called last.
         """
         if _backend.of_backend().is_compiling():
             return  # It cannot read this; the newest copy it is.

@@ -104,7 +104,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
                 a layer inside the model.
         """
         targets = _targets.read_targets(
-            self, y_true, y_pred, sample_weight=sample_weight
+            self, y_true, outputs=y_pred, sample_weight=sample_weight
         )
         if self.layer is not None:
             self._check_plain(targets.own.shape, y_pred.shape)

@@ -92,7 +92,7 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
             sample_weight: Shape `(batch,)` or `(batch, 1)`.
         """
         targets = _targets.read_targets(
-            self, y_true, y_pred, sample_weight=sample_weight
+            self, y_true, outputs=y_pred, sample_weight=sample_weight
         )
         own = targets.own
         _check_counted(type(self).__name__, own.shape, y_pred.shape)

@@ -1,35 +1,18 @@
 """What belongs to a batch of images, one file each: how it is checked and mixed.
 
 A new kind of part is a module with the functions `check` and `mix` of `Part`, and a
-line in `PARTS`.
+line in the table `PARTS`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from keras_msda import plans
-from keras_msda.parts import (
-    boxes,
-    extra,
-    keypoints,
-    labels,
-    sample_weight,
-    segmentation,
-    structures,
-)
+from keras_msda.parts import structures
 from keras_msda.parts._part import Context, Part, Settings
+from keras_msda.parts._table import EXTRA, PARTS
 
 __all__ = ["PARTS", "Part", "Settings", "check_parts", "mix_parts"]
-
-#: What belongs to images, by its key; anything else that is mixed is `extra`.
-PARTS: dict[str, Part] = {
-    "labels": labels,
-    "sample_weight": sample_weight,
-    "segmentation_masks": segmentation,
-    "bounding_boxes": boxes,
-    "keypoints": keypoints,
-}
-_EXTRA: Part = extra
 
 
 def check_parts(
@@ -82,4 +65,4 @@ def _find_parts(parts: Mapping[str, Any], settings: Settings) -> dict[str, Part]
     """Returns the kind of each part that is mixed, in the order of the table."""
     known = {key: part for key, part in PARTS.items() if key in parts}
     others = [*settings.batch_keys, *structures.extra_keys(parts)]
-    return known | {key: _EXTRA for key in others if key in parts}
+    return known | {key: EXTRA for key in others if key in parts}

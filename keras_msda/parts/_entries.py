@@ -36,7 +36,7 @@ class Measure(NamedTuple):
 
 
 def check_entries(
-    owner: str, entries: Any, place: str, layout: plans.Layout
+    owner: str, entries: Any, *, place: str, layout: plans.Layout
 ) -> dict[str, Tensor]:
     """Returns boxes or keypoints as tensors that can be mixed, or raises.
 
@@ -72,6 +72,7 @@ def check_entries(
 def mix_entries(
     entries: dict[str, Tensor],
     measure: Measure,
+    *,
     plan: plans.MixPlan,
     size: Sequence[Any],
     min_share: float,

@@ -93,7 +93,7 @@ def name_outputs(name: str, values: Any) -> Any:
     return [f"{name}[{index}]" for index in range(len(values))]
 
 
-def check_one_output(owner: str, name: str, given: Any) -> None:
+def check_one_output(owner: str, *, name: str, given: Any) -> None:
     """Checks that an argument for labels of one output is not one for several."""
     if isinstance(given, (Mapping, tuple, list)):
         _errors.fail(

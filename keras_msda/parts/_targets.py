@@ -59,7 +59,7 @@ class Targets(NamedTuple):
 
 
 def read_targets(
-    reader: Reader, labels: Any, outputs: Any, *, sample_weight: Any
+    reader: Reader, labels: Any, *, outputs: Any, sample_weight: Any
 ) -> Targets:
     """Returns what each output is to be compared with.
 

@@ -55,13 +55,17 @@ def mix_bounding_boxes(
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
     box_format = _checks.check_box_format(owner, bounding_box_format)
     plan, layout = plans.checked(plan, "channels_last")
-    entries = _entries.check_entries(owner, bounding_boxes, "boxes", layout)
+    entries = _entries.check_entries(
+        owner, bounding_boxes, place="boxes", layout=layout
+    )
     return _mix_boxes(entries, plan, layout.size, box_format, min_share)
 
 
 def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
     """Returns bounding boxes as tensors that can be mixed, or raises; see `Part`."""
-    return _entries.check_entries(owner, context.parts[key], "boxes", context.layout)
+    return _entries.check_entries(
+        owner, context.parts[key], place="boxes", layout=context.layout
+    )
 
 
 def mix(key: str, context: Context, *, plan: plans.MixPlan) -> dict[str, Tensor]:
@@ -103,7 +107,9 @@ def _mix_boxes(
         return ops.where(whole > 0, part, weight[:, None])
 
     measure = _entries.Measure("boxes", 4, share)
-    return _entries.mix_entries(entries, measure, plan, size, min_share)
+    return _entries.mix_entries(
+        entries, measure, plan=plan, size=size, min_share=min_share
+    )
 
 
 def _find_edges(

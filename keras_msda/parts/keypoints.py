@@ -44,13 +44,15 @@ def mix_keypoints(
     owner = "mix_keypoints"
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
     plan, layout = plans.checked(plan, "channels_last")
-    entries = _entries.check_entries(owner, keypoints, "points", layout)
+    entries = _entries.check_entries(owner, keypoints, place="points", layout=layout)
     return _mix_points(entries, plan, layout.size, min_share)
 
 
 def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
     """Returns keypoints as tensors that can be mixed, or raises; see `Part`."""
-    return _entries.check_entries(owner, context.parts[key], "points", context.layout)
+    return _entries.check_entries(
+        owner, context.parts[key], place="points", layout=context.layout
+    )
 
 
 def mix(key: str, context: Context, *, plan: plans.MixPlan) -> dict[str, Tensor]:
@@ -80,4 +82,6 @@ def _mix_points(
         return ops.where(inside, ops.take_along(flat, index), 0.0)
 
     measure = _entries.Measure("points", len(size), share)
-    return _entries.mix_entries(entries, measure, plan, size, min_share)
+    return _entries.mix_entries(
+        entries, measure, plan=plan, size=size, min_share=min_share
+    )

@@ -33,7 +33,7 @@ def check(key: str, context: Context, *, owner: str) -> Any:
     _checks.check_given(owner, key, given)
     several, counts = _outputs.are_labels_several(given), settings.num_classes
     if not several:
-        _outputs.check_one_output(owner, "num_classes", counts)
+        _outputs.check_one_output(owner, name="num_classes", given=counts)
     elif counts is not None:
         _outputs.check_outputs(owner, given, name="num_classes", given=counts)
 
@@ -58,7 +58,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Any:
     settings = context.settings
 
     def mix_one(labels: Tensor, num_classes: int | None, weights: Any) -> Tensor:
-        # A set is a set whatever its samples weigh, and so is the own label.
+        # Sets and own labels do not depend on the weights of their samples.
         if weights is not None and settings.targets in ("soft", "pair"):
             shares, _ = plans.mix_sample_weights(weights, plan)
         else:

@@ -85,10 +85,7 @@ def _check_masks(
 
 
 def _count_channels(masks: Tensor, layout: plans.Layout) -> int | None:
-    """Returns the number of channels, 1 where there is no axis of them.
-
-    None where only the values will tell.
-    """
+    """Returns the number of channels: 1 without an axis of them, None if unknown."""
     has_channels = layout.lengths(masks.shape) is not None
     count = masks.shape[layout.channels] if has_channels else 1
     return None if count is None else int(count)
@@ -150,13 +147,29 @@ def _check_shape(owner: str, shape: Any, found: Any, expected: Any) -> None:
 
 def _check_dtype(owner: str, dtype: Any, channels: int | None, mode: str | int) -> None:
     """Checks that segmentation masks can be mixed in a mode."""
-    floats = keras.backend.is_float_dtype(dtype)
     count = "an unknown number of" if channels is None else channels
     received = (
         f"masks of dtype {keras.backend.standardize_dtype(dtype)} with "
         f"{count} channels, segmentation={mode!r}"
     )
-    if isinstance(mode, int) and not floats and channels is None:
+    floats = keras.backend.is_float_dtype(dtype)
+    if isinstance(mode, int):
+        _check_class_indices(owner, floats, channels, received)
+    elif mode == "blend" and not floats:
+        _errors.fail(
+            owner,
+            "integer masks cannot be averaged.",
+            received,
+            'Use `segmentation="select"`, or the number of classes, which makes soft '
+            "masks of class indices.",
+        )
+
+
+def _check_class_indices(
+    owner: str, floats: bool, channels: int | None, received: str
+) -> None:
+    """Checks that segmentation masks are class indices."""
+    if not floats and channels is None:
         _errors.fail(
             owner,
             "a number of classes needs segmentation masks with one channel, or without "
@@ -165,15 +178,7 @@ def _check_dtype(owner: str, dtype: Any, channels: int | None, mode: str | int) 
             "Set their shape before mixing: "
             "`masks = tf.ensure_shape(masks, (None, None, None, 1))`.",
         )
-    if mode == "blend" and not floats:
-        _errors.fail(
-            owner,
-            "integer masks cannot be averaged.",
-            received,
-            'Use `segmentation="select"`, or the number of classes, which makes soft '
-            "masks of class indices.",
-        )
-    if isinstance(mode, int) and (floats or channels != 1):
+    if floats or channels != 1:
         _errors.fail(
             owner,
             "a number of classes makes soft masks of class indices, which are integers "

@@ -13,21 +13,16 @@ import keras
 import numpy as np
 
 from keras_msda import _checks, _errors
-from keras_msda.parts import _outputs
+from keras_msda.parts import _outputs, _table
 
 Tensor = Any
 
 #: Names of the second, third, ... entry of a tuple of inputs.
 _EXTRA = re.compile(r"inputs\[\d+\]")
 #: Keys of a dictionary of inputs that have a meaning; all others are the user's.
-KEYS = (
-    "images",
-    "labels",
-    "sample_weight",
-    "segmentation_masks",
-    "bounding_boxes",
-    "keypoints",
-)
+KEYS = ("images", *_table.PARTS)
+#: One of these must be in a dictionary; weights alone are mixed with nothing.
+_MIXED_KEYS = tuple(key for key in _table.PARTS if key != "sample_weight")
 #: What other libraries call them: TensorFlow Datasets, Hugging Face, torchvision.
 OTHER_KEYS = {
     "images": ("image", "pixel_values", "img", "x", "inputs"),
@@ -249,25 +244,8 @@ def _check_keys(
         box_format: Format of bounding boxes or None.
     """
     keys = list(inputs)
-    received = f"keys {sorted(map(str, keys))}"
-    if "images" not in keys:
-        _errors.fail(
-            owner,
-            'a dictionary must hold "images".',
-            received,
-            _renaming(keys)
-            or 'Add "images", or give the images as the first argument.',
-        )
-    mixed = [key for key in KEYS if key not in ("images", "sample_weight")]
-    if not any(key in keys for key in (*mixed, *batch_keys)):
-        words = ", ".join(f'"{key}"' for key in mixed)
-        _errors.fail(
-            owner,
-            f"a dictionary must hold something that is mixed with the images: {words} "
-            "or one of `batch_keys`.",
-            received,
-            _renaming(keys) or 'Add "labels", or call the layer with images alone.',
-        )
+    _check_something_mixed(owner, keys, batch_keys)
+    received = _show_keys(keys)
     for key in batch_keys:
         if key not in keys:
             _errors.fail(
@@ -284,7 +262,36 @@ def _check_keys(
             'Give the layer for example `bounding_box_format="xyxy"`.',
         )
     if isinstance(inputs, Mapping):
-        _check_all_given(owner, inputs, ("images", *mixed, *batch_keys))
+        _check_all_given(owner, inputs, ("images", *_MIXED_KEYS, *batch_keys))
+
+
+def _check_something_mixed(
+    owner: str, keys: Sequence[Any], batch_keys: Sequence[str]
+) -> None:
+    """Checks that a dictionary holds images and something that belongs to them."""
+    if "images" not in keys:
+        _errors.fail(
+            owner,
+            'a dictionary must hold "images".',
+            _show_keys(keys),
+            _suggest_renaming(keys)
+            or 'Add "images", or give the images as the first argument.',
+        )
+    if not any(key in keys for key in (*_MIXED_KEYS, *batch_keys)):
+        words = ", ".join(f'"{key}"' for key in _MIXED_KEYS)
+        _errors.fail(
+            owner,
+            f"a dictionary must hold something that is mixed with the images: {words} "
+            "or one of `batch_keys`.",
+            _show_keys(keys),
+            _suggest_renaming(keys)
+            or 'Add "labels", or call the layer with images alone.',
+        )
+
+
+def _show_keys(keys: Sequence[Any]) -> str:
+    """Returns the keys of a dictionary as an error shows them."""
+    return f"keys {sorted(map(str, keys))}"
 
 
 def _check_all_given(
@@ -296,7 +303,7 @@ def _check_all_given(
             _checks.check_given(owner, key, inputs[key])
 
 
-def _renaming(keys: Sequence[Any]) -> str:
+def _suggest_renaming(keys: Sequence[Any]) -> str:
     """Returns the line that renames keys of other libraries; empty if none is known."""
     names = {}
     for key, others in OTHER_KEYS.items():
