@@ -82,7 +82,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         own = isinstance(base, keras.losses.Loss)
         default = base.reduction if own else "sum_over_batch_size"
         super().__init__(
-            name=name or (base.name if own else _name(base)),
+            name=name or (base.name if own else _find_name(base)),
             reduction=reduction or default,
             dtype=dtype,
         )
@@ -109,7 +109,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         if self.layer is not None:
             self._check_plain(targets.own.shape, y_pred.shape)
         if self.class_weight is not None:
-            targets = self._weigh_classes(targets, y_pred, self.class_weight)
+            targets = self._apply_class_weight(targets, y_pred, self.class_weight)
         structure = {"own": targets.own}
         if targets.other is not None:
             structure |= {"other": targets.other, "weight": targets.weight}
@@ -122,20 +122,20 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         owner, ids = type(self).__name__, _takes_ids(self.loss)
         if ids is not None:
             _check_plain_labels(owner, labels, outputs, ids)
-        name = _name(self.loss).lower()
+        name = _find_name(self.loss).lower()
         if ids is False and ("crossentropy" in name or "hinge" in name):
             _checks.check_two_columns(owner, labels, outputs)
 
-    def _weigh_classes(
+    def _apply_class_weight(
         self, targets: _targets.Targets, y_pred: Tensor, class_weight: dict[int, float]
     ) -> _targets.Targets:
-        """Returns the targets with the weights of their classes in all weights."""
+        """Returns the targets with class weights multiplied into their weights."""
         if targets.premixed:
             _fail_premixed(type(self).__name__, targets.own.shape)
-        factor = _class_weights(class_weight, targets.own, y_pred)
+        factor = _find_class_weights(class_weight, targets.own, y_pred)
         share = targets.weight
         if targets.other is not None:
-            other = _class_weights(class_weight, targets.other, y_pred)
+            other = _find_class_weights(class_weight, targets.other, y_pred)
             share, factor = plans.weigh(factor, other, share)
         given = targets.sample_weight
         if given is not None:
@@ -176,7 +176,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         self, values: Tensor, weights: Any, labels: Tensor, outputs: Tensor
     ) -> None:
         """Checks that the given loss returns values that can be weighted."""
-        owner, name = type(self).__name__, _name(self.loss)
+        owner, name = type(self).__name__, _find_name(self.loss)
         batches = outputs.shape, labels.shape
         _check_loss_values(owner, name, values.shape, weights, *batches)
 
@@ -208,7 +208,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         return super().from_config(config)
 
 
-def _name(loss: Any) -> str:
+def _find_name(loss: Any) -> str:
     """Returns the name of a function, or that of an object's class."""
     return str(getattr(loss, "__name__", type(loss).__name__))
 
@@ -236,7 +236,7 @@ def _multiply(values: Tensor, known: Tensor) -> Tensor:
     return product
 
 
-def _class_weights(
+def _find_class_weights(
     weights: dict[int, float], labels: Tensor, outputs: Tensor
 ) -> Tensor:
     """Returns the weight of each label, float32, of the labels' shape without classes.

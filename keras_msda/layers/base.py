@@ -445,7 +445,7 @@ class MixLayer(DrawingLayer):
         unread = _handoff.REGISTRY.is_unread(self)
         if unread and _is_called_by("compute_metrics", keras.Model):
             _handoff.REGISTRY.note_read(self)
-            self._say("loss", _warn_unheard, type(self).__name__, self.name)
+            self._say("loss", _warn_unread, type(self).__name__, self.name)
         return []
 
     # Loss and metric.
@@ -522,7 +522,7 @@ def _warn_images_alone(owner: str) -> None:
     )
 
 
-def _warn_unheard(owner: str, name: str) -> None:
+def _warn_unread(owner: str, name: str) -> None:
     """Warns of a model that is trained without the loss of its layer."""
     _errors.warn(
         owner,

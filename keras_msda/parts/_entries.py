@@ -1,7 +1,7 @@
-"""Entries of boxes and keypoints, one row each: checked, appended and weighted.
+"""Rows of boxes and keypoints: how they are checked, appended and weighted.
 
-The partner's rows follow the own ones. Each has as weight the share of it that its own
-image still shows; rows that are not shown become padding.
+The partner's rows follow the own ones. The weight of a row is the share of it that its
+own image still shows; hidden rows become padding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +22,8 @@ class Measure(NamedTuple):
     Attributes:
         place: Name of the coordinates.
         width: How many there are.
-        share: Function of coordinates, of the share of their image at each pixel and of
-            that of its label that returns shares `(batch, n)`.
+        share: Function that returns shares `(batch, n)`. It takes the coordinates, the
+            share of their image at each pixel, and that of its label.
     """
 
     place: str
@@ -174,7 +174,7 @@ def _check_two_axes(owner: str, size: Sequence[Any]) -> None:
 
 
 def _check_places(owner: str, shapes: dict[str, Any], place: str, layout: Any) -> None:
-    """Checks the shapes of boxes or keypoints and of what goes with them.
+    """Checks the shapes of all entries of boxes or keypoints.
 
     Args:
         owner: Name that an error starts with.

@@ -1,4 +1,4 @@
-"""Packed labels, as losses and metrics tell them from others.
+"""How losses and metrics recognise packed labels.
 
 `plans.pack_labels` makes them: the own label, the partner's and the weight.
 """
@@ -29,18 +29,18 @@ class Reader(Protocol):
 
 
 def is_packed(reader: Reader, given: Any, *, labels: Tensor, outputs: Tensor) -> bool:
-    """Returns whether labels that no layer inside the model mixes are packed.
+    """Returns whether labels without a layer inside the model are packed.
 
-    `plans.pack_labels` makes floats of the outputs' rank: three numbers a row of class
-    ids, `2 L + 1` of L numbers. So labels of integers, of truth values or of another
-    rank are never packed. For W numbers, with C outputs:
+    `plans.pack_labels` makes floats of the outputs' rank: three numbers per row for
+    class ids, `2 L + 1` for L numbers. So integers, truth values and labels of another
+    rank are never packed. For W numbers per row, with C outputs:
 
     | `ids` | W | reading |
     |---|---|---|
-    | True: a loss of Keras of class ids, or stated | 3, of rank 2 | packed ids |
+    | True: a Keras loss of class ids, or as stated | 3, of rank 2 | packed ids |
     | | any other | an error |
-    | False: any other loss of Keras, or stated | 2 C + 1 | packed soft labels |
-    | | C | taken as they are |
+    | False: any other Keras loss, or as stated | 2 C + 1 | packed soft labels |
+    | | C | used as they are |
     | | any other | an error |
     | None: an accuracy | 3, of rank 2, unless C is 3 | packed ids |
     | | 3, of rank 2, C is 3 | as a `MixedLoss` reads them, else an error |
@@ -50,13 +50,13 @@ def is_packed(reader: Reader, given: Any, *, labels: Tensor, outputs: Tensor) ->
     | | 2 C + 1, C | as for False |
     | | any other | an error |
 
-    A function may take targets of any width, three for one output too. Labels of an
-    accuracy are ids, or have the outputs' width. With C = 1 packed ids are packed
-    numbers, so that an accuracy need not tell them apart.
+    A function may take targets of any width, also three for one output. Labels of an
+    accuracy are ids, or have the outputs' width. With C = 1, packed ids and packed
+    numbers are the same for an accuracy.
 
     Args:
         reader: The loss or metric.
-        given: The labels as they came, by which a metric finds what a loss has read.
+        given: The labels as given, by which a metric finds how a loss has read them.
         labels: The same as a tensor.
         outputs: As the model returns them.
     """
@@ -83,7 +83,7 @@ _READ: dict[int, tuple[weakref.ref[Any], bool]] = {}
 
 
 def _note_read(labels: Any, ids: bool) -> None:
-    """Keeps for metrics what three numbers for three classes are."""
+    """Keeps for metrics how a loss has read three numbers for three classes."""
     key = id(labels)
     if _backend.of_backend().is_compiling():
         return

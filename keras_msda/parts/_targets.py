@@ -1,7 +1,7 @@
 """What a loss or metric compares the outputs of a model with.
 
-Labels carry their partner's, packed by a pipeline, or are mixed already; or a layer
-inside the model drew partners and weights in this very step, and draws them again.
+Labels are packed with those of their partners by a pipeline, or mixed already; or a
+layer inside the model drew partners and weights in this step, and draws them again.
 """
 
 from typing import Any, NamedTuple, Protocol

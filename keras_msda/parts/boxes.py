@@ -24,19 +24,19 @@ def mix_bounding_boxes(
     boxes.
 
     Args:
-        bounding_boxes: "boxes" `(batch, n, 4)` and "labels" `(batch, n)`, perhaps
-            further entries `(batch, n, ...)`; "weights" are multiplied. Dense, with
-            labels below 0 where rows are padding, or all ragged.
+        bounding_boxes: "boxes" `(batch, n, 4)` and "labels" `(batch, n)`, optionally
+            other entries `(batch, n, ...)`; "weights" are multiplied. All dense, with
+            labels below 0 in rows of padding, or all ragged.
         plan: From `layer.sample`, for this batch and size; two spatial axes.
         bounding_box_format: One of Keras's: "xyxy", "yxyx", "xywh", "center_xywh",
             "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh". Pixel
             k covers the coordinates from k to k + 1.
-        min_share: Boxes are dropped that show less than this share, or nothing.
+        min_share: Boxes with less than this share, or with none, are dropped.
 
     Returns:
-        The same entries with `2 n` rows, own boxes first, and "weights", float32. Rows
-        that are dropped have boxes and labels of -1 and 0 elsewhere; of ragged tensors
-        they are taken out.
+        The same entries with `2 n` rows, own boxes first, and "weights", float32.
+        Dropped rows have boxes and labels of -1, and 0 elsewhere; from ragged tensors
+        they are removed.
 
     Raises:
         ValueError: If an entry is missing, or shapes or the format do not fit.
@@ -100,7 +100,7 @@ def _mix_boxes(
         def area(mask: Tensor) -> Tensor:
             return ops.sum(ops.matmul(rows, mask) * columns, -1)
 
-        # Both, so that a box that is all shown has exactly 1, one all hidden exactly 0.
+        # Both, so that a box all shown has exactly 1, and one all hidden exactly 0.
         seen, hidden = area(shown), area(1.0 - shown)
         whole = seen + hidden
         part = seen / ops.where(whole > 0, whole, 1.0)

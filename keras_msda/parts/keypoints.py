@@ -20,8 +20,8 @@ def mix_keypoints(
 
     Args:
         keypoints: "points" `(batch, n, rank)` in pixels, x first as in (x, y), and
-            "labels" `(batch, n)`, perhaps further entries `(batch, n, ...)`. Dense,
-            with labels below 0 where rows are padding, or all ragged.
+            "labels" `(batch, n)`, optionally other entries `(batch, n, ...)`. All
+            dense, with labels below 0 in rows of padding, or all ragged.
         plan: From `layer.sample`, for this batch and size.
         min_share: Keypoints with less than this share, or with none, are dropped.
 
