@@ -35,7 +35,7 @@ class Names:
     """A part of one's own: a name for each image, that of the partner appended."""
 
     def check(self, key, context, *, owner):
-        return np.asarray(context.parts[key])
+        return [f"{owner}.{name}" for name in context.parts[key]]
 
     def mix(self, key, context, *, plan):
         names = context.parts[key]
@@ -47,9 +47,9 @@ def test_a_line_in_the_table_adds_a_part(monkeypatch):
     plan = plans.MixPlan(np.array([1, 0]), None, np.array([0.75, 0.5], "float32"))
     layout = plans.Layout(2, (4, 4), "channels_last")
     inputs = {"names": ["a", "b"], "unknown": "left alone"}
-    checked = check_parts("Owner", inputs, layout=layout, settings=Settings())
+    checked = check_parts("o", inputs, layout=layout, settings=Settings())
     assert list(checked) == ["names"]
     mixed = mix_parts(
         checked | {"images": "left alone"}, plan, layout=layout, settings=Settings()
     )
-    assert mixed == {"names": ["a+b", "b+a"], "images": "left alone"}
+    assert mixed == {"names": ["o.a+o.b", "o.b+o.a"], "images": "left alone"}
