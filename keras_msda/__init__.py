@@ -22,7 +22,8 @@ from keras_msda.layers import (
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
 from keras_msda.models import strip
-from keras_msda.parts.boxes import mix_bounding_boxes, mix_keypoints
+from keras_msda.parts.boxes import mix_bounding_boxes
+from keras_msda.parts.keypoints import mix_keypoints
 from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
 from keras_msda.plans import MixPlan, mix_images, mix_labels

@@ -1,4 +1,4 @@
-"""Schedules: what a layer draws by changes from epoch to epoch or step to step."""
+"""Schedules that change a layer's settings from epoch to epoch or step to step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,28 +12,28 @@ from keras_msda import _checks, _errors
 class MixSchedule(keras.callbacks.Callback):
     """Sets a layer's `probability` and `alpha` by epoch or by step.
 
-    They are variables: a new value takes effect in steps that are compiled already and
+    Both are variables: a new value takes effect in steps that are already compiled and
     in a `Dataset.map` that is running. Batches that a pipeline has prefetched lag
-    behind; TensorFlow may prefetch some of its own accord. The values are functions of
-    the epoch or step alone, so that a resumed run is where it was; by step, the
-    optimizer's count, which is saved with the model, says where that is. After training
-    the last values stay.
+    behind; TensorFlow may prefetch some by itself. The values are functions of the
+    epoch or step alone, so that a resumed run continues where it was; steps are counted
+    by the optimizer, whose count is saved with the model. After training the last
+    values stay.
 
     Args:
         layer: The mixing layer, in the model or in a pipeline. For the `alpha` of a
             `RandomMixLayer`, one of its layers.
         probability: A function of the epoch or step; a table `{first: value}`, which
             keeps each value until the next entry and the layer's own before the first;
-            a list of values, of which the last stays; or None to leave it.
-        alpha: The same for the parameter of lambda's Beta law, numbers or pairs. Each
-            new alpha makes a table of quantiles (some 0.1 s): change it by epoch, or
-            seldom.
+            a list of values, of which the last stays; or None to leave it unchanged.
+        alpha: The same for the parameter of lambda's Beta distribution, numbers or
+            pairs. Each new alpha makes a table of quantiles (about 0.1 s), so change it
+            once per epoch at most.
         by: "epoch", counted from 0 as in `fit`, or "step": batches seen in training.
             With `steps_per_execution` a step's value holds for the whole execution.
 
     Raises:
-        ValueError: If there is nothing to schedule, or a value is out of range; that of
-            a function when its epoch or step begins.
+        ValueError: If there is nothing to schedule, or a value is out of range; for a
+            function, when the epoch or step begins.
 
     Example:
         >>> import keras_msda as msda
@@ -41,7 +41,7 @@ class MixSchedule(keras.callbacks.Callback):
         >>> schedule = msda.MixSchedule(layer, probability={0: 1.0, 190: 0.0})
         >>> print(schedule.values(189), schedule.values(190))
         {'probability': 1.0} {'probability': 0.0}
-        >>> schedule.set(190)  # As `fit` does, in a loop of one's own.
+        >>> schedule.set(190)  # In a custom loop, as `fit` does.
         >>> print(layer.probability)
         0.0
     """
@@ -80,7 +80,7 @@ class MixSchedule(keras.callbacks.Callback):
         owner = type(self).__name__
         found = {}
         for name, schedule in self._schedules.items():
-            value = _value(schedule, position, self._before[name])
+            value = _find_value(schedule, position, self._before[name])
             found[name] = _check_scheduled_value(owner, name, value, position)
         return found
 
@@ -96,7 +96,7 @@ class MixSchedule(keras.callbacks.Callback):
                 setattr(self.layer, name, value)
 
     def _synchronize(self) -> None:
-        """Has the trainer of JAX, which keeps the state of an epoch, give it back."""
+        """Makes the trainer of JAX write back the state that it keeps for an epoch."""
         synchronize = getattr(self.model, "jax_state_sync", None)
         if synchronize is not None:
             synchronize()
@@ -111,12 +111,12 @@ class MixSchedule(keras.callbacks.Callback):
         """Sets the values of a step."""
         if self.by != "step":
             return
-        if self._start is None:  # Read once an epoch: a device would have to wait.
-            self._start = _batches(self.model.optimizer) - batch
+        if self._start is None:  # Read once per epoch: a device would have to wait.
+            self._start = _count_batches(self.model.optimizer) - batch
         self.set(self._start + batch)
 
 
-def _value(schedule: Any, position: int, before: Any) -> Any:
+def _find_value(schedule: Any, position: int, before: Any) -> Any:
     """Returns the value of a schedule at an epoch or step."""
     if callable(schedule):
         return schedule(position)
@@ -124,7 +124,7 @@ def _value(schedule: Any, position: int, before: Any) -> Any:
     return schedule[max(begun)] if begun else before
 
 
-def _batches(optimizer: Any) -> int:
+def _count_batches(optimizer: Any) -> int:
     """Returns how many batches an optimizer has seen, as it saves it.
 
     `optimizer.iterations` counts updates, rounded down, where gradients accumulate over

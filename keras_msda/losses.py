@@ -8,6 +8,7 @@ import keras
 
 from keras_msda import _backend, _checks, _errors, _handoff, plans
 from keras_msda.masks import _factored
+from keras_msda.parts import _targets
 
 Tensor = Any
 
@@ -16,31 +17,31 @@ Tensor = Any
 class MixedLoss(_handoff.Listener, keras.losses.Loss):
     """The mix of a loss against both labels: `weight * l_i + (1 - weight) * l_j`.
 
-    Where a loss is linear in the label, as cross-entropy is, this equals the loss
-    against the mixed label; where it is not, it is the mix of losses. With sample
-    weights the terms are `w_i weight l_i + w_j (1 - weight) l_j`.
+    If a loss is linear in the label, as cross-entropy is, this equals the loss against
+    the mixed label; if not, it is the mix of two losses. With sample weights the terms
+    are `w_i weight l_i + w_j (1 - weight) l_j`.
 
     Partners and weights come from one of two places: from labels that a layer with
     `targets="pair"` has packed in a pipeline, or from a layer inside the model, which
     draws them again from the seed of its last call. If that layer was never called, or
     called with another batch, the loss is NaN. If its last call did not mix, as in
-    `evaluate`, the loss is the plain one. Labels of a layer inside the model are never
-    packed, whatever their width.
+    `evaluate`, the loss is the plain one. With a layer inside the model, labels are
+    never read as packed, whatever their width.
 
     Args:
         loss: A Keras loss, its name, or a function of (labels, outputs) that returns
-            one value per sample. Class ids and soft labels are both fine.
-        layer: The mixing layer inside the model; None for packed labels, which are
-            floats of the outputs' rank: 3 numbers for ids, 2 C + 1 for C outputs. Soft
-            labels of the outputs' shape, which need no mixing, are taken as they are.
-        ids: Whether labels are class ids (True) or soft (False); None for what a loss
-            of Keras takes. A function must say it where three numbers without a layer
-            could be either, or targets that are not packed.
-        class_weight: Weights by class id, 1 for those left out: both losses are weighed
-            by their own label. A soft label weighs the mean over its classes.
+            one value per sample. It may take class ids or soft labels.
+        layer: The mixing layer inside the model. None for packed labels, floats of the
+            outputs' rank: 3 numbers for ids, 2 C + 1 for C outputs. Soft labels of the
+            outputs' shape, which need no mixing, are used as they are.
+        ids: Whether labels are class ids (True) or soft (False); None for what a Keras
+            loss takes. Required for a function where, without a layer, three numbers
+            could be either of them, or targets that are not packed.
+        class_weight: Weights by class id, 1 for those left out: each of the two losses
+            is weighted by its own label. A soft label has the mean over its classes.
         per_pixel: Whether each pixel has a label, as in segmentation with a layer
             inside the model: losses are then mixed by the mask instead of its mean.
-            None for outputs of the images' rank.
+            None: if the outputs have the images' rank.
         reduction: As in Keras's losses; None for the given loss's own.
         name: Name of the loss; None for the given loss's own.
         dtype: As in Keras's losses.
@@ -49,8 +50,8 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         ValueError: When called without a layer on labels that are not packed, or, for a
             function without `ids`, on three numbers; for a loss that returns one value
             for the whole batch, or for all pixels; for labels of two columns and one
-            output; for class weights of labels that are mixes already; for outputs of
-            the images' rank that have another size.
+            output; for class weights with labels that are mixed already; for outputs
+            of the images' rank that have another size.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -61,7 +62,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         0.8664
     """
 
-    _decides = True
+    _is_loss = True
     #: Whether labels can be nothing but class ids or soft labels of the outputs' shape.
     of_classes = False
 
@@ -81,7 +82,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         own = isinstance(base, keras.losses.Loss)
         default = base.reduction if own else "sum_over_batch_size"
         super().__init__(
-            name=name or (base.name if own else _name(base)),
+            name=name or (base.name if own else _find_name(base)),
             reduction=reduction or default,
             dtype=dtype,
         )
@@ -89,7 +90,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         self.ids = _takes_ids(base) if ids is None else ids
         self.class_weight = _check_class_weight(type(self).__name__, class_weight)
         self.per_pixel = per_pixel
-        self.listen_to(layer)
+        self.attach_layer(layer)
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -102,11 +103,13 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
             sample_weight: Shape `(batch,)` or `(batch, 1)`, of the unmixed samples for
                 a layer inside the model.
         """
-        targets = _handoff.read_targets(self, y_true, y_pred, sample_weight)
+        targets = _targets.read_targets(
+            self, y_true, outputs=y_pred, sample_weight=sample_weight
+        )
         if self.layer is not None:
             self._check_plain(targets.own.shape, y_pred.shape)
         if self.class_weight is not None:
-            targets = self._weigh_classes(targets, y_pred, self.class_weight)
+            targets = self._apply_class_weight(targets, y_pred, self.class_weight)
         structure = {"own": targets.own}
         if targets.other is not None:
             structure |= {"other": targets.other, "weight": targets.weight}
@@ -115,24 +118,24 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         return super().__call__(structure, y_pred, targets.sample_weight)
 
     def _check_plain(self, labels: Any, outputs: Any) -> None:
-        """Refuses labels of a layer inside the model that a loss of Keras misreads."""
+        """Refuses labels that a Keras loss with a layer inside the model misreads."""
         owner, ids = type(self).__name__, _takes_ids(self.loss)
         if ids is not None:
             _check_plain_labels(owner, labels, outputs, ids)
-        name = _name(self.loss).lower()
+        name = _find_name(self.loss).lower()
         if ids is False and ("crossentropy" in name or "hinge" in name):
             _checks.check_two_columns(owner, labels, outputs)
 
-    def _weigh_classes(
-        self, targets: _handoff.Targets, y_pred: Tensor, class_weight: dict[int, float]
-    ) -> _handoff.Targets:
-        """Returns the targets with the weights of their classes in all weights."""
+    def _apply_class_weight(
+        self, targets: _targets.Targets, y_pred: Tensor, class_weight: dict[int, float]
+    ) -> _targets.Targets:
+        """Returns the targets with class weights multiplied into their weights."""
         if targets.premixed:
             _fail_premixed(type(self).__name__, targets.own.shape)
-        factor = _class_weights(class_weight, targets.own, y_pred)
+        factor = _find_class_weights(class_weight, targets.own, y_pred)
         share = targets.weight
         if targets.other is not None:
-            other = _class_weights(class_weight, targets.other, y_pred)
+            other = _find_class_weights(class_weight, targets.other, y_pred)
             share, factor = plans.weigh(factor, other, share)
         given = targets.sample_weight
         if given is not None:
@@ -148,14 +151,14 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
 
         Args:
             y_true: "own" labels, and "other" labels with "weight" where there are two;
-                where not, perhaps "known", which is 1, or NaN.
+                where there is one, perhaps "known", which is 1 or NaN.
             y_pred: Outputs of the model.
         """
         own = self._evaluate(y_true["own"], y_pred)
         if "other" not in y_true:
             if self.class_weight is not None:
                 self._check_values(own, y_pred.shape[:1], y_true["own"], y_pred)
-            return _times(own, y_true["known"]) if "known" in y_true else own
+            return _multiply(own, y_true["known"]) if "known" in y_true else own
         weight = y_true["weight"]
         self._check_values(own, weight.shape, y_true["own"], y_pred)
         weight = _factored.append_axes(weight, len(own.shape) - len(weight.shape))
@@ -163,8 +166,8 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         dtype = keras.backend.standardize_dtype(own.dtype)
         mixed = plans.blend(own, other, weight, dtype)
         if hasattr(own, "_keras_mask"):
-            # So Keras 3.15 tells labels to be left out (`ignore_class`). A sample stays
-            # where one of the labels that it shows counts.
+            # Keras 3.15 marks labels to be left out so (`ignore_class`). A sample stays
+            # if one of the labels that it shows counts.
             counted = own._keras_mask & (weight > 0.0)
             mixed._keras_mask = counted | (other._keras_mask & (weight < 1.0))
         return mixed
@@ -172,8 +175,8 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
     def _check_values(
         self, values: Tensor, weights: Any, labels: Tensor, outputs: Tensor
     ) -> None:
-        """Checks that the given loss returns what can be weighed."""
-        owner, name = type(self).__name__, _name(self.loss)
+        """Checks that the given loss returns values that can be weighted."""
+        owner, name = type(self).__name__, _find_name(self.loss)
         batches = outputs.shape, labels.shape
         _check_loss_values(owner, name, values.shape, weights, *batches)
 
@@ -184,11 +187,11 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
         return getattr(self.loss, "call", self.loss)(labels, outputs)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the configuration; the layer is named by its uid."""
+        """Returns the configuration, in which a uid stands for the layer."""
         config: dict[str, Any] = super().get_config()
         return (
             config
-            | self.layer_config()
+            | self.get_layer_config()
             | {
                 "loss": keras.saving.serialize_keras_object(self.loss),
                 "ids": self.ids,
@@ -199,19 +202,19 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "MixedLoss":
-        """Makes the loss again; its layer is found by the uid, or is yet to come."""
+        """Makes the loss again; its layer is found by the uid, now or later."""
         config = dict(config)
         config["loss"] = keras.saving.deserialize_keras_object(config["loss"])
         return super().from_config(config)
 
 
-def _name(loss: Any) -> str:
+def _find_name(loss: Any) -> str:
     """Returns the name of a function, or that of an object's class."""
     return str(getattr(loss, "__name__", type(loss).__name__))
 
 
 def _takes_ids(loss: Any) -> bool | None:
-    """Returns whether a loss takes class ids: yes, no, or None for a user's own.
+    """Returns whether a loss takes class ids, None for a user's own loss.
 
     A user's function may have the name of one of Keras's and take anything.
     """
@@ -223,8 +226,8 @@ def _takes_ids(loss: Any) -> bool | None:
     return None
 
 
-def _times(values: Tensor, known: Tensor) -> Tensor:
-    """Returns values times 1 or NaN, with Keras's word on what counts of them."""
+def _multiply(values: Tensor, known: Tensor) -> Tensor:
+    """Returns values times 1 or NaN, with Keras's mask of which of them count."""
     ops = _backend.of(values)
     dtype = keras.backend.standardize_dtype(values.dtype)
     product = values * ops.cast(known, dtype)
@@ -233,7 +236,7 @@ def _times(values: Tensor, known: Tensor) -> Tensor:
     return product
 
 
-def _class_weights(
+def _find_class_weights(
     weights: dict[int, float], labels: Tensor, outputs: Tensor
 ) -> Tensor:
     """Returns the weight of each label, float32, of the labels' shape without classes.
@@ -262,7 +265,7 @@ def _class_weights(
 
 
 def _check_plain_labels(owner: str, labels: Any, outputs: Any, ids: bool) -> None:
-    """Refuses labels of a layer inside the model that a loss of Keras cannot take."""
+    """Refuses labels that a Keras loss with a layer inside the model cannot take."""
     if len(labels) != len(outputs) or len(labels) < 2:
         return
     width, classes = labels[-1], outputs[-1]
@@ -271,7 +274,7 @@ def _check_plain_labels(owner: str, labels: Any, outputs: Any, ids: bool) -> Non
         kind = "class ids, of shape (batch,) or (batch, 1)" if ids else "not packed"
         _errors.fail(
             owner,
-            f"the labels of a layer inside the model must be {kind}.",
+            f"with a layer inside the model the labels must be {kind}.",
             _errors.show_both(labels, outputs),
             "Use `MixedLoss(...)` without the layer for what a pipeline has packed, "
             'and for one-hot labels a loss such as "categorical_crossentropy".',
@@ -279,7 +282,7 @@ def _check_plain_labels(owner: str, labels: Any, outputs: Any, ids: bool) -> Non
 
 
 def _fail_one_value(owner: str, values: Any, weights: Any) -> NoReturn:
-    """Raises the error for a loss that sums up the pixels itself."""
+    """Raises the error for a loss that sums over the pixels itself."""
     _errors.fail(
         owner,
         "with a label for each pixel the loss must return a value for each.",
@@ -296,7 +299,7 @@ def _check_loss_values(
     """Checks that a loss returns a value for each weight.
 
     Args:
-        owner: Whom an error names.
+        owner: Name that an error starts with.
         loss: Name of the loss.
         values: Shape of what it returned.
         weights: Shape of the labels' weights.
@@ -324,8 +327,8 @@ def _check_loss_values(
         )
     _errors.fail(
         owner,
-        "the loss must return one value per sample, as each sample has weights of its "
-        "own.",
+        "the loss must return one value per sample, as each sample has its own "
+        "weights.",
         f"values of shape {_errors.show(values)} for outputs of shape "
         f"{_errors.show(outputs)}",
         remedy,
@@ -343,7 +346,7 @@ def _check_class_weight(owner: str, value: Any) -> dict[int, float] | None:
     if not valid:
         _errors.fail(
             owner,
-            "`class_weight` must map class ids to finite weights, none negative.",
+            "`class_weight` must map class ids to finite, non-negative weights.",
             f"class_weight={value!r}",
             "Use for example `class_weight={0: 1.0, 1: 2.5}`; classes left out have 1.",
         )
@@ -352,10 +355,11 @@ def _check_class_weight(owner: str, value: Any) -> dict[int, float] | None:
 
 
 def _fail_premixed(owner: str, labels: Any) -> NoReturn:
-    """Raises the error for class weights of labels that are mixes already."""
+    """Raises the error for class weights with labels that are mixed already."""
     _errors.fail(
         owner,
-        "`class_weight` needs both labels of a mix, and soft labels hold their sum.",
+        "`class_weight` needs both labels of a mix, and soft labels hold only their "
+        "sum.",
         f"labels of shape {_errors.show(labels)}",
         'Map the dataset with a layer of `targets="pair"`.',
     )

@@ -6,27 +6,28 @@ import keras
 
 from keras_msda import _backend, _checks, _errors, _handoff, plans
 from keras_msda.masks import _factored
+from keras_msda.parts import _targets
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable(package="keras_msda")
 class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
-    """Share of correct outputs, each label counted with its weight.
+    """Share of correct outputs, where each label counts with its weight.
 
     A sample counts `weight * [output is label i] + (1 - weight) * [output is label j]`;
-    with sample weights the terms get `w_i` and `w_j`. A perfect model reaches less than
-    1 on mixed batches, and the plain accuracy on unmixed ones. With `dominant` only the
-    label with the larger weight counts: a training curve that can reach 1.
+    with sample weights the terms get `w_i` and `w_j`. On mixed batches even a perfect
+    model stays below 1; on unmixed ones this is the plain accuracy. With `dominant`
+    only the label with the larger weight counts, so that a training curve can reach 1.
 
     Args:
         layer: The mixing layer inside the model; None for packed or soft labels.
-        k: An output is right if the label is among its k largest.
+        k: An output is correct if the label is among its k largest.
         dominant: Whether to count only the label of a mix that has the larger weight,
-            of two equal ones the own.
-        ids: Whether labels are class ids (True) or soft (False). None tells by the
-            shape, and for three classes without a layer by what a `MixedLoss` has read
-            the same labels for in the same step.
+            or the own one if both are equal.
+        ids: Whether labels are class ids (True) or soft (False). None decides by the
+            shape, and for three classes without a layer by how a `MixedLoss` has read
+            the same labels in the same step.
         per_pixel: As in `MixedLoss`.
         name: Name of the metric; None for "accuracy", "top_5_accuracy" and the like,
             after "dominant_" where that counts.
@@ -34,7 +35,7 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
 
     Raises:
         ValueError: When updated without a layer with labels that are neither packed nor
-            of the outputs' shape, or that could be both and that no loss has read; for
+            of the outputs' shape, or that could be both if no loss has read them; for
             labels that cannot be compared with the outputs.
 
     Example:
@@ -69,16 +70,16 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
         self.dominant = bool(dominant)
         self.ids = ids
         self.per_pixel = per_pixel
-        self.listen_to(layer)
+        self.attach_layer(layer)
 
-    def _hear(self, layer: Any) -> None:
-        """Makes room for what a loss tells."""
-        if self._heard is None:
-            self._heard = [
-                self.add_variable(x.shape, "zeros", dtype=x.dtype, name=f"heard_{n}")
+    def mirror_state(self, layer: Any) -> None:
+        """Makes room for copies of what the layer remembers."""
+        if self._mirrored is None:
+            self._mirrored = [
+                self.add_variable(x.shape, "zeros", dtype=x.dtype, name=f"mirrored_{n}")
                 for n, x in enumerate(layer.remembered())
             ]
-            _handoff.hear(self)
+            _handoff.REGISTRY.add_mirror(self)
 
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -90,27 +91,29 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
             y_pred: Outputs of the model, `(batch, classes)`.
             sample_weight: Shape `(batch,)` or `(batch, 1)`.
         """
-        targets = _handoff.read_targets(self, y_true, y_pred, sample_weight)
+        targets = _targets.read_targets(
+            self, y_true, outputs=y_pred, sample_weight=sample_weight
+        )
         own = targets.own
         _check_counted(type(self).__name__, own.shape, y_pred.shape)
         if self.dominant and targets.premixed:
-            own = _strongest(own)
-        hits = _hits(own, y_pred, self.k)
+            own = _select_strongest(own)
+        hits = _count_hits(own, y_pred, self.k)
         if targets.weight is not None:
-            weight = _rounded(targets.weight) if self.dominant else targets.weight
+            weight = _round_weight(targets.weight) if self.dominant else targets.weight
             weight = _factored.append_axes(weight, len(hits.shape) - len(weight.shape))
-            other = _hits(targets.other, y_pred, self.k)
+            other = _count_hits(targets.other, y_pred, self.k)
             hits = plans.blend(hits, other, weight, "float32")
         if targets.known is not None:
             hits = hits * targets.known
         super().update_state(hits, targets.sample_weight)
 
     def is_rehearsal(self) -> bool:
-        """Returns whether Keras only makes the metric's state, by symbolic labels.
+        """Returns whether Keras only makes the metric's state, with symbolic labels.
 
-        It does so before any loss has read labels, and forgets what comes out. What is
-        assigned then does not reach the variable; nor does it in a stateless call, to
-        which the variable's value is passed.
+        It does so before any loss has read labels, and discards the result. A value
+        that is assigned then does not reach the variable; nor does it in a stateless
+        call, to which the variable's value is passed.
         """
         variable = self.variables[0]
         if _backend.of_backend().is_passed(variable):
@@ -121,11 +124,11 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
             return variable.value is not now
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the configuration; the layer is named by its uid."""
+        """Returns the configuration, in which a uid stands for the layer."""
         config: dict[str, Any] = super().get_config()
         return (
             config
-            | self.layer_config()
+            | self.get_layer_config()
             | {
                 "k": self.k,
                 "dominant": self.dominant,
@@ -135,14 +138,14 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
         )
 
 
-def _rounded(weight: Tensor) -> Tensor:
-    """Returns 1 for weights from 1/2 on, else 0; a NaN stays one."""
+def _round_weight(weight: Tensor) -> Tensor:
+    """Returns 1 for weights of 1/2 or more, else 0; NaN stays NaN."""
     ops = _backend.of(weight)
     whole = ops.cast(weight >= 0.5, "float32")
     return ops.where(weight == weight, whole, weight)
 
 
-def _strongest(labels: Tensor) -> Tensor:
+def _select_strongest(labels: Tensor) -> Tensor:
     """Returns soft labels with all weight on the strongest class."""
     ops = _backend.of(labels)
     labels = ops.convert(labels)
@@ -151,7 +154,7 @@ def _strongest(labels: Tensor) -> Tensor:
     return ops.one_hot(ops.argmax(labels), labels.shape[-1])
 
 
-def _hits(labels: Tensor, outputs: Tensor, k: int) -> Tensor:
+def _count_hits(labels: Tensor, outputs: Tensor, k: int) -> Tensor:
     """Returns the share of each label that lies on the output's choice, float32.
 
     Args:

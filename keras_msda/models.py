@@ -1,4 +1,4 @@
-"""What is done to whole models."""
+"""Functions of whole models."""
 
 from typing import Any, NoReturn
 
@@ -9,13 +9,13 @@ from keras_msda.layers.base import MixLayer
 
 
 def strip(model: keras.Model) -> keras.Model:
-    """Returns a model without mixing layers, for those who serve it.
+    """Returns a model without mixing layers, for serving.
 
-    A model with them never mixes when it predicts, and can be exported as it is; this
-    is for those who want no trace of them in the graph. The new model shares all other
-    layers with the given one, and with them the weights. Its inputs have the names,
-    shapes and dtypes of the given ones: where a mixing layer made floats of bytes, a
-    layer of Keras does. It is not compiled.
+    A model with mixing layers never mixes when it predicts and can be exported as it
+    is; use this if no trace of them may remain in the graph. The new model shares all
+    other layers, and so their weights, with the given one. Its inputs keep their names,
+    shapes and dtypes: where a mixing layer cast bytes to floats, a Keras layer does. It
+    is not compiled.
 
     Args:
         model: Sequential or functional, perhaps with such models inside, also within
@@ -25,9 +25,9 @@ def strip(model: keras.Model) -> keras.Model:
         A model of the same kind, inputs, outputs and name.
 
     Raises:
-        ValueError: If a subclassed model or another layer holds a mixing layer, as what
-            its `call` does cannot be rewritten; or if a mixing layer makes integers of
-            floats.
+        ValueError: If a subclassed model or another layer holds a mixing layer, because
+            its `call` cannot be rewritten; or if a mixing layer casts floats to
+            integers.
 
     Example:
         >>> import keras, keras_msda as msda
@@ -41,14 +41,14 @@ def strip(model: keras.Model) -> keras.Model:
     if isinstance(model, keras.Sequential):
         return _strip_sequential(model)
     if _is_functional(model):
-        inputs = keras.tree.map_structure(_same_input, model.input)
+        inputs = keras.tree.map_structure(_copy_input, model.input)
         # Not compiled, unlike the given one: a clone would be compiled as that is.
         bare = keras.Model(model.input, model.output, name=model.name)
         clone = keras.models.clone_model(
             bare,
             input_tensors=inputs,
-            clone_function=_stripped,
-            call_function=_passed,
+            clone_function=_strip_layer,
+            call_function=_call_or_skip,
         )
         if _has_own_constructor(type(model)):
             return clone
@@ -62,31 +62,31 @@ def _strip_sequential(model: keras.Sequential) -> keras.Sequential:
     """Returns a sequential model without mixing layers."""
     # `model.layers` leaves the input out, and there may be none yet.
     first = [x for x in model._layers[:1] if isinstance(x, keras.layers.InputLayer)]
-    layers: list[Any] = [_same_input(x.output) for x in first]
+    layers: list[Any] = [_copy_input(x.output) for x in first]
     values = layers[0] if layers else None
     for layer in model.layers:
-        kept = _stripped(layer)
-        if _mixer(layer) is not None:
+        kept = _strip_layer(layer)
+        if _find_mixer(layer) is not None:
             dtype = None if values is None else values.dtype
-            kept = _caster(layer, dtype)
+            kept = _make_caster(layer, dtype)
         if kept is None:
             continue
         layers.append(kept)
-        values = None if values is None else _outputs(kept, values)
+        values = None if values is None else _infer_output(kept, values)
     if all(hasattr(x, "shape") for x in layers):  # A model without layers fails.
         layers.append(keras.layers.Identity())
     return keras.Sequential(layers, name=model.name, trainable=model.trainable)
 
 
-def _outputs(layer: Any, values: Any) -> Any:
-    """Returns what a layer makes of a symbolic tensor, None where it cannot tell."""
+def _infer_output(layer: Any, values: Any) -> Any:
+    """Returns a layer's symbolic output, or None if the layer cannot infer it."""
     try:
         return layer(values)
     except NotImplementedError:
         return None
 
 
-def _same_input(tensor: Any) -> Any:
+def _copy_input(tensor: Any) -> Any:
     """Returns a new symbolic input like a given one."""
     layer = tensor._keras_history.operation
     return keras.Input(
@@ -119,7 +119,7 @@ def _parts(layer: Any) -> list[Any]:
     return list(layer._flatten_layers(include_self=False))
 
 
-def _mixer(layer: Any) -> MixLayer | None:
+def _find_mixer(layer: Any) -> MixLayer | None:
     """Returns the mixing layer that a layer is, or that it calls for each frame."""
     inner = layer
     while isinstance(inner, keras.layers.TimeDistributed):
@@ -127,36 +127,36 @@ def _mixer(layer: Any) -> MixLayer | None:
     return inner if isinstance(inner, MixLayer) else None
 
 
-def _stripped(layer: Any) -> Any:
-    """Returns a layer as it is, and a model inside a model without mixing layers."""
+def _strip_layer(layer: Any) -> Any:
+    """Returns a layer as it is, or a model inside the model without mixing layers."""
     mixes = any(isinstance(x, MixLayer) for x in _parts(layer))
-    if not mixes or _mixer(layer) is not None:
+    if not mixes or _find_mixer(layer) is not None:
         return layer
     if isinstance(layer, keras.Model):
         return strip(layer)
     if isinstance(layer, keras.layers.TimeDistributed):
         return keras.layers.TimeDistributed(
-            _stripped(layer.layer), name=layer.name, dtype=layer.dtype_policy
+            _strip_layer(layer.layer), name=layer.name, dtype=layer.dtype_policy
         )
     return _fail_subclassed("strip", type(layer).__name__)
 
 
-def _passed(layer: Any, *args: Any, **kwargs: Any) -> Any:
+def _call_or_skip(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """Calls a layer, or returns what it is called with if it mixes."""
-    if _mixer(layer) is None:
+    if _find_mixer(layer) is None:
         return layer(*args, **kwargs)
-    caster = _caster(layer, args[0].dtype)
+    caster = _make_caster(layer, args[0].dtype)
     return args[0] if caster is None else caster(args[0])
 
 
-def _caster(layer: Any, dtype: str | None) -> keras.layers.Layer | None:
-    """Returns a layer that casts as a mixing layer does that leaves images alone.
+def _make_caster(layer: Any, dtype: str | None) -> keras.layers.Layer | None:
+    """Returns a layer that casts as a mixing layer that does not mix, or None.
 
     Args:
         layer: The mixing layer, or one that calls it for each frame.
-        dtype: Of the images; None where that is not known: of floats as a rule.
+        dtype: Of the images; None if it is not known, as a rule that of floats.
     """
-    mixer = _mixer(layer)
+    mixer = _find_mixer(layer)
     target = mixer.compute_dtype if mixer is not None else dtype
     if dtype in (None, target):
         return None
@@ -181,21 +181,21 @@ def _check_model(owner: str, model: Any, kind: type) -> None:
 
 
 def _fail_subclassed(owner: str, name: str) -> NoReturn:
-    """Raises the error for a mixing layer where nobody can take it out."""
+    """Raises the error for a mixing layer that cannot be taken out."""
     _errors.fail(
         owner,
-        "what the `call` of a subclassed model does cannot be rewritten.",
+        "the `call` of a subclassed model cannot be rewritten.",
         f"{name} with a mixing layer inside",
-        "Export it as it is, for it never mixes when it predicts, or make it without "
-        "the layer and load its weights.",
+        "Export it as it is, since it never mixes when it predicts, or build it "
+        "without the layer and load its weights.",
     )
 
 
 def _fail_cast(owner: str, name: str, given: str, dtype: str) -> NoReturn:
-    """Raises the error for a mixing layer that rounds, which no layer of Keras does."""
+    """Raises the error for a mixing layer that rounds, which no Keras layer does."""
     _errors.fail(
         owner,
-        "a mixing layer that makes integers of other numbers cannot be taken out.",
+        "a mixing layer that casts to integers cannot be taken out.",
         f"{name} of dtype {dtype} after outputs of dtype {given}",
-        "Export the model as it is, for it never mixes when it predicts.",
+        "Export the model as it is, since it never mixes when it predicts.",
     )

@@ -1,4 +1,4 @@
-"""Mixing in `tf.data` pipelines that must be the same in every run."""
+"""Mixing in `tf.data` pipelines that is the same in every run."""
 
 import numbers
 from collections.abc import Callable
@@ -20,23 +20,23 @@ def mixing(
 ) -> Callable[[Any], Any]:
     """Returns a function for `Dataset.apply` that mixes the batches of a dataset.
 
-    What a batch draws depends on the seed, the epoch and the batch's number alone. So
-    it is the same however many calls run in parallel, after an iterator was restored,
-    and on whichever worker of a tf.data service; `Dataset.map(layer)` gives each call
-    the next draws, in the order of time.
+    The draws of a batch depend only on the seed, the epoch and the number of the batch.
+    They are the same however many calls run in parallel, after an iterator is restored,
+    and on any worker of a tf.data service. `Dataset.map(layer)`, instead, gives each
+    call the next draws, in the order in which calls happen to run.
 
     Args:
-        layer: The mixing layer. Its own sequence of draws is left alone.
+        layer: The mixing layer. Its own sequence of draws does not advance.
         seed: Integer of at most 64 bits; None for the layer's.
         epoch: Number of the epoch, an integer, or a `tf.Variable` that is read when an
             iteration asks for its first batch. None makes each iteration over the
-            dataset that is returned another epoch, counted from 0; iterators are saved
-            with that count. A tf.data service would repeat the first, and a program
-            that is started again without a saved iterator begins with the first.
+            returned dataset another epoch, counted from 0; iterators are saved with
+            that count. A tf.data service would repeat the first epoch, and a program
+            that restarts without a saved iterator begins with the first.
         index: Function of a batch, called as by `Dataset.map`, that returns its number,
             a scalar integer. None counts the batches. Under dynamic sharding by a
-            tf.data service batches must bring their number: workers that count would
-            count in the order of time.
+            tf.data service batches must bring their number, because workers would count
+            them in the order in which they happen to arrive.
         num_parallel_calls: As in `Dataset.map`.
 
     Returns:
@@ -45,8 +45,8 @@ def mixing(
 
     Raises:
         ImportError: If TensorFlow is not installed.
-        ValueError: If the layer is none, or the seed, epoch or index is not one of
-            those.
+        ValueError: If `layer` is no mixing layer, or the seed, epoch or index is none
+            of the values above.
 
     Example:
         >>> import numpy as np, tensorflow as tf, keras_msda as msda
@@ -88,7 +88,8 @@ def mixing(
         counted = epoch is None or variable or index is None
         if counted:
             dataset = ops.numbered(dataset, moments)
-        # It reads the layer's settings, which stay the layer's when it is restored.
+        # The function reads the layer's settings, which a restored iterator must not
+        # replace.
         mixed = dataset.map(mix, num_parallel_calls=num_parallel_calls)
         if epoch is None:
             mixed = ops.keeping(mixed, moments)
@@ -98,7 +99,7 @@ def mixing(
 
 
 def _check_mixer(owner: str, layer: Any) -> None:
-    """Checks that something mixes batches by a seed."""
+    """Checks that a layer mixes batches by a seed."""
     if not hasattr(layer, "mix"):
         _errors.fail(
             owner,
@@ -120,7 +121,7 @@ def _check_index(owner: str, index: Any) -> None:
 
 
 def _check_epoch(owner: str, epoch: Any) -> None:
-    """Checks the number of an epoch, where it is one and no variable."""
+    """Checks the number of an epoch, unless it is a variable."""
     whole = isinstance(epoch, numbers.Integral) and not isinstance(epoch, bool)
     if not (epoch is None or hasattr(epoch, "dtype") or (whole and epoch >= 0)):
         _errors.fail(

@@ -1,4 +1,4 @@
-"""Layers that draw as other libraries' arguments say."""
+"""Layers that mix as the arguments of other libraries say."""
 
 import math
 from collections.abc import Mapping
@@ -26,25 +26,25 @@ def mix_from_timm(
 ) -> Any:
     """Returns the layer that draws as `timm.data.Mixup(...)` does from 1.0.29 on.
 
-    Arguments have timm's order, and partners are those of the batch turned round, as
-    there. Boxes keep odd sides and are cut at the border. Two things differ: odd
-    batches are mixed, all but the sample in the middle, where timm raises an error;
-    and lambda of the modes "elem" and "pair" is not rounded to the images' precision.
+    Arguments have timm's order, and partners come from the reversed batch, as in timm.
+    Boxes keep odd sides and are cut at the border. Two things differ: odd batches are
+    mixed, except for the sample in the middle, where timm raises an error; and lambda
+    of the modes "elem" and "pair" is not rounded to the images' precision.
 
     Args:
         mixup_alpha: MixUp's alpha; 0 for no MixUp.
         cutmix_alpha: CutMix's alpha; 0 for no CutMix.
-        cutmix_minmax: Least side of the box and the one that it stays below, relative
-            to the image's; turns CutMix on and makes its alpha irrelevant.
+        cutmix_minmax: Least side of the box, and the side that it stays below, relative
+            to the image's. Turns CutMix on; its alpha is then ignored.
         prob: Probability that a batch (or pair, or sample) is mixed.
-        switch_prob: Probability of CutMix where both are on.
+        switch_prob: Probability of CutMix if both methods are on.
         mode: "batch", "pair" or "elem": what shares a draw.
         correct_lam: Whether the label weight is that of the clipped box.
         label_smoothing: Smoothing of the labels; None is timm's 0.1 for class ids and
-            0 for labels that come soft.
+            0 for labels that are soft already.
         num_classes: Number of classes of class ids; None for soft labels.
         multi_label: Whether labels are sets of classes, floats `(batch, classes)` of 0
-            and 1. They come soft, so smooth them before, as timm does by
+            and 1. These are soft already, so smooth them before, as timm does by
             `(1 - s) * labels + s / 2`.
         **kwargs: Further shared arguments of the layer, such as `seed`, `name` or
             `targets`; see `MixLayer`.
@@ -53,8 +53,8 @@ def mix_from_timm(
         A `MixUpLayer`, a `CutMixLayer`, or a `RandomMixLayer` of both.
 
     Raises:
-        ValueError: If both methods are off, the mode is "half", or labels that come
-            soft are to be smoothed.
+        ValueError: If both methods are off, the mode is "half", or labels that are soft
+            already are to be smoothed.
 
     Example:
         >>> import keras_msda as msda
@@ -102,7 +102,7 @@ def mix_from_timm(
 
 
 def _check_timm_mode(owner: str, mode: Any, modes: Mapping[str, str]) -> None:
-    """Checks a mode of timm's."""
+    """Checks a mode of timm."""
     if mode == "half":
         _errors.fail(
             owner,
@@ -114,12 +114,12 @@ def _check_timm_mode(owner: str, mode: Any, modes: Mapping[str, str]) -> None:
 
 
 def _check_timm_smoothing(owner: str, label_smoothing: Any, soft: bool) -> None:
-    """Checks that labels which come soft are not to be smoothed."""
+    """Checks that labels that are soft already are not to be smoothed."""
     if soft and label_smoothing:
         _errors.fail(
             owner,
             "`label_smoothing` smooths class ids, and with `multi_label` or without "
-            "`num_classes` labels come soft.",
+            "`num_classes` labels are soft already.",
             f"label_smoothing={label_smoothing!r}",
             "Leave it out and smooth them before, for sets of classes by "
             "`(1 - s) * labels + s / 2`.",

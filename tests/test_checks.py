@@ -672,14 +672,16 @@ CALLS = {
         {},
         ({"images": images(), "segmentation_masks": np.ones((3, 5, 4), int)},),
         ValueError,
-        "segmentation masks must have batch and size of the images, (3, 4, 5)",
+        "segmentation masks must have the batch size and the spatial size of the "
+        "images, (3, 4, 5)",
         "shape (3, 5, 4)",
     ),
     "masks of another batch": (
         {},
         ({"images": images(), "segmentation_masks": np.ones((2, 4, 5), int)},),
         ValueError,
-        "segmentation masks must have batch and size of the images, (3, 4, 5)",
+        "segmentation masks must have the batch size and the spatial size of the "
+        "images, (3, 4, 5)",
         "shape (2, 4, 5)",
     ),
     "boxes without a format": (
@@ -712,7 +714,7 @@ CALLS = {
             },
         ),
         ValueError,
-        "labels of boxes and keypoints are -1 where a row is padding.",
+        "labels of boxes and keypoints must be able to hold -1, for padding.",
         "labels of dtype uint8",
     ),
     "points of another rank": (
@@ -755,7 +757,7 @@ CALLS = {
         {"batch_keys": ("second",)},
         ({"images": images(), "second": np.ones((3, 7), int)},),
         ValueError,
-        'integers have no mean, and "second" is not of the images',
+        'integers cannot be averaged, and "second" does not have the size of the',
         "dtype int64",
     ),
     "one number of classes for several outputs": (
@@ -776,7 +778,7 @@ CALLS = {
         {"num_classes": {"a": 3}},
         (images(), IDS),
         ValueError,
-        "`num_classes` is for several outputs, the labels are of one.",
+        "`num_classes` is for several outputs, the labels are for one.",
         "num_classes=",
     ),
     "weights of an output that is not there": (
@@ -975,7 +977,7 @@ def test_sample_weights_without_labels_are_refused():
         layer,
         (
             ValueError,
-            "sample weights are mixed together with labels.",
+            "sample weights can only be mixed together with labels.",
             "without labels",
         ),
     )

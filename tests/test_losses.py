@@ -683,7 +683,7 @@ def test_pixels_of_another_size_are_refused(spoiled):
         lambda: layer.loss("sparse_categorical_crossentropy")(ids, chances),
         "MixedLoss",
         ValueError,
-        "outputs of the images' rank have a label for each pixel",
+        "outputs of the images' rank need a label for each pixel",
         "images of size (6, 7)",
     )
 
@@ -821,7 +821,7 @@ def test_class_weights_that_cannot_be_are_refused(value):
         lambda: msda.MixedLoss("mse", class_weight=value),
         "MixedLoss",
         ValueError,
-        "`class_weight` must map class ids to finite weights, none negative.",
+        "`class_weight` must map class ids to finite, non-negative weights.",
         "class_weight=",
     )
 

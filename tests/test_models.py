@@ -211,7 +211,7 @@ def test_a_layer_that_rounds_floats_cannot_be_taken_out():
         lambda: msda.strip(model),
         "strip",
         ValueError,
-        "a mixing layer that makes integers of other numbers cannot be taken out.",
+        "a mixing layer that casts to integers cannot be taken out.",
         "of dtype uint8 after outputs of dtype float32",
     )
 
@@ -252,7 +252,7 @@ def test_a_subclassed_model_cannot_be_stripped():
         lambda: msda.strip(model),
         "strip",
         ValueError,
-        "what the `call` of a subclassed model does cannot be rewritten.",
+        "the `call` of a subclassed model cannot be rewritten.",
         "Subclassed with a mixing layer inside",
     )
     outer = keras.Sequential([keras.Input(SIZE), model])

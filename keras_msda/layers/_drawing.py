@@ -330,7 +330,7 @@ class DrawingLayer(StatefulLayer, abc.ABC):
             masks also if it had another size.
         """
         if recalled is None:
-            _handoff.heard(self)
+            _handoff.REGISTRY.note_read(self)
             recalled = self.recall()
         return _planning.replay(self, batch, size, recalled)
 

@@ -78,7 +78,7 @@ class StatefulLayer(keras.layers.Layer):
         self._start: int | None = None
         # What it has warned of.
         self._said: list[str] = []
-        _handoff.register(self, self.uid)
+        _handoff.REGISTRY.register(self, self.uid)
 
     def _add_state(self, name: str, values: np.ndarray) -> keras.Variable:
         """Adds an integer variable that each replica keeps for itself."""
@@ -161,7 +161,7 @@ class StatefulLayer(keras.layers.Layer):
         self._owner = _workers.marked(store)
         if "uid" in store.keys():
             uid = np.asarray(store["uid"], "uint8").tobytes().hex()
-            _handoff.answer(self, uid)
+            _handoff.REGISTRY.answer(self, uid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the seed and the uid by which losses find the layer."""
@@ -176,7 +176,7 @@ class StatefulLayer(keras.layers.Layer):
         config.pop("trainable", None)
         layer = cls(**config)
         if uid is not None:
-            _handoff.register(layer, uid)
+            _handoff.REGISTRY.register(layer, uid)
             if re.fullmatch("([0-9a-f]{2})+", uid):  # As files hold it.
                 layer.lineage = uid
         return layer

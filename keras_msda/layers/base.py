@@ -5,14 +5,12 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_msda import _backend, _checks, _handoff, plans
+from keras_msda import _backend, _checks, _handoff, parts, plans
 from keras_msda.layers import _inputs, _misuse, _planning, memory
 from keras_msda.layers._drawing import DrawingLayer
 from keras_msda.layers._planning import SECOND
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
-from keras_msda.parts import boxes, extra, segmentation, structures
-from keras_msda.parts import labels as label_forms
 
 Tensor = Any
 
@@ -96,8 +94,8 @@ class MixLayer(DrawingLayer):
             _inputs.check_integers(type(self).__name__, values)
         if given.alone:
             return super().__call__(images, **options)
-        parts = _inputs.prepare_for_keras(type(self).__name__, given.parts)
-        return given.restore(super().__call__(parts, **options))
+        ready = _inputs.prepare_for_keras(type(self).__name__, given.parts)
+        return given.restore(super().__call__(ready, **options))
 
     def call(
         self,
@@ -194,7 +192,7 @@ class MixLayer(DrawingLayer):
         if not _backend.in_pipeline(seed):
             self._memory.remember(state, seed, batch, self._masked(size))
         if not ops.is_compiling():
-            _handoff.called(self, training is not False)
+            _handoff.REGISTRY.note_call(self, training is not False)
         if training is False:
             return ops.cast(images, self.compute_dtype)
         return self._call_batch({"images": images}, training, seed=seed)["images"]
@@ -217,7 +215,7 @@ class MixLayer(DrawingLayer):
 
     def _call_batch(
         self,
-        parts: Mapping[str, Any],
+        given: Mapping[str, Any],
         mix: Any,
         *,
         seed: Any = None,
@@ -226,16 +224,17 @@ class MixLayer(DrawingLayer):
         """Mixes what belongs to images, all by one plan, that of the next seed.
 
         Args:
-            parts: By key, as `structures` takes them apart.
+            given: By key, as `parts.structures` takes a batch apart.
             mix: Whether to mix, perhaps traced.
             seed: Seed pair instead of the next.
             partner: Indices, or the parts of a second batch, instead of drawn partners.
         """
-        ops = _backend.of(parts["images"])
-        images = ops.convert(parts["images"])
-        size = self._measure(images)[1]
-        layout = plans.Layout(images.shape[0], size, self.data_format)
-        checked = self._check_parts(parts, layout)
+        ops = _backend.of(given["images"])
+        images = ops.convert(given["images"])
+        layout = plans.Layout(
+            images.shape[0], self._measure(images)[1], self.data_format
+        )
+        checked = self._check_parts(given, layout)
         joined = checked
         if isinstance(partner, Mapping):
             others = self._check_parts(partner, layout)
@@ -251,16 +250,16 @@ class MixLayer(DrawingLayer):
             seed = ops.convert(seed, "int64")
 
         def mixed() -> dict[str, Any]:
-            return self._mixed(joined, layout, seed, partner)
+            return self._mix_checked(joined, layout, seed, partner)
 
         def unmixed() -> dict[str, Any]:
-            return self._mixed(checked, layout, None)
+            return self._mix_checked(checked, layout, None)
 
         if isinstance(mix, bool):
             return mixed() if mix else unmixed()
         return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
 
-    def _mixed(
+    def _mix_checked(
         self,
         checked: Mapping[str, Any],
         layout: plans.Layout,
@@ -268,101 +267,61 @@ class MixLayer(DrawingLayer):
         partner: Any = None,
     ) -> dict[str, Any]:
         """Returns checked parts, mixed by the plan of a seed; None leaves them."""
-        parts, images = dict(checked), checked["images"]
+        mixed, images = dict(checked), checked["images"]
         batch, size = self._measure(images)
         batch = batch // 2 if partner is SECOND else batch
         dtype = self.compute_dtype
         if seed is None:
             plan = plans.leave_unmixed(batch, images)
-            parts["images"] = _backend.of(images).cast(images, dtype)
+            mixed["images"] = _backend.of(images).cast(images, dtype)
         else:
-            plan = _planning.draw_plan(
-                self, batch, self._masked(size), seed=seed, partner=partner
-            )
+            masked = self._masked(size)
+            plan = _planning.draw_plan(self, batch, masked, seed=seed, partner=partner)
             plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
             if partner is SECOND:
                 plan = plan._replace(partner=None)
             elif partner is None:
-                plan = plans.place_in_groups(
-                    plan, _planning.count_groups(self, batch, seed)
-                )
-            mixed = plans.mix_images(images, plan, self.data_format, dtype=dtype)
-            parts["images"] = mixed
-        self._mix_parts(parts, plan, layout, self._form(seed is not None))
-        return parts
+                groups = _planning.count_groups(self, batch, seed)
+                plan = plans.place_in_groups(plan, groups)
+            mixed["images"] = plans.mix_images(
+                images,
+                plan,
+                self.data_format,
+                dtype=dtype,
+                jit_compile=self.jit_compile,
+            )
+        settings = self._settings_of_parts(mix=seed is not None)
+        return parts.mix_parts(mixed, plan, layout=layout, settings=settings)
 
-    def _form(self, mix: bool = True) -> label_forms.Form:
-        """Returns what becomes of labels; those not mixed are not smoothed."""
-        smoothing = self.label_smoothing if mix else 0.0
-        return label_forms.Form(
-            self.targets, self.num_classes, smoothing, self.target_threshold
+    def _settings_of_parts(self, *, mix: bool = True) -> parts.Settings:
+        """Returns what becomes of the parts; labels that stay unmixed stay sharp."""
+        return parts.Settings(
+            targets=self.targets,
+            num_classes=self.num_classes,
+            label_smoothing=self.label_smoothing if mix else 0.0,
+            target_threshold=self.target_threshold,
+            segmentation=self.segmentation,
+            bounding_box_format=self.bounding_box_format,
+            min_box_share=self.min_box_share,
+            batch_keys=self.batch_keys,
+            dtype=self.compute_dtype,
+            uniform_mask=self.uniform_mask,
+            jit_compile=self.jit_compile,
         )
 
     def _check_parts(
-        self, inputs: Mapping[str, Any], layout: plans.Layout
+        self, given: Mapping[str, Any], layout: plans.Layout
     ) -> dict[str, Any]:
-        """Returns what belongs to the images, checked, as tensors."""
-        owner = type(self).__name__
-        images = inputs["images"]
-        parts = {"images": _backend.of(images).convert(images)}
-        labels, weights = inputs.get("labels"), inputs.get("sample_weight")
-        if labels is not None:
-            form = self._form()
-            parts["labels"] = label_forms.checked(owner, labels, layout, form)
-            if not self.uniform_mask:
-                label_forms.check_not_dense(owner, parts["labels"], layout)
-        if weights is not None:
-            parts["sample_weight"] = label_forms.checked_weights(
-                owner, weights, labels, layout
-            )
-        masks = inputs.get("segmentation_masks")
-        if masks is not None:
-            parts["segmentation_masks"] = segmentation.checked(
-                owner, masks, layout, self.segmentation
-            )
-        for key, place in (("bounding_boxes", "boxes"), ("keypoints", "points")):
-            if key in inputs:
-                parts[key] = boxes.checked(owner, inputs[key], place, layout)
-        for key in self._further_keys(inputs):
-            parts[key] = extra.checked(owner, key, inputs[key], layout)
-        return parts
-
-    def _mix_parts(
-        self,
-        parts: dict[str, Any],
-        plan: plans.MixPlan,
-        layout: plans.Layout,
-        form: label_forms.Form,
-    ) -> None:
-        """Mixes checked parts, in their place."""
-        weights = parts.get("sample_weight")
-        share = self.min_box_share
-        if "labels" in parts:
-            parts["labels"] = label_forms.mixed(parts["labels"], weights, plan, form)
-        if weights is not None:
-            parts["sample_weight"] = label_forms.mixed_weights(weights, plan, form)
-        if "segmentation_masks" in parts:
-            masks = parts["segmentation_masks"]
-            masks = segmentation.mixed(masks, plan, layout, self.segmentation)
-            parts["segmentation_masks"] = masks
-        if "bounding_boxes" in parts:
-            parts["bounding_boxes"] = boxes.mixed_boxes(
-                parts["bounding_boxes"],
-                plan,
-                layout.size,
-                str(self.bounding_box_format),
-                share,
-            )
-        if "keypoints" in parts:
-            parts["keypoints"] = boxes.mixed_points(
-                parts["keypoints"], plan, layout.size, share
-            )
-        for key in self._further_keys(parts):
-            parts[key] = extra.mixed(parts[key], plan, layout, self.compute_dtype)
-
-    def _further_keys(self, parts: Mapping[str, Any]) -> list[str]:
-        """Returns the keys of all other parts that are mixed like images."""
-        return [*self.batch_keys, *structures.further_keys(parts)]
+        """Returns the images and what belongs to them, checked, as tensors."""
+        images = given["images"]
+        images = _backend.of(images).convert(images)
+        checked = parts.check_parts(
+            type(self).__name__,
+            given,
+            layout=layout,
+            settings=self._settings_of_parts(),
+        )
+        return checked | {"images": images}
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""
@@ -400,7 +359,7 @@ class MixLayer(DrawingLayer):
                 self, *arguments, partner=partner
             )
         _checks.check_rank(type(self).__name__, images.shape, rows=self.uniform_mask)
-        _handoff.called(self, False)
+        _handoff.REGISTRY.note_call(self, False)
         return keras.KerasTensor(images.shape, dtype=self.compute_dtype)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
@@ -422,10 +381,10 @@ class MixLayer(DrawingLayer):
     @property
     def metrics(self) -> list[Any]:
         """No metrics. Keras's trainer asks for them when a step has its loss."""
-        if _handoff.has_unheard(self) and _misuse.is_called_by(
+        if _handoff.REGISTRY.is_unread(self) and _misuse.is_called_by(
             "compute_metrics", keras.Model
         ):
-            _handoff.heard(self)
+            _handoff.REGISTRY.note_read(self)
             self._say("loss", _misuse.warn_unheard, type(self).__name__, self.name)
         return []
 

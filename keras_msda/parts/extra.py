@@ -1,4 +1,4 @@
-"""Further tensors of a batch, mixed by the plan of its images: views, token labels."""
+"""Extra tensors of a batch, mixed by the plan of its images: views, token labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,19 +7,17 @@ import keras
 
 from keras_msda import _backend, _checks, _errors, plans
 from keras_msda.masks import _factored
+from keras_msda.parts._part import Context
 
 Tensor = Any
 
 
-def checked(owner: str, key: str, x: Any, layout: plans.Layout) -> Tensor:
-    """Returns a further tensor that can be mixed, or raises.
+def check(key: str, context: Context, *, owner: str) -> Tensor:
+    """Returns a tensor that can be mixed, or raises; see `Part`.
 
-    Args:
-        owner: Name that an error starts with.
-        key: The tensor's name.
-        x: Of the images' rank, or floats `(batch, ...)`.
-        layout: Of the images.
+    It has the images' rank, or is floats `(batch, ...)`.
     """
+    x, layout = context.parts[key], context.layout
     _checks.check_given(owner, key, x)
     ops = _backend.of(x)
     _checks.check_not_ragged(owner, f'"{key}"', ops.is_ragged(x), x)
@@ -28,28 +26,18 @@ def checked(owner: str, key: str, x: Any, layout: plans.Layout) -> Tensor:
     _checks.check_batch(owner, f'"{key}"', x.shape, (layout.batch,))
     lengths = layout.lengths(x.shape)
     if lengths is not None:
-        _check_further(owner, key, lengths, layout.size)
+        _check_lengths(owner, key, lengths, layout.size)
     _check_real(owner, key, x.dtype, lengths, layout.size)
     return x
 
 
-def mixed(
-    x: Tensor,
-    plan: plans.MixPlan,
-    layout: plans.Layout,
-    dtype: str,
-    *,
-    jit_compile: bool | str,
-) -> Tensor:
-    """Returns a checked tensor as a plan mixes it.
+def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
+    """Returns a checked tensor as a plan mixes it; see `Part`. Floats keep their dtype.
 
-    Args:
-        x: Floats keep their dtype.
-        plan: The plan of the batch.
-        layout: Of the images.
-        dtype: Of what integers become.
-        jit_compile: Whether a graph compiles this, as in the layers.
+    By the mask averaged over its coarser grid if it has one, else by the weight of the
+    labels.
     """
+    x, layout, dtype = context.parts[key], context.layout, context.settings.dtype
     ops = _backend.of(x)
     if keras.backend.is_float_dtype(x.dtype):
         dtype = keras.backend.standardize_dtype(x.dtype)
@@ -58,13 +46,14 @@ def mixed(
         weight = _factored.append_axes(plan.weight, len(x.shape) - 1)
         return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
-        plan = plan._replace(mask=_coarser(plan.mask, layout, lengths))
+        plan = plan._replace(mask=_average_mask(plan.mask, layout, lengths))
+    choice = context.settings.jit_compile
     return plans.mix_images(
-        x, plan, layout.data_format, dtype=dtype, jit_compile=jit_compile
+        x, plan, layout.data_format, dtype=dtype, jit_compile=choice
     )
 
 
-def _coarser(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tensor:
+def _average_mask(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tensor:
     """Returns dense masks averaged over the blocks of a coarser grid."""
     values = _factored.to_dense(mask, layout.size)
     ops = _backend.of(values)
@@ -74,10 +63,10 @@ def _coarser(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tenso
     return ops.mean(ops.reshape(values, blocks), list(range(2, len(blocks), 2)))
 
 
-def _check_further(
+def _check_lengths(
     owner: str, key: str, lengths: Sequence[Any], size: Sequence[Any]
 ) -> None:
-    """Checks a further tensor whose spatial lengths must divide the images'."""
+    """Checks that spatial lengths divide those of the images."""
     for length, fine in zip(lengths, size, strict=True):
         if isinstance(length, int) and isinstance(fine, int) and fine % max(length, 1):
             _errors.fail(
@@ -93,12 +82,13 @@ def _check_further(
 def _check_real(
     owner: str, key: str, dtype: Any, lengths: Sequence[Any] | None, size: Sequence[Any]
 ) -> None:
-    """Refuses integers where a mean is taken that is not one of images."""
+    """Refuses integers that would be averaged and are no images."""
     alike = lengths is not None and not any(map(_errors.differ, lengths, size))
     if not alike and not keras.backend.is_float_dtype(dtype):
         _errors.fail(
             owner,
-            f'integers have no mean, and "{key}" is not of the images\' size.',
+            f'integers cannot be averaged, and "{key}" does not have the size of the '
+            "images.",
             f"dtype {keras.backend.standardize_dtype(dtype)}",
-            'Give class ids as "labels", and cast what is no id to float32.',
+            'Give class ids as "labels", and cast other numbers to float32.',
         )

@@ -6,6 +6,7 @@ import keras
 
 from keras_msda import _backend, _checks, _errors, plans
 from keras_msda.masks import _factored
+from keras_msda.parts._part import Context
 
 Tensor = Any
 
@@ -50,18 +51,28 @@ def mix_segmentation_masks(
     data_format = _checks.check_data_format(owner, data_format)
     mode = _checks.check_segmentation(owner, mode)
     plan, layout = plans.convert_plan(plan, data_format)
-    return mixed(checked(owner, masks, layout, mode), plan, layout, mode)
+    masks = _check_masks(owner, masks, layout, mode)
+    return _mix_masks(masks, plan, layout, mode)
 
 
-def checked(owner: str, masks: Any, layout: plans.Layout, mode: str | int) -> Tensor:
-    """Returns segmentation masks as a tensor that can be mixed, or raises.
+def check(key: str, context: Context, *, owner: str) -> Tensor:
+    """Returns segmentation masks that can be mixed, or raises; see `Part`."""
+    masks, mode = context.parts[key], context.settings.segmentation
+    _checks.check_given(owner, key, masks)
+    return _check_masks(owner, masks, context.layout, mode)
 
-    Args:
-        owner: Name that an error starts with.
-        masks: As in `mix_segmentation_masks`.
-        layout: Of the images.
-        mode: As in `mix_segmentation_masks`.
-    """
+
+def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
+    """Returns checked masks as a plan mixes them; see `Part`."""
+    masks, mode = context.parts[key], context.settings.segmentation
+    choice = context.settings.jit_compile
+    return _mix_masks(masks, plan, context.layout, mode, jit_compile=choice)
+
+
+def _check_masks(
+    owner: str, masks: Any, layout: plans.Layout, mode: str | int
+) -> Tensor:
+    """Returns masks as a tensor that can be mixed, or raises."""
     ops = _backend.of(masks)
     _checks.check_not_ragged(owner, "segmentation masks", ops.is_ragged(masks), masks)
     form = ", ".join(["None"] * (len(layout.size) + 1))
@@ -69,22 +80,19 @@ def checked(owner: str, masks: Any, layout: plans.Layout, mode: str | int) -> Te
     masks = ops.convert(masks)
     lengths = layout.lengths(masks.shape) or tuple(masks.shape[1:])
     found = (masks.shape[0], *lengths)
-    _check_masks(owner, masks.shape, found, (layout.batch, *layout.size))
-    _check_masks_dtype(owner, masks.dtype, _channels(masks, layout), mode)
+    _check_shape(owner, masks.shape, found, (layout.batch, *layout.size))
+    _check_dtype(owner, masks.dtype, _count_channels(masks, layout), mode)
     return masks
 
 
-def _channels(masks: Tensor, layout: plans.Layout) -> int | None:
-    """Returns the number of channels, 1 where there is no axis of them.
-
-    None where only the values will tell.
-    """
+def _count_channels(masks: Tensor, layout: plans.Layout) -> int | None:
+    """Returns the number of channels: 1 without an axis of them, None if unknown."""
     has_channels = layout.lengths(masks.shape) is not None
     count = masks.shape[layout.channels] if has_channels else 1
     return None if count is None else int(count)
 
 
-def mixed(
+def _mix_masks(
     masks: Tensor,
     plan: plans.MixPlan,
     layout: plans.Layout,
@@ -98,7 +106,7 @@ def mixed(
     has_channels = layout.lengths(masks.shape) is not None
     dtype = keras.backend.standardize_dtype(masks.dtype)
     classes = mode if isinstance(mode, int) else None
-    count = _channels(masks, layout)
+    count = _count_channels(masks, layout)
     soft = keras.backend.is_float_dtype(dtype) and count != 1
     blended = mode == "blend" or (mode == "auto" and soft)
 
@@ -124,7 +132,7 @@ def mixed(
     return ops.fused(mix, masks, plan.partner, plan.mask, jit_compile=jit_compile)
 
 
-def _check_masks(owner: str, shape: Any, found: Any, expected: Any) -> None:
+def _check_shape(owner: str, shape: Any, found: Any, expected: Any) -> None:
     """Checks that segmentation masks belong to images of this batch and size.
 
     Args:
@@ -136,24 +144,38 @@ def _check_masks(owner: str, shape: Any, found: Any, expected: Any) -> None:
     if len(found) != len(expected) or any(map(_errors.differ, found, expected)):
         _errors.fail(
             owner,
-            f"segmentation masks must have batch and size of the images, "
-            f"{_errors.show(expected)}, and at most an axis of channels.",
+            "segmentation masks must have the batch size and the spatial size of the "
+            f"images, {_errors.show(expected)}, and at most an axis of channels.",
             f"shape {_errors.show(shape)}",
             "Resize the masks to the images, and check `data_format`.",
         )
 
 
-def _check_masks_dtype(
-    owner: str, dtype: Any, channels: int | None, mode: str | int
-) -> None:
+def _check_dtype(owner: str, dtype: Any, channels: int | None, mode: str | int) -> None:
     """Checks that segmentation masks can be mixed in a mode."""
-    floats = keras.backend.is_float_dtype(dtype)
     count = "an unknown number of" if channels is None else channels
     received = (
         f"masks of dtype {keras.backend.standardize_dtype(dtype)} with "
         f"{count} channels, segmentation={mode!r}"
     )
-    if isinstance(mode, int) and not floats and channels is None:
+    floats = keras.backend.is_float_dtype(dtype)
+    if isinstance(mode, int):
+        _check_class_indices(owner, floats, channels, received)
+    elif mode == "blend" and not floats:
+        _errors.fail(
+            owner,
+            "integer masks cannot be averaged.",
+            received,
+            'Use `segmentation="select"`, or the number of classes, which makes soft '
+            "masks of class indices.",
+        )
+
+
+def _check_class_indices(
+    owner: str, floats: bool, channels: int | None, received: str
+) -> None:
+    """Checks that segmentation masks are class indices."""
+    if not floats and channels is None:
         _errors.fail(
             owner,
             "a number of classes needs segmentation masks with one channel, or without "
@@ -162,15 +184,7 @@ def _check_masks_dtype(
             "Set their shape before mixing: "
             "`masks = tf.ensure_shape(masks, (None, None, None, 1))`.",
         )
-    if mode == "blend" and not floats:
-        _errors.fail(
-            owner,
-            "integer masks have no mean.",
-            received,
-            'Use `segmentation="select"`, or the number of classes, which makes soft '
-            "masks of class indices.",
-        )
-    if isinstance(mode, int) and (floats or channels != 1):
+    if floats or channels != 1:
         _errors.fail(
             owner,
             "a number of classes makes soft masks of class indices, which are integers "

@@ -1,8 +1,8 @@
 """The forms of a batch: a nest goes in, and the same nest comes out.
 
-One rule for all of them. Inputs are a tensor, the images; a dictionary, whose keys say
-what is mixed; or a tuple, whose first entry is the images and whose others are mixed
-like them. Labels and weights stand beside inputs, or in the dictionary.
+Inputs are a tensor, the images; a dictionary, whose keys say what is mixed; or a tuple
+of the images and of tensors that are mixed like them. Labels and weights are given
+beside the inputs, or in the dictionary.
 """
 
 import re
@@ -13,20 +13,16 @@ import keras
 import numpy as np
 
 from keras_msda import _checks, _errors
+from keras_msda.parts import _outputs, _table
 
 Tensor = Any
 
 #: Names of the second, third, ... entry of a tuple of inputs.
-_FURTHER = re.compile(r"inputs\[\d+\]")
+_EXTRA = re.compile(r"inputs\[\d+\]")
 #: Keys of a dictionary of inputs that have a meaning; all others are the user's.
-KEYS = (
-    "images",
-    "labels",
-    "sample_weight",
-    "segmentation_masks",
-    "bounding_boxes",
-    "keypoints",
-)
+KEYS = ("images", *_table.PARTS)
+#: One of these must be in a dictionary; weights alone are mixed with nothing.
+_MIXED_KEYS = tuple(key for key in _table.PARTS if key != "sample_weight")
 #: What other libraries call them: TensorFlow Datasets, Hugging Face, torchvision.
 OTHER_KEYS = {
     "images": ("image", "pixel_values", "img", "x", "inputs"),
@@ -47,8 +43,8 @@ class Batch(NamedTuple):
     """A batch, taken apart.
 
     Attributes:
-        parts: What may be mixed, by the keys of a dictionary of Keras's; further
-            entries of a tuple of inputs are called "inputs[1]" and so on.
+        parts: What may be mixed, by the keys of a dictionary; later entries of a tuple
+            of inputs are called "inputs[1]" and so on.
         restore: Puts mixed parts into the form that the batch had.
         alone: Whether there are images alone, as a tensor.
     """
@@ -58,9 +54,9 @@ class Batch(NamedTuple):
     alone: bool = False
 
 
-def further_keys(parts: Mapping[str, Any]) -> list[str]:
-    """Returns the keys of the further entries of a tuple of inputs."""
-    return [key for key in parts if _FURTHER.fullmatch(key)]
+def extra_keys(parts: Mapping[str, Any]) -> list[str]:
+    """Returns the keys of the second and later entries of a tuple of inputs."""
+    return [key for key in parts if _EXTRA.fullmatch(key)]
 
 
 def is_indices(partner: Any) -> bool:
@@ -99,7 +95,7 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
             labels, too.
         labels: Labels, or None.
         sample_weight: Weights of the samples, or None.
-        batch_keys: Further keys of a dictionary that are mixed.
+        batch_keys: Extra keys of a dictionary that are mixed.
         box_format: Format of bounding boxes, or None.
 
     Raises:
@@ -109,10 +105,10 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
     def keyed(inputs: Mapping[str, Any], beside: Mapping[str, Any]) -> dict[str, Any]:
         _check_labels_once(owner, list(inputs), list(beside))
         _check_keys(owner, {**inputs, **beside}, batch_keys, box_format)
-        known = {*KEYS, *batch_keys, *further_keys(inputs)}
+        known = {*KEYS, *batch_keys, *extra_keys(inputs)}
         return {key: value for key, value in inputs.items() if key in known}
 
-    fields = _fields(images)
+    fields = _read_fields(images)
     if labels is None:
         if fields is not None:
             _check_no_weights_beside(owner, sample_weight)
@@ -149,12 +145,12 @@ def _take_tuple_apart(
     def restore(mixed: Mapping[str, Any]) -> Any:
         entries = batch.restore(mixed)
         # Weights that are None stay where they were.
-        return _like(given, [*entries, *given[len(entries) :]])
+        return _outputs.restore_kind(given, [*entries, *given[len(entries) :]])
 
     return Batch(batch.parts, restore)
 
 
-def _fields(inputs: Any) -> Mapping[str, Any] | None:
+def _read_fields(inputs: Any) -> Mapping[str, Any] | None:
     """Returns the entries of a dictionary, or of a named tuple that has images."""
     if isinstance(inputs, Mapping):
         return inputs
@@ -182,14 +178,7 @@ def _in_order(
     inputs: Sequence[Any], names: Sequence[str]
 ) -> Callable[[Mapping[str, Any]], Any]:
     """Returns what puts mixed parts into a tuple or list like the inputs."""
-    return lambda mixed: _like(inputs, [mixed[name] for name in names])
-
-
-def _like(given: Sequence[Any], entries: list[Any]) -> Any:
-    """Returns entries in a tuple or list of the kind of the given one."""
-    if hasattr(given, "_fields"):
-        return type(given)(*entries)
-    return list(entries) if isinstance(given, list) else tuple(entries)
+    return lambda mixed: _outputs.restore_kind(inputs, [mixed[name] for name in names])
 
 
 def _check_no_weights_beside(owner: str, sample_weight: Any) -> None:
@@ -197,7 +186,8 @@ def _check_no_weights_beside(owner: str, sample_weight: Any) -> None:
     if sample_weight is not None:
         _errors.fail(
             owner,
-            "weights of a dictionary of images and labels are one of its entries.",
+            "with a dictionary of images and labels, sample weights must be one of its "
+            "entries.",
             "a dictionary, and `sample_weight` beside it",
             'Add them under the key "sample_weight", or give labels beside the '
             "dictionary, too.",
@@ -225,7 +215,7 @@ def _check_labels_once(
     if twice:
         _errors.fail(
             owner,
-            "labels and weights stand in the dictionary or beside it.",
+            "labels and weights must be in the dictionary or beside it, not in both.",
             f"{twice[0]!r} in both",
             "Leave one of them out.",
         )
@@ -236,7 +226,7 @@ def _check_no_weights(owner: str, sample_weight: Any) -> None:
     if sample_weight is not None:
         _errors.fail(
             owner,
-            "sample weights are mixed together with labels.",
+            "sample weights can only be mixed together with labels.",
             "sample_weight without labels",
             "Give labels too, or the weights to the loss.",
         )
@@ -250,29 +240,12 @@ def _check_keys(
     Args:
         owner: Name that an error starts with.
         inputs: The dictionary, or its keys.
-        batch_keys: Keys of further tensors to mix.
+        batch_keys: Keys of extra tensors to mix.
         box_format: Format of bounding boxes or None.
     """
     keys = list(inputs)
-    received = f"keys {sorted(map(str, keys))}"
-    if "images" not in keys:
-        _errors.fail(
-            owner,
-            'a dictionary must hold "images".',
-            received,
-            _renaming(keys)
-            or 'Add "images", or give the images as the first argument.',
-        )
-    mixed = [key for key in KEYS if key not in ("images", "sample_weight")]
-    if not any(key in keys for key in (*mixed, *batch_keys)):
-        words = ", ".join(f'"{key}"' for key in mixed)
-        _errors.fail(
-            owner,
-            f"a dictionary must hold something that is mixed with the images: {words} "
-            "or one of `batch_keys`.",
-            received,
-            _renaming(keys) or 'Add "labels", or call the layer with images alone.',
-        )
+    _check_something_mixed(owner, keys, batch_keys)
+    received = _show_keys(keys)
     for key in batch_keys:
         if key not in keys:
             _errors.fail(
@@ -289,7 +262,36 @@ def _check_keys(
             'Give the layer for example `bounding_box_format="xyxy"`.',
         )
     if isinstance(inputs, Mapping):
-        _check_all_given(owner, inputs, ("images", *mixed, *batch_keys))
+        _check_all_given(owner, inputs, ("images", *_MIXED_KEYS, *batch_keys))
+
+
+def _check_something_mixed(
+    owner: str, keys: Sequence[Any], batch_keys: Sequence[str]
+) -> None:
+    """Checks that a dictionary holds images and something that belongs to them."""
+    if "images" not in keys:
+        _errors.fail(
+            owner,
+            'a dictionary must hold "images".',
+            _show_keys(keys),
+            _suggest_renaming(keys)
+            or 'Add "images", or give the images as the first argument.',
+        )
+    if not any(key in keys for key in (*_MIXED_KEYS, *batch_keys)):
+        words = ", ".join(f'"{key}"' for key in _MIXED_KEYS)
+        _errors.fail(
+            owner,
+            f"a dictionary must hold something that is mixed with the images: {words} "
+            "or one of `batch_keys`.",
+            _show_keys(keys),
+            _suggest_renaming(keys)
+            or 'Add "labels", or call the layer with images alone.',
+        )
+
+
+def _show_keys(keys: Sequence[Any]) -> str:
+    """Returns the keys of a dictionary as an error shows them."""
+    return f"keys {sorted(map(str, keys))}"
 
 
 def _check_all_given(
@@ -301,7 +303,7 @@ def _check_all_given(
             _checks.check_given(owner, key, inputs[key])
 
 
-def _renaming(keys: Sequence[Any]) -> str:
+def _suggest_renaming(keys: Sequence[Any]) -> str:
     """Returns the line that renames keys of other libraries; empty if none is known."""
     names = {}
     for key, others in OTHER_KEYS.items():

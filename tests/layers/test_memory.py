@@ -242,7 +242,7 @@ def test_layers_that_are_gone_are_forgotten():
     uid = msda.MixUpLayer().uid
     gc.collect()
     msda.MixUpLayer()
-    assert uid not in _handoff._LAYERS
+    assert uid not in _handoff.REGISTRY._layers
 
 
 # The loss of another layer
@@ -260,7 +260,7 @@ def test_the_loss_of_another_layer_than_the_models_is_an_error(before):
         lambda: model.fit(images, labels, 8, verbose=0, sample_weight=weights),
         "HandedOff",
         ValueError,
-        "a loss must listen to the mixing layer that the model calls",
+        "a loss must belong to the mixing layer that the model calls",
         "the loss of the layer 'outside', where ",
     )
 

@@ -425,7 +425,7 @@ def test_what_a_loss_of_keras_cannot_take_is_refused(base, width, rule):
         lambda: layer.loss(base)(numbers(BATCH, width), probabilities(BATCH, 5)),
         "MixedLoss",
         ValueError,
-        f"the labels of a layer inside the model must be {rule}",
+        f"with a layer inside the model the labels must be {rule}",
         f"labels of shape (8, {width})",
     )
 

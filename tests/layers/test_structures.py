@@ -161,12 +161,12 @@ def test_mixing_takes_several_inputs_and_fit_takes_what_comes(first):
 ERRORS = {
     "labels twice": (
         lambda x, y: made("mixup")({"images": x, "labels": y}, y),
-        "labels and weights stand in the dictionary or beside it",
+        "labels and weights must be in the dictionary or beside it",
         "'labels' in both",
     ),
     "weights beside": (
         lambda x, y: made("mixup")({"images": x, "labels": y}, None, np.ones(BATCH)),
-        "weights of a dictionary of images and labels are one of its entries",
+        "with a dictionary of images and labels, sample weights must be one of its",
         "a dictionary, and `sample_weight` beside it",
     ),
     "nested tuple": (
