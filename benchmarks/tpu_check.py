@@ -378,7 +378,7 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
     from keras_msda._backend._tensorflow import TensorFlowOps
 
     # This TensorFlow sees CPUs alone, and would lower what is best for them.
-    TensorFlowOps.for_cpus = lambda _: False  # type: ignore[method-assign]
+    TensorFlowOps.is_traced_for_cpu = lambda _: False  # type: ignore[method-assign]
     images = tf.TensorSpec((BATCH, *SIZE), "float32")
     labels = tf.TensorSpec((BATCH,), "int32")
     lowered: dict[str, Callable[[], bytes]] = {}

@@ -186,7 +186,7 @@ class Listener:
             REGISTRY.await_layer(self)
         else:
             self._layer = layer
-        if layer is not None and _backend.of_backend().functional:
+        if layer is not None and _backend.get_backend_ops().functional:
             self.mirror_state(layer)
 
     def mirror_state(self, layer: Any) -> None:
@@ -223,7 +223,7 @@ class Listener:
         The one in the model whose trainer is running; in a custom loop, the one that
         was called last.
         """
-        if _backend.of_backend().is_compiling():
+        if _backend.get_backend_ops().in_torch_compile():
             return  # It cannot read this; the newest copy it is.
         if self._layer is None and self._uid is not None:
             REGISTRY.stop_waiting(self)
@@ -250,7 +250,7 @@ class Listener:
         if self._mirrored and self.is_mirroring():
             return [variable.value for variable in self._mirrored]
         layer = self.layer
-        if self._is_loss and not _backend.of_backend().is_compiling():
+        if self._is_loss and not _backend.get_backend_ops().in_torch_compile():
             self._check_called(layer)
             REGISTRY.note_read(layer)
         recalled: list[Tensor] = layer.recall()
@@ -261,7 +261,9 @@ class Listener:
     def is_mirroring(self) -> bool:
         """Returns whether this is a metric that reads its own copies in this step."""
         mirrored = self._mirrored
-        return bool(mirrored and _backend.of_backend().is_passed(mirrored[0]))
+        return bool(
+            mirrored and _backend.get_backend_ops().has_passed_value(mirrored[0])
+        )
 
     def is_rehearsal(self) -> bool:
         """Returns whether Keras only makes the state of a metric."""
@@ -272,12 +274,12 @@ class Listener:
         others = [x for x in REGISTRY.find_called() if x is not layer]
         if not others:
             return
-        ops = _backend.of_backend()
+        ops = _backend.get_backend_ops()
         memories = [memory for x in others for memory in x.remembered()[:1]]
-        if ops.is_foreign(layer.remembered()[0], memories):
+        if ops.step_uses_only_others(layer.remembered()[0], memories):
             called = others
         else:  # A step that leaves no trace: the model at least is known.
-            called = _find_layers_of_trainer() if ops.is_immediate() else []
+            called = _find_layers_of_trainer() if ops.executes_eagerly() else []
         if called and layer not in called:
             names = [x.name for x in called]
             _fail_other_layer(type(self).__name__, layer.name, names)

@@ -139,7 +139,7 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
             share, factor = plans.weigh(factor, other, share)
         given = targets.sample_weight
         if given is not None:
-            ops = _backend.of(factor)
+            ops = _backend.get_ops(factor)
             given = ops.reshape(
                 ops.convert(given), ops.shape(given)[: len(factor.shape)]
             )
@@ -228,7 +228,7 @@ def _takes_ids(loss: Any) -> bool | None:
 
 def _multiply(values: Tensor, known: Tensor) -> Tensor:
     """Returns values times 1 or NaN, with Keras's mask of which of them count."""
-    ops = _backend.of(values)
+    ops = _backend.get_ops(values)
     dtype = keras.backend.standardize_dtype(values.dtype)
     product = values * ops.cast(known, dtype)
     if hasattr(values, "_keras_mask"):
@@ -247,7 +247,7 @@ def _find_class_weights(
             labels of the outputs' shape.
         outputs: `(batch, ..., classes)`, or 1 for two classes.
     """
-    ops = _backend.of(labels, outputs)
+    ops = _backend.get_ops(labels, outputs)
     binary = outputs.shape[-1] == 1
     count = max(2 if binary else outputs.shape[-1], max(weights, default=0) + 1)
     table = ops.convert([weights.get(index, 1.0) for index in range(count)], "float32")

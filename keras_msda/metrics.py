@@ -116,7 +116,7 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
         call, to which the variable's value is passed.
         """
         variable = self.variables[0]
-        if _backend.of_backend().is_passed(variable):
+        if _backend.get_backend_ops().has_passed_value(variable):
             return False
         variable.assign(variable.value + 0.0)  # A new tensor.
         now = variable.value
@@ -140,14 +140,14 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
 
 def _round_weight(weight: Tensor) -> Tensor:
     """Returns 1 for weights of 1/2 or more, else 0; NaN stays NaN."""
-    ops = _backend.of(weight)
+    ops = _backend.get_ops(weight)
     whole = ops.cast(weight >= 0.5, "float32")
     return ops.where(weight == weight, whole, weight)
 
 
 def _select_strongest(labels: Tensor) -> Tensor:
     """Returns soft labels with all weight on the strongest class."""
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     labels = ops.convert(labels)
     if labels.shape[-1] == 1:
         return ops.cast(labels > 0.5, "float32")
@@ -163,7 +163,7 @@ def _count_hits(labels: Tensor, outputs: Tensor, k: int) -> Tensor:
         outputs: `(batch, ..., classes)`, or 1 for two classes, with a threshold of 1/2.
         k: How many of the largest outputs are the choice.
     """
-    ops = _backend.of(outputs)
+    ops = _backend.get_ops(outputs)
     labels, outputs = ops.cast(labels, "float32"), ops.convert(outputs)
     classes = outputs.shape[-1]
     if classes == 1:

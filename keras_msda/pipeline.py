@@ -64,7 +64,7 @@ def mixing(
     seed = layer.seed if seed is None else _checks.check_seed(owner, seed)
     _check_epoch(owner, epoch)
     _check_index(owner, index)
-    ops = _backend.of_pipelines()
+    ops = _backend.get_pipeline_ops()
 
     variable = hasattr(epoch, "assign")
 
@@ -75,25 +75,27 @@ def mixing(
             if counted:
                 (number, moment), element = parts
             else:
-                number, moment, element = None, epoch, ops.whole(parts, spec)
+                number, moment, element = None, epoch, ops.join_arguments(parts, spec)
             if index is not None:
                 number = index(*element) if type(spec) is tuple else index(element)
             moment = moment if epoch is None or variable else epoch
-            pair = ops.nested_seed(seed, moment, number)
+            pair = ops.make_batch_seed(seed, moment, number)
             # As `Dataset.map(layer)` would call it.
             alone = type(spec) is tuple and len(spec) == 1
             return layer.mix(element[0] if alone else element, seed=pair)
 
-        moments = ops.read_once(epoch) if variable else ops.moments(seed)
+        moments = (
+            ops.repeat_first_value(epoch) if variable else ops.draw_iteration_ids(seed)
+        )
         counted = epoch is None or variable or index is None
         if counted:
-            dataset = ops.numbered(dataset, moments)
+            dataset = ops.enumerate_batches(dataset, moments)
         # The function reads the layer's settings, which a restored iterator must not
         # replace.
         mixed = dataset.map(mix, num_parallel_calls=num_parallel_calls)
         if epoch is None:
-            mixed = ops.keeping(mixed, moments)
-        return ops.restorable(mixed)
+            mixed = ops.keep_iteration_id(mixed, moments)
+        return ops.allow_saving(mixed)
 
     return apply
 

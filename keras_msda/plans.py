@@ -61,7 +61,7 @@ class Layout(NamedTuple):
 
 def convert_plan(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
     """Returns a plan with dense masks as tensors, and the layout of its images."""
-    ops = _backend.of(plan.partner)
+    ops = _backend.get_ops(plan.partner)
     mask = ops.convert(plan.mask, "float32")
     weight = ops.convert(plan.weight, "float32")
     batch, *size = ops.shape(mask)
@@ -76,7 +76,7 @@ def place_in_groups(plan: MixPlan, groups: int) -> MixPlan:
     sharded batch gathers from its own shard. A plan stays as it is where the library
     does not make use of that or where groups differ in length.
     """
-    ops = _backend.of(plan.partner)
+    ops = _backend.get_ops(plan.partner)
     batch = ops.shape(plan.partner)[0]
     if not ops.functional or groups == 1 or batch % groups:
         return plan
@@ -87,7 +87,7 @@ def place_in_groups(plan: MixPlan, groups: int) -> MixPlan:
 
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:
     """Returns the entries of each sample's partner, an index or a place in a group."""
-    ops = _backend.of(x)
+    ops = _backend.get_ops(x)
     if len(partner.shape) == 1:
         return ops.take(x, partner)
     return ops.take_in_groups(x, partner)
@@ -103,13 +103,13 @@ def take_both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
     """
     if partner is not None:
         return x, take_partner(x, partner)
-    half = _backend.of(x).shape(x)[0] // 2
+    half = _backend.get_ops(x).shape(x)[0] // 2
     return x[:half], x[half:]
 
 
 def take_own(x: Tensor, partner: Tensor | None) -> Tensor:
     """Returns the entries of the samples themselves; see `take_both`."""
-    return x if partner is not None else x[: _backend.of(x).shape(x)[0] // 2]
+    return x if partner is not None else x[: _backend.get_ops(x).shape(x)[0] // 2]
 
 
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
@@ -126,7 +126,7 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
         dtype: Type of the result. The sum is computed in float32, for a float64 result
             in float64; integers are rounded half to even.
     """
-    ops = _backend.of(own)
+    ops = _backend.get_ops(own)
     wide = "float64" if dtype == "float64" else "float32"
     given = keras.backend.standardize_dtype(own.dtype)
     parts = own, other
@@ -134,9 +134,11 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     if not keras.backend.is_float_dtype(given):  # Integers have no NaN.
         mixed = share * own + (1.0 - share) * other
     else:
-        mixed = ops.weighted(own, share) + ops.weighted(other, 1.0 - share)
+        mixed = ops.multiply_no_nan(own, share) + ops.multiply_no_nan(
+            other, 1.0 - share
+        )
     if given == dtype == "uint8":
-        return ops.to_bytes(mixed)
+        return ops.to_uint8(mixed)
     mixed = ops.cast(mixed, dtype)
     if dtype not in _LONG or given not in (*_LONG, "float64"):
         return mixed
@@ -148,7 +150,7 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
 def _convert_partner(plan: MixPlan) -> Tensor | None:
     """Returns the partners of a plan as a tensor; None stays None."""
     partner = plan.partner
-    return None if partner is None else _backend.of(partner).convert(partner)
+    return None if partner is None else _backend.get_ops(partner).convert(partner)
 
 
 def mix_images(
@@ -190,7 +192,7 @@ def mix_images(
         >>> print(msda.mix_images(images, plan)[:, 0, 0, 0].numpy())
         [0.25 0.75]
     """
-    ops = _backend.of(images, plan.partner)
+    ops = _backend.get_ops(images, plan.partner)
     images = ops.convert(images)
     data_format = _checks.check_data_format("mix_images", data_format)
     factored = isinstance(plan.mask, _factored.Mask)
@@ -215,7 +217,7 @@ def mix_images(
         return blend(*take_both(images, partner), mask, dtype)
 
     # In one function, so that a compiled graph makes one pass over the images.
-    mixed = ops.fused(
+    mixed = ops.call_fused(
         mix, images, _convert_partner(plan), mask, jit_compile=jit_compile
     )
     return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
@@ -228,7 +230,7 @@ def _can_join(mask: Any, shape: tuple[int | None, ...], ops: Any) -> bool:
     order of axes themselves.
     """
     known = None not in shape and isinstance(mask, _factored.Mask)
-    return known and ops.for_cpus() and _factored.is_small(mask)
+    return known and ops.is_traced_for_cpu() and _factored.is_small(mask)
 
 
 def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tensor:
@@ -254,7 +256,7 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
         [[0.75 0.25]
          [0.25 0.75]]
     """
-    ops = _backend.of(labels, plan.partner)
+    ops = _backend.get_ops(labels, plan.partner)
     labels = ops.convert(labels)
     _checks.check_soft(owner, labels.dtype)
     if plan.partner is not None:
@@ -275,7 +277,7 @@ def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> T
         label_smoothing: Share s that is spread evenly over all classes: the class
             itself gets `1 - s + s / num_classes`, any other one `s / num_classes`.
     """
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     ids = ops.cast(ops.reshape(labels, [-1]), "int64")
     encoded = ops.one_hot(ids, num_classes)
     encoded = encoded * (1 - label_smoothing) + label_smoothing / num_classes
@@ -288,7 +290,7 @@ def unite_labels(labels: Tensor, threshold: float) -> Tensor:
 
     All others are 0, except that NaN stays NaN.
     """
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     united = ops.cast(labels > threshold, "float32")
     return ops.where(labels == labels, united, float("nan"))
 
@@ -307,7 +309,7 @@ def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
     Returns:
         The shares u and the weights s, float32 `(batch,)`.
     """
-    ops = _backend.of(first)
+    ops = _backend.get_ops(first)
     own = first * weight
     total = own + second * (1.0 - weight)
     usable = (total != 0) & (weight < 1.0)
@@ -327,7 +329,7 @@ def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, T
     Returns:
         The plan with the label weights u, and s in the shape of `sample_weight`.
     """
-    ops = _backend.of(sample_weight)
+    ops = _backend.get_ops(sample_weight)
     given = ops.convert(sample_weight, "float32")
     own, other = take_both(ops.reshape(given, [-1]), plan.partner)
     weight, total = weigh(own, other, plan.weight)
@@ -347,7 +349,7 @@ def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
         float32, `(batch, 3)` for ids and `(batch, ..., 2 * classes + 1)` for floats:
         own label, partner's label and weight on the last axis.
     """
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     own = ops.cast(labels, "float32")
     if len(own.shape) == 1:
         own, labels = own[:, None], labels[:, None]
@@ -376,7 +378,7 @@ def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def leave_unmixed(batch: Any, like: Tensor) -> MixPlan:
     """Returns the plan that leaves a batch as it is, in the library of a tensor."""
-    ops = _backend.of(like)
+    ops = _backend.get_ops(like)
     ones = ops.ones([batch], "float32")
     mask = _factored.Mask(ones, ops.zeros([batch], "float32"), ())
     return MixPlan(ops.arange(batch), mask, ones)

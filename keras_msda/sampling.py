@@ -84,7 +84,7 @@ def sample_lam(table: Any, num_draws: Any, *, seed: Any) -> Tensor:
     Returns:
         float32 in [0, 1], shape `(num_draws,)`.
     """
-    ops = _backend.of(num_draws, seed)
+    ops = _backend.get_ops(num_draws, seed)
     index = ops.random_integers([num_draws], TABLE_BITS, seed)
     return ops.take(ops.convert(table), index)
 
@@ -99,7 +99,7 @@ def sample_uniform(shape: Any, *, seed: Any) -> Tensor:
     Returns:
         float32 of that shape, the same bits in eager, graph and XLA.
     """
-    ops = _backend.of(seed, *shape)
+    ops = _backend.get_ops(seed, *shape)
     return ops.cast(ops.random_integers(shape, 23, seed), "float32") * 2.0**-23
 
 
@@ -113,7 +113,7 @@ def sample_normal(shape: Any, *, seed: Any) -> Tensor:
     Returns:
         float32 of that shape, the same in eager, graph and XLA up to a few ulps.
     """
-    ops = _backend.of(seed, *shape)
+    ops = _backend.get_ops(seed, *shape)
     uniform = sample_uniform([2, *shape[:-1]], seed=seed)
     radius = ops.sqrt(-2.0 * ops.log(1.0 - uniform[0]))
     cosine, sine = ops.cos_sin(2 * math.pi * uniform[1])
@@ -169,7 +169,7 @@ def sample_partners(
     Returns:
         Partners, and which draw each sample takes.
     """
-    ops = _backend.of(batch, seed)
+    ops = _backend.get_ops(batch, seed)
     length = (batch + groups - 1) // groups
     places = _find_places(batch, length, seed=seed)
     pair = places.place
@@ -202,7 +202,7 @@ def _find_places(batch: Any, length: Any, *, seed: Any) -> _Places:
         length: Number of samples in all parts except for the last ones.
         seed: Seed pair, which decides which library computes.
     """
-    ops = _backend.of(batch, seed)
+    ops = _backend.get_ops(batch, seed)
     index = ops.arange(batch)
     part = index // ops.maximum(length, 1)
     start = part * length
@@ -211,7 +211,7 @@ def _find_places(batch: Any, length: Any, *, seed: Any) -> _Places:
 
 def _reverse(places: _Places) -> tuple[Tensor, Tensor]:
     """Returns partners in reverse order, and the number of each pair in its part."""
-    ops = _backend.of(places.place)
+    ops = _backend.get_ops(places.place)
     _, start, count, place = places
     partner = start + count - 1 - place
     return partner, ops.minimum(place, count - 1 - place)
@@ -228,7 +228,7 @@ def _match(places: _Places, order: Tensor) -> tuple[Tensor, Tensor]:
 
     Pairs stand side by side in a random order of each part; an odd one out has itself.
     """
-    ops = _backend.of(order)
+    ops = _backend.get_ops(order)
     place = _find_rank(places, order)
     other = place + 1 - 2 * (place % 2)
     other = ops.where(other < places.count, other, place)
@@ -239,17 +239,17 @@ def _cycle(places: _Places, order: Tensor) -> Tensor:
     """Returns the next sample of a random order of each part, closed to a cycle."""
     place = _find_rank(places, order)
     following = places.start + (place + 1) % places.count
-    return _backend.of(order).take(order, following)
+    return _backend.get_ops(order).take(order, following)
 
 
 def _find_rank(places: _Places, order: Tensor) -> Tensor:
     """Returns where each sample stands in an order of its part: the inverse."""
-    return _backend.of(order).argsort(order) - places.start
+    return _backend.get_ops(order).argsort(order) - places.start
 
 
 def _shuffle_within(part: Tensor, groups: int, *, seed: Any) -> Tensor:
     """Returns a permutation that is uniform in each part and leaves parts in place."""
-    ops = _backend.of(part)
+    ops = _backend.get_ops(part)
     keys = ops.random_integers(ops.shape(part), 31, seed)
     order = ops.argsort(keys)
     if groups == 1:

@@ -49,7 +49,7 @@ def test_keras_s_backend_computes_and_pipelines_are_tensorflow():
 
 
 def test_places_in_groups_are_gathered_from_their_own_group():
-    library = _backend.of_backend()
+    library = _backend.get_backend_ops()
     x = library.convert(np.arange(12, dtype=np.float32).reshape(6, 2))
     places = library.convert(np.array([[1, 0, 0], [2, 2, 1]], np.int32))
     found = cases.array(library.take_in_groups(x, places))
@@ -273,7 +273,7 @@ def test_it_works_where_tensorflow_is_missing():
     ],
 )
 def test_integers_saturate_in_a_cast(given, target, expected):
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     values = ops.convert(np.array([-300, -1, 7, 300, 300], given))
     assert_array_equal(cases.array(ops.cast(values, target)), expected)
 
@@ -289,7 +289,7 @@ def test_layers_saturate_in_training_and_out_of_it(training, kind):
 
 @pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
 def test_long_integers_are_exact_where_the_mask_is_0_or_1(dtype):
-    if _backend.of_backend().narrow and "64" in dtype:
+    if _backend.get_backend_ops().int32_only and "64" in dtype:
         pytest.skip("JAX has 32 bits unless it is told to have more.")
     if keras.config.backend() == "torch" and dtype.startswith("u"):
         pytest.skip("Keras has no such tensors of PyTorch.")

@@ -167,7 +167,7 @@ def test_normals_have_far_tails_and_no_infinities():
 
 @pytest.mark.parametrize("bits", [1, 16, 23, 31])
 def test_integers_fill_their_bits(bits):
-    ops = _backend.of(seed_of(1, 1))
+    ops = _backend.get_ops(seed_of(1, 1))
     values = cases.array(ops.random_integers([DRAWS], bits, seed_of(1, 1)))
     assert_equal(values.dtype, np.int32)
     assert values.min() >= 0
@@ -196,8 +196,8 @@ def cycle(seed):
 
 
 SAMPLERS = {
-    "bits": lambda seed: _backend.of(seed).random_bits([7, 3], seed),
-    "integers": lambda seed: _backend.of(seed).random_integers([50], 31, seed),
+    "bits": lambda seed: _backend.get_ops(seed).random_bits([7, 3], seed),
+    "integers": lambda seed: _backend.get_ops(seed).random_integers([50], 31, seed),
     "uniforms": lambda seed: sampling.sample_uniform([50, 2], seed=seed),
     "lambdas": lambda seed: sampling.sample_lam(
         sampling.beta_table(0.3, 0.3), 50, seed=seed
@@ -205,8 +205,8 @@ SAMPLERS = {
     "permutation": permutation,
     "matching": matching,
     "cycle": cycle,
-    "seeds": lambda seed: ops.stack(_backend.of(seed).seeds(seed, 4)),
-    "fold": lambda seed: _backend.of(seed).fold_in(seed, 3),
+    "seeds": lambda seed: ops.stack(_backend.get_ops(seed).split_seed(seed, 4)),
+    "fold": lambda seed: _backend.get_ops(seed).fold_in(seed, 3),
 }
 samplers = pytest.mark.parametrize("name", SAMPLERS)
 
@@ -250,17 +250,17 @@ def test_normals_agree_to_some_ulps_in_every_world():
 
 
 def test_seeds_of_one_seed_are_unrelated():
-    library = _backend.of(seed_of(0, 0))
+    library = _backend.get_ops(seed_of(0, 0))
     pairs = {
         tuple(cases.array(s))
         for n in range(300)
-        for s in library.seeds(seed_of(0, n), 3)
+        for s in library.split_seed(seed_of(0, n), 3)
     }
     assert_equal(len(pairs), 900)
 
 
 def test_folding_gives_each_replica_its_own_seed():
-    library = _backend.of(seed_of(0, 0))
+    library = _backend.get_ops(seed_of(0, 0))
     pairs = {tuple(cases.array(library.fold_in(seed_of(3, 1), n))) for n in range(300)}
     assert_equal(len(pairs), 300)
 
@@ -434,7 +434,7 @@ def test_samples_take_their_own_draw_and_batches_one():
 
 
 def next_seeds(layer, calls):
-    library = _backend.of_backend()
+    library = _backend.get_backend_ops()
     return [
         tuple(cases.array(library.next_seed(layer._seed_state))) for _ in range(calls)
     ]
@@ -451,7 +451,7 @@ def test_calls_and_layers_have_seeds_of_their_own():
 @pytest.mark.tensorflow
 def test_seeds_are_the_same_in_a_graph(jit):
     layer = msda.MixUpLayer(seed=2**40 + 7)
-    library = _backend.of_backend()
+    library = _backend.get_backend_ops()
     call = tf.function(lambda: library.next_seed(layer._seed_state), jit_compile=jit)
     found = [tuple(call().numpy()) for _ in range(5)]
     assert_equal(found, next_seeds(msda.MixUpLayer(seed=2**40 + 7), 5))
@@ -465,7 +465,7 @@ def test_large_seeds_differ_in_every_bit():
 @pytest.mark.tensorflow
 def test_parallel_maps_never_draw_one_seed_twice():
     layer = msda.MixUpLayer(seed=1)
-    library = _backend.of_backend()
+    library = _backend.get_backend_ops()
     dataset = tf.data.Dataset.range(20_000).map(
         lambda _: library.next_seed(layer._seed_state), num_parallel_calls=8
     )

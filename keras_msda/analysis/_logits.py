@@ -61,7 +61,7 @@ class Logits:
         self._owner = owner
         self._model = model
         self._size = batch_size
-        self._ops = _backend.of_backend()
+        self._ops = _backend.get_backend_ops()
         self._dtype = str(getattr(model, "variable_dtype", keras.config.floatx()))
         self._arguments: dict[str, bool] = {}
         if isinstance(model, keras.layers.Layer):
@@ -72,7 +72,7 @@ class Logits:
         functional = self._ops.functional
         self._variables = list(getattr(model, "variables", ())) if functional else []
         self.classes = int(outputs.shape[1]) if len(outputs.shape) == 2 else 1
-        compile_ = self._ops.traced if rows > _FEW * batch_size else _as_it_is
+        compile_ = self._ops.compile_function if rows > _FEW * batch_size else _as_it_is
         self._forward = compile_(self._outputs)
         self._backward = compile_(self._slopes)
         self._second = compile_(self._curvatures)
@@ -131,7 +131,7 @@ class Logits:
 
     def _of(self, values: list[Tensor], images: Tensor) -> Tensor:
         given = zip(self._variables, values, strict=True)
-        with self._ops.given(given):
+        with self._ops.substitute_values(given):
             outputs = self._model(images, **self._arguments)
         return self._ops.reshape(outputs, [-1, self.classes])
 

@@ -225,7 +225,7 @@ def _(_layer: layers.MixUpLayer, places: Places, shape: Shape) -> Any:
 
 @made.register
 def _(layer: layers.CutMixLayer, places: Places, shape: Shape) -> Any:
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     side, center = (ops.convert(x, "int32") for x in (places.side, places.center))
     extent = box.box_extent(side, center, shape, layer.border)
     level = ops.ones([len(places.lam)], "float32")

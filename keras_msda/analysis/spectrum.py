@@ -52,7 +52,7 @@ class RadialSpectrum:
         if isinstance(frequency, np.ndarray):
             nodes = self.step * np.arange(last + 1)
             return np.interp(frequency, nodes, self.amplitude)
-        ops = _backend.of(frequency)
+        ops = _backend.get_ops(frequency)
         place = ops.minimum(frequency / self.step, float(last))
         below = ops.minimum(ops.truncate(place), last - 1)
         table = ops.convert(self.amplitude)

@@ -175,7 +175,7 @@ def _batches(
     shuffled: bool,
 ) -> Any:
     """Makes a data set of batches: float32 in [0, 1] and int32 class ids."""
-    data = _backend.of_pipelines().dataset(
+    data = _backend.get_pipeline_ops().make_dataset(
         plot.as_floats(images), labels.astype(np.int32)
     )
     if shuffled:

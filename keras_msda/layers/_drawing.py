@@ -202,7 +202,7 @@ class DrawingLayer(StatefulLayer, abc.ABC):
     def _sample_lam(self, num_draws: Any, *, own: bool, seed: Any) -> Any:
         """Draws lambda, weighted by itself where the own label alone is used."""
         if not self.has_lam:
-            ops = _backend.of(num_draws, seed)
+            ops = _backend.get_ops(num_draws, seed)
             return ops.ones([num_draws], "float32") * float("nan")
         table = self._tables["own" if own else "mixed"].read(seed)
         return sampling.sample_lam(table, num_draws, seed=seed)
@@ -263,8 +263,8 @@ class DrawingLayer(StatefulLayer, abc.ABC):
             True
         """
         draws, size, seed = self._check_sample("draws", draws, size, seed, lam)
-        ops = _backend.of(draws, seed)
-        _, _, *seeds = ops.seeds(seed, 4)
+        ops = _backend.get_ops(draws, seed)
+        _, _, *seeds = ops.split_seed(seed, 4)
         masked = self._masked(size)
         params = _planning.draw_params(self, draws, masked, seeds=seeds, lam=lam)
         mask = self._factored_mask(params, masked)
@@ -278,7 +278,7 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         count = settings.check_draw_count(owner, name, count)
         size = _given.check_size(owner, size)
         settings.check_lam_is_used(owner, self.has_lam, lam)
-        _given.check_lam(owner, _backend.visible(lam))
+        _given.check_lam(owner, _backend.get_concrete_value(lam))
         return count, size, _checks.check_seed_pair(owner, seed)
 
     # Which of the spatial axes the mask depends on.

@@ -66,7 +66,7 @@ def join(
     def concatenate(own: Any, other: Any) -> Any:
         if own is None or other is None:
             return own
-        ops = _backend.of(own, other)
+        ops = _backend.get_ops(own, other)
         _check_alike(owner, own, other)
         if not ops.is_ragged(own):  # Or halves would not be the two batches.
             other = ops.reshape(other, ops.shape(own))

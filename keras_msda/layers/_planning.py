@@ -28,7 +28,7 @@ def draw_params(
         seeds: Seed pairs of lambda and of all else.
         lam: lambda, a number or one per draw; None to draw it.
     """
-    ops = _backend.of(num_draws, *seeds)
+    ops = _backend.get_ops(num_draws, *seeds)
     lam_seed, params_seed = seeds
     if lam is None:
         own = layer.targets == "own"
@@ -43,7 +43,7 @@ def fold(lam: Any) -> Any:
     """Returns max(lam, 1 - lam), for each of the layers of a random choice."""
     if isinstance(lam, list):
         return [fold(member) for member in lam]
-    return _backend.of(lam).maximum(lam, 1.0 - lam)
+    return _backend.get_ops(lam).maximum(lam, 1.0 - lam)
 
 
 def draw_plan(
@@ -68,8 +68,8 @@ def draw_plan(
         partner: int32 `(batch,)`, indices instead of drawing them; or `SECOND`: each
             sample has its partner at its own place in a second batch.
     """
-    ops = _backend.of(batch, seed)
-    partner_seed, coin_seed, *seeds = ops.seeds(seed, 4)
+    ops = _backend.get_ops(batch, seed)
+    partner_seed, coin_seed, *seeds = ops.split_seed(seed, 4)
     pairing = sampling.sample_partners(
         batch,
         pairing=layer.pairing,
@@ -103,7 +103,7 @@ def _choose_partner(given: Any, drawn: Tensor, mixed: Tensor) -> tuple[Tensor, T
         drawn: int32 `(batch,)`, drawn partners.
         mixed: Truth values `(batch,)`, which samples probability lets mix.
     """
-    ops = _backend.of(drawn)
+    ops = _backend.get_ops(drawn)
     itself = ops.arange(ops.shape(mixed)[0])
     if given is SECOND:
         return itself, mixed
@@ -114,7 +114,7 @@ def _choose_partner(given: Any, drawn: Tensor, mixed: Tensor) -> tuple[Tensor, T
 
 def _mark_unknown_partners(plan: plans.MixPlan, batch: Any) -> plans.MixPlan:
     """Returns a plan of given partners with weights of NaN where there is none."""
-    ops = _backend.of(plan.partner)
+    ops = _backend.get_ops(plan.partner)
     known = (plan.partner >= 0) & (plan.partner < batch)
     return plan._replace(
         partner=ops.where(known, plan.partner, 0),
@@ -126,7 +126,7 @@ def count_groups(layer: Any, batch: Any, like: Tensor) -> int:
     """Returns how many parts of the batch partners stay in."""
     if layer.groups is not None:
         return int(layer.groups)
-    devices = _backend.of(like).devices()
+    devices = _backend.get_ops(like).count_batch_shards()
     # A part of one sample would mix nobody.
     return devices if devices > 1 and batch >= 2 * devices else 1
 
@@ -135,7 +135,7 @@ def replay(
     layer: Any, batch: Any, size: tuple[int, ...] | None, recalled: list[Tensor]
 ) -> plans.MixPlan:
     """Returns the plan of a layer's last call; see `MixLayer.replay`."""
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     step = memory.unpack(recalled[0], ops)
     called = _lengths(layer, step, ops)  # By the call that is remembered.
     asked = called if size is None else list(layer._masked(size))
@@ -143,7 +143,7 @@ def replay(
         static = layer._memory.static_size(recalled[0])
         asked = static[: len(called)] or called
     settings = [setting.variable for setting in layer._settings()]
-    with ops.given(zip(settings, recalled[1:], strict=True)):
+    with ops.substitute_values(zip(settings, recalled[1:], strict=True)):
         plan = draw_plan(layer, batch, asked, seed=step.seed, masked=size is not None)
     plan = plans.place_in_groups(plan, count_groups(layer, batch, step.seed))
     return _apply_step(layer, plan, step, batch, size, called, asked)
@@ -169,7 +169,7 @@ def _apply_step(
         called: Lengths that the step's masks depended on.
         asked: Lengths that the plan's masks depend on.
     """
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     mixed = step.state == memory.MIXED
     known = (step.state != memory.NEVER) & (step.batch == batch)
     same = known
@@ -189,7 +189,7 @@ def _apply_step(
 
 def _lengths(layer: Any, step: memory.Step, ops: Any) -> list[Any]:
     """Returns the lengths that the masks of a call depended on."""
-    if ops.immediate and layer._memory.size():
+    if ops.always_eager and layer._memory.size():
         return list(layer._memory.size())  # Without a wait for the device.
     rank = len((0,) if layer.spatial is None else layer.spatial)
     count = rank if layer.mask_axes is None else len(layer.mask_axes)

@@ -45,11 +45,11 @@ class Setting:
         In a pipeline TensorFlow would freeze a variable of another backend at the value
         that it has when the pipeline is traced: a variable of TensorFlow mirrors it.
         """
-        if not _backend.in_pipeline(like):
+        if not _backend.in_foreign_pipeline(like):
             return self.variable.value
-        ops = _backend.of(like)
+        ops = _backend.get_ops(like)
         if self._mirror is None:
-            self._mirror = ops.variable(self._host)
+            self._mirror = _backend.get_tensorflow_ops().make_variable(self._host)
         return ops.convert(self._mirror)
 
 
@@ -67,7 +67,7 @@ class StatefulLayer(keras.layers.Layer):
         self.seed = seed
         #: Of this very object; and of what it is a copy of, by which losses find it.
         self.uid = self.lineage = uuid.uuid4().hex
-        first = _backend.of_backend().first_seed(seed)
+        first = _backend.get_backend_ops().make_seed_state(seed)
         self._seed_state = self._add_state("seed_state", first)
         empty = memory.Memory.empty(first.dtype)
         self._memory = memory.Memory(self._add_state("memory", empty))
@@ -109,11 +109,13 @@ class StatefulLayer(keras.layers.Layer):
     def _next_seed(self, like: Tensor) -> Tensor:
         """Returns the next seed pair, a different one in each replica."""
         _workers.settle(self)
-        ops = _backend.of(like)
-        if not _backend.in_pipeline(like):
+        ops = _backend.get_ops(like)
+        if not _backend.in_foreign_pipeline(like):
             return ops.next_seed(self._seed_state)
         if self._pipeline_state is None:
-            self._pipeline_state = ops.variable(ops.first_seed(_workers.start(self)))
+            self._pipeline_state = _backend.get_tensorflow_ops().make_variable(
+                ops.make_seed_state(_workers.start(self))
+            )
         return ops.next_seed(self._pipeline_state)
 
     # What a loss reads.
@@ -130,7 +132,7 @@ class StatefulLayer(keras.layers.Layer):
 
     def last_call(self, recalled: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Returns whether there was a call, and its batch size, from `recall`."""
-        step = memory.unpack(recalled[0], _backend.of_backend())
+        step = memory.unpack(recalled[0], _backend.get_backend_ops())
         return step.state != memory.NEVER, step.batch
 
     # Saving.
@@ -143,7 +145,7 @@ class StatefulLayer(keras.layers.Layer):
         state, packed = map(
             keras.ops.convert_to_numpy, (self._seed_state, self._memory.variable)
         )
-        store["0"] = _backend.of_backend().stored_seed(state)
+        store["0"] = _backend.get_backend_ops().export_seed_state(state)
         store["1"] = memory.Memory.stored(packed)
         _workers.mark(store)
         store["uid"] = np.frombuffer(bytes.fromhex(self.lineage), "uint8")
@@ -155,8 +157,8 @@ class StatefulLayer(keras.layers.Layer):
         """
         if "0" not in store.keys():
             return
-        ops = _backend.of_backend()
-        self._seed_state.assign(ops.loaded_seed(np.asarray(store["0"])))
+        ops = _backend.get_backend_ops()
+        self._seed_state.assign(ops.import_seed_state(np.asarray(store["0"])))
         self._memory.variable.assign(np.asarray(store["1"]))
         self._owner = _workers.marked(store)
         if "uid" in store.keys():

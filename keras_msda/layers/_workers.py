@@ -66,14 +66,15 @@ def marked(store: Any) -> int:
 
 def settle(layer: Any) -> None:
     """Has a copy in another process begin a sequence of its own."""
-    ops = _backend.of_backend()
-    if ops.is_compiling() or layer._owner == current():
+    ops = _backend.get_backend_ops()
+    if ops.in_torch_compile() or layer._owner == current():
         return
-    if ops.is_passed(layer._seed_state):  # Whoever passes a state knows whose it is.
+    # Whoever passes a state knows whose it is.
+    if ops.has_passed_value(layer._seed_state):
         return
     layer._start = _new_seed(layer.seed)
-    with ops.outside():
-        layer._seed_state.assign(ops.first_seed(layer._start))
+    with ops.init_scope():
+        layer._seed_state.assign(ops.make_seed_state(layer._start))
     layer._pipeline_state = None
     layer._owner = current()
 

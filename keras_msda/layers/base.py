@@ -85,11 +85,11 @@ class MixLayer(DrawingLayer):
         """
         given = _inputs.take_apart(self, images, labels, sample_weight)
         options = {} if training is None else {"training": training}
-        if _backend.in_pipeline(given.parts):
+        if _backend.in_foreign_pipeline(given.parts):
             return self.call(images, labels, sample_weight, partner=partner, **options)
         if partner is not None:
             options["partner"] = _inputs.take_partner_apart(self, partner, given)
-        if _backend.of_backend().narrow:
+        if _backend.get_backend_ops().int32_only:
             values = keras.tree.flatten(given.parts)
             _inputs.check_integers(type(self).__name__, values)
         if given.alone:
@@ -136,7 +136,7 @@ class MixLayer(DrawingLayer):
             ValueError: If shapes, dtypes or arguments do not hold together.
         """
         given = _inputs.take_apart(self, images, labels, sample_weight)
-        flag = _backend.truth(training)
+        flag = _backend.to_bool(training)
         if given.alone and partner is None:
             return self._call_images(images, False if flag is None else flag)
         if partner is not None:
@@ -181,7 +181,7 @@ class MixLayer(DrawingLayer):
         """Mixes images alone, if it is training, and remembers it for the loss."""
         batch, size = self._measure(images)
         _inputs.check_same_rank(type(self).__name__, images.shape, self.spatial)
-        ops = _backend.of(images)
+        ops = _backend.get_ops(images)
         if training is False:
             seed, state = ops.zeros([2], "int32"), memory.UNMIXED
         else:
@@ -189,9 +189,9 @@ class MixLayer(DrawingLayer):
             seed, state = self._next_seed(images), memory.MIXED
         if not isinstance(training, bool):
             state = ops.where(training, state, memory.UNMIXED)
-        if not _backend.in_pipeline(seed):
+        if not _backend.in_foreign_pipeline(seed):
             self._memory.remember(state, seed, batch, self._masked(size))
-        if not ops.is_compiling():
+        if not ops.in_torch_compile():
             _handoff.REGISTRY.note_call(self, training is not False)
         if training is False:
             return ops.cast(images, self.compute_dtype)
@@ -200,9 +200,9 @@ class MixLayer(DrawingLayer):
     def _check_alone(self, images: Tensor) -> None:
         """Refuses, or warns of, calls whose mixes no loss will know of."""
         owner = type(self).__name__
-        if _backend.is_traced_pipeline(images):
+        if _backend.in_any_pipeline(images):
             self._say("pipeline", _misuse.warn_images_alone, owner)
-        if not _backend.of(images).is_compiling() and _misuse.is_called_by(
+        if not _backend.get_ops(images).in_torch_compile() and _misuse.is_called_by(
             "call", keras.layers.TimeDistributed
         ):
             _misuse.fail_time_distributed(owner)
@@ -229,7 +229,7 @@ class MixLayer(DrawingLayer):
             seed: Seed pair instead of the next.
             partner: Indices, or the parts of a second batch, instead of drawn partners.
         """
-        ops = _backend.of(given["images"])
+        ops = _backend.get_ops(given["images"])
         images = ops.convert(given["images"])
         layout = plans.Layout(
             images.shape[0], self._measure(images)[1], self.data_format
@@ -246,7 +246,7 @@ class MixLayer(DrawingLayer):
             )
         if mix is not False and seed is None:
             seed = self._next_seed(images)
-        elif mix is not False and _backend.in_pipeline(images):
+        elif mix is not False and _backend.in_foreign_pipeline(images):
             seed = ops.convert(seed, "int64")
 
         def mixed() -> dict[str, Any]:
@@ -273,7 +273,7 @@ class MixLayer(DrawingLayer):
         dtype = self.compute_dtype
         if seed is None:
             plan = plans.leave_unmixed(batch, images)
-            mixed["images"] = _backend.of(images).cast(images, dtype)
+            mixed["images"] = _backend.get_ops(images).cast(images, dtype)
         else:
             masked = self._masked(size)
             plan = _planning.draw_plan(self, batch, masked, seed=seed, partner=partner)
@@ -314,7 +314,7 @@ class MixLayer(DrawingLayer):
     ) -> dict[str, Any]:
         """Returns the images and what belongs to them, checked, as tensors."""
         images = given["images"]
-        images = _backend.of(images).convert(images)
+        images = _backend.get_ops(images).convert(images)
         checked = parts.check_parts(
             type(self).__name__,
             given,
@@ -326,7 +326,7 @@ class MixLayer(DrawingLayer):
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""
         owner = type(self).__name__
-        ops = _backend.of(images)
+        ops = _backend.get_ops(images)
         _checks.check_not_ragged(owner, "images", ops.is_ragged(images), images)
         _checks.check_rank(owner, images.shape, rows=self.uniform_mask)
         batch, *rest = ops.shape(images)
@@ -374,7 +374,7 @@ class MixLayer(DrawingLayer):
         symbolic = isinstance(previous_mask, keras.KerasTensor)
         if symbolic or not hasattr(previous_mask, "shape"):  # Or of a call with labels.
             return None
-        ops = _backend.of(previous_mask)
+        ops = _backend.get_ops(previous_mask)
         plan = self.replay(ops.shape(previous_mask)[0])
         return previous_mask | plans.take_partner(previous_mask, plan.partner)
 

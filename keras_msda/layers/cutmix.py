@@ -73,8 +73,8 @@ class CutMixLayer(MixLayer):
     ) -> tuple[Tensor, box.Extent]:
         """Draws the sides and the place of the box."""
         _given.check_countable(type(self).__name__, size)
-        ops = _backend.of(lam)
-        place_seed, side_seed = ops.seeds(seed, 2)
+        ops = _backend.get_ops(lam)
+        place_seed, side_seed = ops.split_seed(seed, 2)
         each = [*ops.shape(lam), len(size)]
         noise = sampling.sample_uniform(each, seed=side_seed)
         if self.ratio_range is not None:
@@ -97,7 +97,7 @@ class CutMixLayer(MixLayer):
     def mask(self, params: tuple[Tensor, box.Extent], size: Any) -> _factored.Mask:
         """Returns masks of 0 in the box and 1 elsewhere."""
         lam, extent = params
-        ops = _backend.of(lam)
+        ops = _backend.get_ops(lam)
         return box.build_box(ops.ones(ops.shape(lam), "float32"), extent, size)
 
     def get_config(self) -> dict[str, Any]:

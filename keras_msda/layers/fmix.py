@@ -66,8 +66,8 @@ class FMixLayer(MixLayer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draws the rounding of the count, and the seed of the noise."""
         _given.check_countable(type(self).__name__, size, fourier.MOST_PIXELS)
-        ops = _backend.of(lam)
-        rounding_seed, field_seed = ops.seeds(seed, 2)
+        ops = _backend.get_ops(lam)
+        rounding_seed, field_seed = ops.split_seed(seed, 2)
         rounding = sampling.sample_uniform(ops.shape(lam), seed=rounding_seed)
         # The field is drawn with the mask: a loss needs the weight alone.
         return lam, rounding, field_seed
@@ -88,7 +88,7 @@ class FMixLayer(MixLayer):
         jit_compile: bool | str,
     ) -> _factored.Mask:
         lam, rounding, seed = params
-        units = _backend.of(lam).shape(lam)[0]
+        units = _backend.get_ops(lam).shape(lam)[0]
         rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
         noise = sampling.sample_normal((units, *rest), seed=seed)
         field = _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)

@@ -59,7 +59,7 @@ class GMixLayer(MixLayer):
         self, lam: Tensor, size: Any, *, seed: Any
     ) -> tuple[Tensor, Tensor]:
         """Draws the centre of the bump."""
-        units = _backend.of(lam).shape(lam)[0]
+        units = _backend.get_ops(lam).shape(lam)[0]
         place = sampling.sample_uniform([units, len(size)], seed=seed)
         return lam, box.box_center(place, None, size, self.border)
 

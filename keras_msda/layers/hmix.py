@@ -62,7 +62,7 @@ class HMixLayer(MixLayer):
         _given.check_countable(type(self).__name__, size)
         # Rounded down, never up: the level outside would exceed 1.
         side = box.box_sides(self.box_ratio * (1.0 - lam), size, 0.0)
-        units = _backend.of(lam).shape(lam)[0]
+        units = _backend.get_ops(lam).shape(lam)[0]
         place = sampling.sample_uniform([units, len(size)], seed=seed)
         center = box.box_center(place, side, size, self.border)
         return lam, box.box_extent(side, center, size, self.border)

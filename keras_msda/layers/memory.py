@@ -109,9 +109,9 @@ class Memory:
             batch: Number of samples.
             size: Lengths that the mask depended on.
         """
-        ops = _backend.of(seed)
-        if ops.immediate:
-            self._size, self._size_is_compiled = tuple(size), ops.is_compiling()
+        ops = _backend.get_ops(seed)
+        if ops.always_eager:
+            self._size, self._size_is_compiled = tuple(size), ops.in_torch_compile()
         else:
             self._local.size = tuple(size)
         if ops.is_eager(seed):
@@ -119,18 +119,18 @@ class Memory:
             packed = pack(Step(state, order, seed, batch, size), ops)
             self._keep(_Record(order, packed, tuple(size)), ops)
         else:
-            order = -next(self._traces) if ops.keeps_notes else _TRACED
+            order = -next(self._traces) if ops.has_trace_cache else _TRACED
             packed = pack(Step(state, order, seed, batch, size), ops)
-            if ops.keeps_notes:
+            if ops.has_trace_cache:
                 self._own_traces().append(order)
         self.variable.assign(packed)
-        ops.note(f"{id(self)}", packed, self.variable)
-        self._passed = ops.is_passed(self.variable)
+        ops.cache_in_trace(f"{id(self)}", packed, self.variable)
+        self._passed = ops.has_passed_value(self.variable)
 
     def forget(self, like: Tensor) -> None:
         """Makes losses that ask for the last call NaN."""
-        ops = _backend.of(like)
-        if not _backend.in_pipeline(like):
+        ops = _backend.get_ops(like)
+        if not _backend.in_foreign_pipeline(like):
             self.remember(NEVER, ops.zeros([2], "int32"), 0, ())
 
     def _keep(self, record: _Record, ops: Any) -> None:
@@ -138,7 +138,7 @@ class Memory:
         if not hasattr(self._local, "record"):
             self._threads += 1
         if self._threads > 1 and not self._passed:
-            before = ops.copied(self.variable.value)
+            before = ops.copy(self.variable.value)
             order = ops.cast(record.order, "int64")
             if self._displaced is not None:
                 traced = before[0] < 0
@@ -164,12 +164,12 @@ class Memory:
         What a call of JAX writes goes to whoever passed it the state: a step that
         computes its loss without that has nothing to go by.
         """
-        ops = _backend.of_backend()
+        ops = _backend.get_backend_ops()
         value = self.read()
-        traced = ops.noted(f"{id(self)}", self.variable)
+        traced = ops.read_trace_cache(f"{id(self)}", self.variable)
         if traced is not None:
             return traced
-        if self._passed and not ops.is_passed(self.variable):
+        if self._passed and not ops.has_passed_value(self.variable):
             return ops.zeros(self.variable.shape, "int32")
         return self._latest(value, ops) if ops.is_eager(value) else value
 
@@ -184,7 +184,7 @@ class Memory:
         """Returns the last call of this thread, given what the variable holds."""
         record: _Record | None = getattr(self._local, "record", None)
         latest = value if record is None else record.packed
-        traces = self._own_traces() if ops.keeps_notes else [_TRACED]
+        traces = self._own_traces() if ops.has_trace_cache else [_TRACED]
         if not traces:
             return latest
 
@@ -211,10 +211,10 @@ class Memory:
         Of several traces those of the last one count, so compare them with the
         remembered ones, which `packed` holds.
         """
-        ops = _backend.of_backend()
-        if ops.is_eager(packed) and not ops.is_compiling():
+        ops = _backend.get_backend_ops()
+        if ops.is_eager(packed) and not ops.in_torch_compile():
             return [int(length) for length in unpack(packed, ops).size]
-        size = self._size if ops.immediate else getattr(self._local, "size", ())
+        size = self._size if ops.always_eager else getattr(self._local, "size", ())
         return list(size) if all(isinstance(length, int) for length in size) else []
 
 

@@ -92,7 +92,7 @@ class RandomMixLayer(MixLayer):
 
     def _sample_lam(self, num_draws: Any, *, own: bool, seed: Any) -> list[Any]:
         """Draws lambda for each of the layers."""
-        seeds = _backend.of(num_draws, seed).seeds(seed, len(self.layers))
+        seeds = _backend.get_ops(num_draws, seed).split_seed(seed, len(self.layers))
         return [
             layer._sample_lam(num_draws, own=own, seed=member_seed)
             for layer, member_seed in zip(self.layers, seeds, strict=True)
@@ -105,8 +105,8 @@ class RandomMixLayer(MixLayer):
         # A given lambda is one for all of them.
         lams = lam if isinstance(lam, list) else [lam] * len(self.layers)
         num_draws = _count_draws(lams)
-        ops = _backend.of(num_draws, seed)
-        choice_seed, *seeds = ops.seeds(seed, len(self.layers) + 1)
+        ops = _backend.get_ops(num_draws, seed)
+        choice_seed, *seeds = ops.split_seed(seed, len(self.layers) + 1)
         total = sum(self.weights_of_layers)
         uniform = sampling.sample_uniform([num_draws], seed=choice_seed)
         choice = ops.zeros([num_draws], "int32")
@@ -135,7 +135,7 @@ class RandomMixLayer(MixLayer):
         self, params: tuple[Tensor, list[Any]], size: Any, jit_compile: bool | str
     ) -> _factored.Mask:
         choice, each = params
-        ops = _backend.of(choice)
+        ops = _backend.get_ops(choice)
 
         def draw(layer: MixLayer, own: Any) -> Any:
             return lambda: _factored.to_dense(
@@ -152,7 +152,7 @@ class RandomMixLayer(MixLayer):
 
     def _chosen(self, choice: Tensor, values: list[Tensor]) -> Tensor:
         """Returns the value of each draw's own method."""
-        ops = _backend.of(choice)
+        ops = _backend.get_ops(choice)
         chosen = values[0]
         for number, value in enumerate(values[1:], start=1):
             own = _factored.append_axes(choice == number, len(value.shape) - 1)
@@ -179,7 +179,7 @@ def _count_draws(lams: Any) -> Any:
     """Returns how many draws lambdas are for, those of a layer in a layer too."""
     while isinstance(lams, list):
         lams = lams[0]
-    return _backend.of(lams).shape(lams)[0]
+    return _backend.get_ops(lams).shape(lams)[0]
 
 
 def _check_member(owner: str, member: Any, settings: dict[str, Any]) -> None:

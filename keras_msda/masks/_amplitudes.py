@@ -27,7 +27,7 @@ def decay_amplitude(radius: Tensor, size: Sequence[Any], decay_power: float) -> 
     The factor is not 1 where float32 could not hold the amplitudes; masks need only
     their ratios.
     """
-    ops = _backend.of(radius)
+    ops = _backend.get_ops(radius)
     longest = ops.max(ops.cast(ops.stack(size), "float32"))
     power = min(decay_power, HIGHEST_POWER)
     logarithm = ops.log(ops.maximum(radius, 1.0 / longest))
@@ -43,7 +43,7 @@ def decay_amplitude(radius: Tensor, size: Sequence[Any], decay_power: float) -> 
 
 def _decay_relative(radius: Tensor, longest: Tensor, power: float) -> Tensor:
     """Returns max(f L, 1)^-power, in which the lowest frequency has the amplitude 1."""
-    ops = _backend.of(radius)
+    ops = _backend.get_ops(radius)
     return ops.exp(-power * ops.log(ops.maximum(radius * longest, 1.0)))
 
 
@@ -55,7 +55,7 @@ def _log_largest(pixels: Any) -> Any:
     """
     if isinstance(pixels, int):
         return _LOG_LARGEST - math.log(pixels) / 2
-    return _LOG_LARGEST - _backend.of(pixels).log(pixels) / 2.0
+    return _LOG_LARGEST - _backend.get_ops(pixels).log(pixels) / 2.0
 
 
 def choose_amplitude(
@@ -64,7 +64,7 @@ def choose_amplitude(
     """Returns the amplitude of each frequency that is drawn."""
     if not callable(spectrum):
         return decay_amplitude(radius, size, decay_power)
-    ops = _backend.of(radius)
+    ops = _backend.get_ops(radius)
     if not all(isinstance(length, int) for length in size):
         lowest = 1.0 / ops.max(ops.cast(ops.stack(size), "float32"))
         return _traced_amplitude(spectrum, radius, lowest)
@@ -72,13 +72,15 @@ def choose_amplitude(
     lowest = np.float32(1 / max(size))
     with np.errstate(all="ignore"):
         values = spectrum(frequency)
-        found = _backend.visible(values)
+        found = _backend.get_concrete_value(values)
         if found is None:  # A library traces the values.
             return _traced_amplitude(spectrum, frequency, lowest, values)
         found = _check_amplitude(found, frequency)
         if not np.isfinite(found.flat[0]):
             # The first is frequency 0.
-            clamped: Any = _backend.visible(spectrum(np.maximum(frequency, lowest)))
+            clamped: Any = _backend.get_concrete_value(
+                spectrum(np.maximum(frequency, lowest))
+            )
             found.flat[0] = clamped.flat[0]
     return ops.convert(_scale_amplitude(found), "float32")
 
@@ -123,7 +125,7 @@ def _traced_amplitude(
 
     Values that would be an error there count as 0 here, and if all are 0, as 1.
     """
-    ops = _backend.of(frequency, values)
+    ops = _backend.get_ops(frequency, values)
     frequency = ops.convert(frequency)
     if values is None:
         values = spectrum(frequency)

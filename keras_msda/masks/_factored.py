@@ -79,7 +79,7 @@ class Mask(NamedTuple):
             [(1, 3, 1), (1, 1, 2)]
         """
         given = [profile for profile in profiles if profile is not None]
-        ops = _backend.of(*given, offset, scale)
+        ops = _backend.get_ops(*given, offset, scale)
         rank = len(profiles)
         factors = []
         for axis, profile in enumerate(profiles):
@@ -125,9 +125,9 @@ def _mean(factors: Sequence[Tensor], axes: Sequence[int]) -> Tensor:
 
     Summed axis by axis, since one float32 sum over all pixels would lose digits.
     """
-    floats = [_backend.of(factor).cast(factor, "float32") for factor in factors]
+    floats = [_backend.get_ops(factor).cast(factor, "float32") for factor in factors]
     total = functools.reduce(operator.mul, floats)
-    ops = _backend.of(total)
+    ops = _backend.get_ops(total)
     lengths = ops.shape(total)
     for axis in reversed(axes):
         total = ops.sum(total, axis)
@@ -140,14 +140,14 @@ def exact_share(part: Tensor, whole: Any) -> Tensor:
 
     XLA divides by multiplying by the reciprocal, and n * (1 / n) need not be 1.
     """
-    ops = _backend.of(part)
+    ops = _backend.get_ops(part)
     quotient = ops.cast(part, "float32") / ops.cast(whole, "float32")
     return ops.where(part == whole, 1.0, quotient)
 
 
 def _place_on_axis(profile: Tensor, axis: int, *, rank: int) -> Tensor:
     """Returns values `(draws, length)` of one of `rank` spatial axes as a factor."""
-    ops = _backend.of(profile)
+    ops = _backend.get_ops(profile)
     draws, length = ops.shape(profile)
     shape = [draws] + [1] * rank
     shape[axis + 1] = length
@@ -156,7 +156,7 @@ def _place_on_axis(profile: Tensor, axis: int, *, rank: int) -> Tensor:
 
 def append_axes(values: Tensor, count: int) -> Tensor:
     """Returns values with so many axes of length 1 behind, to broadcast over pixels."""
-    ops = _backend.of(values)
+    ops = _backend.get_ops(values)
     return ops.reshape(values, [*ops.shape(values), *[1] * count])
 
 
@@ -164,14 +164,14 @@ def multiply_out(mask: Mask, rank: int) -> Tensor:
     """Returns the mask at every pixel; axes where it is constant have length 1."""
     product = append_axes(mask.scale, rank)
     for factor in mask.factors:
-        product = product * _backend.of(factor).cast(factor, "float32")
+        product = product * _backend.get_ops(factor).cast(factor, "float32")
     return append_axes(mask.offset, rank) + product
 
 
 def to_dense(mask: Mask, size: Sequence[Any]) -> Tensor:
     """Returns the mask at every pixel, shape `(draws, *size)`."""
     values = multiply_out(mask, len(size))
-    ops = _backend.of(values)
+    ops = _backend.get_ops(values)
     return ops.broadcast_to(values, [*ops.shape(mask.offset), *size])
 
 
@@ -185,7 +185,7 @@ def expand_axes(mask: Mask, places: Sequence[int], *, rank: int) -> Mask:
     """
 
     def expand(factor: Tensor) -> Tensor:
-        ops = _backend.of(factor)
+        ops = _backend.get_ops(factor)
         draws, *lengths = ops.shape(factor)
         shape = [1] * rank
         for place, length in zip(places, lengths, strict=True):
@@ -207,7 +207,7 @@ def take_draws(mask: Mask, draw_index: Tensor | None, *, shared: bool) -> Mask:
     """
     if draw_index is None:
         return mask
-    ops = _backend.of(draw_index)
+    ops = _backend.get_ops(draw_index)
     factors = mask.factors
     if not shared:
         factors = tuple(ops.take(factor, draw_index) for factor in factors)
@@ -217,7 +217,7 @@ def take_draws(mask: Mask, draw_index: Tensor | None, *, shared: bool) -> Mask:
 
 def keep_own(mask: Mask, mixed: Tensor) -> Mask:
     """Returns masks that are 1 everywhere for the samples that are not mixed."""
-    ops = _backend.of(mixed)
+    ops = _backend.get_ops(mixed)
     return Mask(
         ops.where(mixed, mask.offset, 1.0),
         ops.where(mixed, mask.scale, 0.0),
@@ -233,7 +233,7 @@ def is_small(mask: Mask) -> bool:
 
 def repeat_last_axis(mask: Mask, times: int) -> Mask:
     """Returns masks with each value of the last axis repeated so many times."""
-    ops = _backend.of(mask.offset)
+    ops = _backend.get_ops(mask.offset)
 
     def repeat(factor: Tensor) -> Tensor:
         if factor.shape[-1] == 1:

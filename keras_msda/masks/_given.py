@@ -73,7 +73,7 @@ def check_lam(
 
     Args:
         owner: Name that the error starts with.
-        lam: What `_backend.visible` returns for it; None is not checked.
+        lam: What `_backend.get_concrete_value` returns for it; None is not checked.
         remedy: What the error ends with.
     """
     _check_within(owner, "lam", lam, remedy)
@@ -138,8 +138,8 @@ def convert_lam(owner: str, lam: Any, like: Any) -> Tensor:
         lam: Shares of the first image, shape `(draws,)`, in [0, 1].
         like: Another argument, which also decides which library computes.
     """
-    check_lam(owner, _backend.visible(lam), "It is a share, such as 0.5.")
-    lam = _backend.of(lam, like).convert(lam, "float32")
+    check_lam(owner, _backend.get_concrete_value(lam), "It is a share, such as 0.5.")
+    lam = _backend.get_ops(lam, like).convert(lam, "float32")
     _check_draws_of(owner, "lam", lam.shape, [("draws", None)])
     return lam
 
@@ -158,8 +158,8 @@ def convert_draws(
     """
     lam = convert_lam(owner, lam, center)
     anywhere = border == "inside"
-    _check_center(owner, _backend.visible(center), size, anywhere=anywhere)
-    center = _backend.of(lam, center).convert(center, "int32")
+    _check_center(owner, _backend.get_concrete_value(center), size, anywhere=anywhere)
+    center = _backend.get_ops(lam, center).convert(center, "int32")
     each = [("draws", lam.shape[0]), ("rank", len(size))]
     _check_draws_of(owner, "center", center.shape, each)
     return lam, center
@@ -176,8 +176,8 @@ def convert_rounding(
         lam: float32 `(draws,)`.
         *rest: Name and length of each further axis.
     """
-    _check_rounding(owner, _backend.visible(rounding))
-    rounding = _backend.of(lam, rounding).convert(rounding, "float32")
+    _check_rounding(owner, _backend.get_concrete_value(rounding))
+    rounding = _backend.get_ops(lam, rounding).convert(rounding, "float32")
     if len(rounding.shape):
         each = [("draws", lam.shape[0]), *rest]
         _check_draws_of(owner, "rounding", rounding.shape, each)
@@ -189,7 +189,7 @@ def _check_rounding(owner: str, rounding: Any) -> None:
 
     Args:
         owner: Name that the error starts with.
-        rounding: What `_backend.visible` returns for it.
+        rounding: What `_backend.get_concrete_value` returns for it.
     """
     remedy = "Use 0.0 to round down, or uniform draws."
     _check_within(owner, "rounding", rounding, remedy, below=True)
@@ -231,7 +231,7 @@ def _check_center(
 
     Args:
         owner: Name that the error starts with.
-        center: What `_backend.visible` returns for them; None is not checked.
+        center: What `_backend.get_concrete_value` returns for them; None is not checked.
         size: Spatial lengths; those that are not integers are not compared.
         anywhere: Whether centres may lie outside.
     """

@@ -29,7 +29,7 @@ def as_mask(
         ValueError: If a shape that is known when traced does not fit.
     """
     if isinstance(value, Mask):
-        ops = _backend.of(*value[:2], *value.factors, like)
+        ops = _backend.get_ops(*value[:2], *value.factors, like)
         offset, scale = (ops.convert(part, "float32") for part in value[:2])
         mask = Mask(offset, scale, tuple(map(ops.convert, value.factors)))
         _check_parts(mask, size, owner=owner, draws=draws)
@@ -43,7 +43,7 @@ def as_mask(
             "weight: use the first of the two.",
             TypeError,
         )
-    ops = _backend.of(value, like)
+    ops = _backend.get_ops(value, like)
     values = ops.convert(value)
     _check_shape(owner, "`mask`", values.shape, (draws, *size))
     zeros = ops.zeros(ops.shape(values)[:1], "float32")

@@ -21,7 +21,7 @@ def transform_back(parts: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
         parts: Real and imaginary part, float32 `(draws, *rows, columns)`.
         size: Spatial lengths of the result.
     """
-    ops = _backend.of(*parts)
+    ops = _backend.get_ops(*parts)
     columns = parts[0].shape[-1]
     known = all(isinstance(length, int) for length in size)
     if known and columns <= min(_FEW, (size[-1] // 2 + 1) // 2):
@@ -36,7 +36,7 @@ def _multiply_waves(parts: tuple[Tensor, Tensor], size: Sequence[int]) -> Tensor
     Faster where the fast transform would mostly move zeros; and TPU compilers take a
     second for it instead of 15.
     """
-    ops = _backend.of(*parts)
+    ops = _backend.get_ops(*parts)
     waves = ops.concat(parts, -1)
     for axis, length in enumerate(size[:-1], start=1):
         waves = _sum_waves(waves, axis, length=length)
@@ -53,7 +53,7 @@ def _sum_waves(waves: Tensor, axis: int, *, length: int) -> Tensor:
         axis: Axis of the frequencies, in FFT order.
         length: Number of pixels along it.
     """
-    ops = _backend.of(waves)
+    ops = _backend.get_ops(waves)
     columns = waves.shape[-1] // 2
     # Times i, so that one real product adds cosines times waves and sines times these.
     turned = ops.concat([-waves[..., columns:], waves[..., :columns]], -1)
@@ -62,13 +62,13 @@ def _sum_waves(waves: Tensor, axis: int, *, length: int) -> Tensor:
     matrix = np.concatenate(_cosines_and_sines(count, length), 0).T
     stacked = ops.concat([waves, turned], axis)
     stacked = ops.reshape(stacked, [-1, 2 * count, math.prod(after)])
-    waves = ops.synthesise(ops.convert(matrix, "float32"), stacked)
+    waves = ops.fast_matmul(ops.convert(matrix, "float32"), stacked)
     return ops.reshape(waves, [-1, *before, length, *after])
 
 
 def _sum_columns(waves: Tensor, size: Sequence[int]) -> Tensor:
     """Returns the real sums over the columns of a half spectrum, the field."""
-    ops = _backend.of(waves)
+    ops = _backend.get_ops(waves)
     columns = waves.shape[-1] // 2
     # A column also stands for its mirror image, unless it is its own.
     column = np.arange(columns)
@@ -76,7 +76,7 @@ def _sum_columns(waves: Tensor, size: Sequence[int]) -> Tensor:
     turns = _cosines_and_sines(2 * columns, size[-1])
     cosines, sines = turns[:, :columns] * share[:, None]
     matrix = ops.convert(np.concatenate([cosines, -sines]), "float32")
-    field = ops.synthesise(ops.reshape(waves, [-1, 2 * columns]), matrix)
+    field = ops.fast_matmul(ops.reshape(waves, [-1, 2 * columns]), matrix)
     return ops.reshape(field, [-1, *size])
 
 
@@ -91,7 +91,7 @@ def _cosines_and_sines(count: int, length: int) -> np.ndarray:
 
 def _pad_spectrum(block: Tensor, size: Sequence[Any]) -> Tensor:
     """Puts a block of low frequencies, in FFT order, into the whole half spectrum."""
-    ops = _backend.of(block)
+    ops = _backend.get_ops(block)
     rank = len(size)
     for axis in range(1, rank + 1):
         shape = list(ops.shape(block))
@@ -107,7 +107,7 @@ def _pad_spectrum(block: Tensor, size: Sequence[Any]) -> Tensor:
 
 def fit_lengths(block: Tensor, lengths: Sequence[Any]) -> Tensor:
     """Crops or pads a block, at the end of each axis, to some lengths."""
-    ops = _backend.of(block)
+    ops = _backend.get_ops(block)
     for axis, length in enumerate(lengths, start=1):
         block = block[(*(slice(None),) * axis, slice(0, length))]
         shape = list(ops.shape(block))
@@ -122,7 +122,7 @@ def make_hermitian(real: Tensor, imaginary: Tensor, *, length: Any) -> tuple[Any
     The first column of a half spectrum, and the middle one of an even length, are their
     own mirror images in a real field. Not every library takes that part by itself.
     """
-    ops = _backend.of(real)
+    ops = _backend.get_ops(real)
     shape = ops.shape(real)
     columns = ops.arange(shape[-1])
     mirrored = (columns == 0) | (2 * columns == length)

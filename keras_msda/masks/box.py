@@ -60,7 +60,7 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     Returns:
         int32 `(draws, rank)`.
     """
-    ops = _backend.of(share)
+    ops = _backend.get_ops(share)
     rank = len(size)
     lengths = ops.cast(_convert_lengths(size, ops), "float32")
     share = (share + ops.minimum(share, _SHARE_SLACK))[:, None]
@@ -101,7 +101,7 @@ def pick_sides(
     Returns:
         int32 `(draws, rank)`.
     """
-    ops = _backend.of(noise)
+    ops = _backend.get_ops(noise)
     lengths = ops.cast(_convert_lengths(size, ops), "float32")
     # In float32 some ratios, such as 0.7, are below the decimal number.
     low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
@@ -124,7 +124,7 @@ def box_center(position: Tensor, side: Any, size: Sequence[Any], border: str) ->
     Returns:
         int32 `(draws, rank)`.
     """
-    ops = _backend.of(position)
+    ops = _backend.get_ops(position)
     lengths = _convert_lengths(size, ops)
     if border != "inside":
         return ops.truncate(position * ops.cast(lengths, "float32"))
@@ -148,7 +148,7 @@ def box_extent(
     Returns:
         Start and length along each axis.
     """
-    ops = _backend.of(side)
+    ops = _backend.get_ops(side)
     lengths = _convert_lengths(size, ops)
     if border == "clip":
         start = ops.maximum(center - side // 2, 0)
@@ -170,7 +170,7 @@ def uncovered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
     Pixels are counted in integers, so that 0 and 1 are exact; from 2^31 pixels on, in
     float32, axis by axis.
     """
-    ops = _backend.of(extent.length)
+    ops = _backend.get_ops(extent.length)
     if all(isinstance(length, int) for length in size):
         if math.prod(size) >= 2**31:
             return _multiply_uncovered(extent, size)
@@ -185,7 +185,7 @@ def uncovered_share(extent: Extent, size: Sequence[Any]) -> Tensor:
 
 def _count_uncovered(extent: Extent, lengths: Tensor) -> Tensor:
     """Returns the share outside of boxes where an int32 can count the pixels."""
-    ops = _backend.of(extent.length)
+    ops = _backend.get_ops(extent.length)
     pixels = ops.prod(lengths)
     return _factored.exact_share(pixels - ops.prod(extent.length, 1), pixels)
 
@@ -204,7 +204,7 @@ def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
 
     It is `lam / uncovered share`, in [0, 1], and 0 where the box covers everything.
     """
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     rest = uncovered_share(extent, size)
     level = lam / ops.where(rest > 0, rest, 1.0)
     return ops.where(rest > 0, ops.minimum(level, 1.0), 0.0)
@@ -212,7 +212,7 @@ def floor_level(lam: Tensor, extent: Extent, size: Sequence[Any]) -> Tensor:
 
 def build_box(level: Tensor, extent: Extent, size: Sequence[Any]) -> _factored.Mask:
     """Returns the masks that are 0 in a box and `level`, `(draws,)`, outside."""
-    ops = _backend.of(extent.start)
+    ops = _backend.get_ops(extent.start)
     profiles = []
     for axis, length in enumerate(size):
         start = extent.start[:, axis, None] % length
@@ -275,7 +275,7 @@ def box_mask(
     rounding = _given.convert_rounding(owner, rounding, lam, ("rank", len(size)))
     side = box_sides(1.0 - lam, size, rounding)
     extent = box_extent(side, center, size, border)
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     level = ops.ones(ops.shape(lam), "float32")
     weight = uncovered_share(extent, size)
     return _factored.to_dense(build_box(level, extent, size), size), weight

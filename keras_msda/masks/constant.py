@@ -11,7 +11,7 @@ Tensor = Any
 
 def build_constant(lam: Tensor) -> _factored.Mask:
     """Returns the mask that is lambda at every pixel."""
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     return _factored.Mask(lam, ops.zeros(ops.shape(lam), "float32"), ())
 
 

@@ -29,7 +29,7 @@ def top_count(lam: Tensor, pixels: Any, rounding: Any) -> Tensor:
         pixels: int32, 2^30 at most.
         rounding: float32 in [0, 1), a number or `(draws,)`.
     """
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
 
     def split_digits(x: Tensor) -> list[Tensor]:
         found = []
@@ -71,16 +71,16 @@ def build_fourier(
         jit_compile: Whether a graph compiles the search for a threshold, as in the
             layers.
     """
-    ops = _backend.of(lam, field)
+    ops = _backend.get_ops(lam, field)
     size = ops.shape(field)[1:]
     pixels = _count_pixels(size)
     count = top_count(lam, pixels, rounding)
     if max_soft == 0:
-        highest = ops.by_draw(_select_highest)
-        values = ops.fused(highest, field, count, jit_compile=jit_compile)
+        highest = ops.map_over_draws(_select_highest)
+        values = ops.call_fused(highest, field, count, jit_compile=jit_compile)
     else:
         soft = _soft_width(lam, pixels, max_soft, count)
-        flat = ops.reshape(ops.float_order(field), [-1, pixels])
+        flat = ops.reshape(ops.to_sort_keys(field), [-1, pixels])
         values = ops.reshape(_soften(flat, count, soft), [-1, *size])
     zeros = ops.zeros(ops.shape(lam), "float32")
     return _factored.Mask(zeros, zeros + 1.0, (values,))
@@ -92,10 +92,10 @@ def _select_highest(field: Tensor, count: Tensor) -> Tensor:
     Of equal values the first ones count as higher. The axes stay as they are: TPU
     compilers take four times as long for pixels in a row.
     """
-    ops = _backend.of(field)
-    return ops.shortcut(
+    ops = _backend.get_ops(field)
+    return ops.try_fast_path(
         lambda: _separate(field, count),
-        lambda: _select_by_bits(ops.float_order(field), count),
+        lambda: _select_by_bits(ops.to_sort_keys(field), count),
     )
 
 
@@ -106,7 +106,7 @@ def _align(numbers: Tensor, like: Tensor) -> Tensor:
 
 def _count(hits: Tensor) -> Tensor:
     """Returns the number of pixels that are True, for each draw, int32."""
-    ops = _backend.of(hits)
+    ops = _backend.get_ops(hits)
     return ops.sum(ops.cast(hits, "int32"), list(range(1, len(hits.shape))))
 
 
@@ -140,7 +140,7 @@ def _separate(field: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Whether the thresholds of all draws are right, and where values reach them.
     """
-    ops = _backend.of(field)
+    ops = _backend.get_ops(field)
 
     def narrow(_: Any, bracket: _Bracket) -> _Bracket:
         return _narrow(bracket, field, count)
@@ -157,7 +157,7 @@ def _separate(field: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
 
 def _first_bracket(field: Tensor, count: Tensor) -> _Bracket:
     """Returns the bracket from the lowest to the highest value of each draw."""
-    ops = _backend.of(field)
+    ops = _backend.get_ops(field)
     axes = list(range(1, len(field.shape)))
     wanted = ops.cast(count, "float32")
     low, high = -ops.max(-field, axes), ops.max(field, axes)
@@ -168,7 +168,7 @@ def _first_bracket(field: Tensor, count: Tensor) -> _Bracket:
 
 def _narrow(bracket: _Bracket, field: Tensor, count: Tensor) -> _Bracket:
     """Returns the bracket after one more threshold was tried."""
-    ops = _backend.of(field)
+    ops = _backend.get_ops(field)
     low, high, low_surplus, high_surplus, last = bracket
     guess = low + (high - low) * (low_surplus / (low_surplus - high_surplus))
     # Draws that are settled wait for the others.
@@ -193,7 +193,7 @@ def _fix_shape(bracket: _Bracket, count: Tensor) -> _Bracket:
 
     Where the size of images is not known, the shapes would differ.
     """
-    ops = _backend.of(count)
+    ops = _backend.get_ops(count)
     return _Bracket(*(ops.reshape(part, ops.shape(count)) for part in bracket))
 
 
@@ -202,7 +202,7 @@ def _select_by_bits(keys: Tensor, count: Tensor) -> Tensor:
 
     Finds the count-th highest key bit by bit, in 32 passes, without sorting.
     """
-    ops = _backend.of(keys)
+    ops = _backend.get_ops(keys)
 
     def refine(step: Tensor, threshold: Tensor) -> Tensor:
         # The first step adds -2^31 to -2^31, which wraps to 0.
@@ -221,7 +221,7 @@ def _select_by_bits(keys: Tensor, count: Tensor) -> Tensor:
 
 def _number(equal: Tensor) -> Tensor:
     """Returns running counts of ones, in row-major order, from 1 for the first."""
-    ops = _backend.of(equal)
+    ops = _backend.get_ops(equal)
     shape = ops.shape(equal)
     rows = ops.reshape(ops.sum(equal, -1), [-1, _count_pixels(shape[1:-1])])
     before = ops.reshape(ops.cumsum(rows) - rows, [*shape[:-1], 1])
@@ -230,7 +230,7 @@ def _number(equal: Tensor) -> Tensor:
 
 def _soft_width(lam: Tensor, pixels: Any, max_soft: float, count: Tensor) -> Tensor:
     """Returns half the number of pixels in the soft band, int32 `(draws,)`."""
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     if isinstance(pixels, int):
         widest = int(pixels * max_soft)  # In float64, as published.
     else:
@@ -243,7 +243,7 @@ def _soft_width(lam: Tensor, pixels: Any, max_soft: float, count: Tensor) -> Ten
 
 def _soften(keys: Tensor, count: Tensor, soft: Tensor) -> Tensor:
     """Returns 1 for the highest keys, then a ramp of 2 * soft pixels down to 0."""
-    ops = _backend.of(keys)
+    ops = _backend.get_ops(keys)
     count, soft = count[:, None], soft[:, None]
     rank = ops.argsort(ops.argsort(-1 - keys))
     last = ops.maximum(2 * soft - 1, 1)
@@ -294,7 +294,7 @@ def fourier_mask(
     owner = "fourier_mask"
     _given.check_max_soft(owner, max_soft)
     lam = _given.convert_lam(owner, lam, field)
-    ops = _backend.of(lam, field)
+    ops = _backend.get_ops(lam, field)
     field = ops.convert(field, "float32")
     _check_field(owner, field.shape, lam.shape[0])
     size = ops.shape(field)[1:]

@@ -24,19 +24,19 @@ _BISECTIONS = 40  # A range of 32 in log width, down to the spacing of float32.
 
 
 def _smaller_share(lam: Tensor) -> Tensor:
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     return ops.minimum(lam, 1.0 - lam)
 
 
 def _evaluate_bump(decay: Tensor, distance: Tensor) -> Tensor:
     """Returns exp(-decay d^2) of integer distances."""
-    distance = _backend.of(distance).cast(distance, "float32")
-    return _backend.of(decay).exp(-decay * (distance * distance))
+    distance = _backend.get_ops(distance).cast(distance, "float32")
+    return _backend.get_ops(decay).exp(-decay * (distance * distance))
 
 
 def _decay(width: Tensor, length: Any) -> Tensor:
     """Returns pi / (A L^2) for relative widths A and a length L."""
-    ops = _backend.of(width)
+    ops = _backend.get_ops(width)
     length = ops.cast(ops.convert(length), "float32")
     return math.pi / (width * (length * length))
 
@@ -52,7 +52,7 @@ def _profiles(
         size: Spatial lengths.
         border: "clip" or "wrap".
     """
-    ops = _backend.of(width)
+    ops = _backend.get_ops(width)
     profiles = []
     for axis, length in enumerate(size):
         middle = center[:, axis, None]
@@ -68,7 +68,7 @@ def _profiles(
 
 def _mean(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tensor:
     """Returns the means of bumps that are cut at the border, float32 `(draws,)`."""
-    ops = _backend.of(width)
+    ops = _backend.get_ops(width)
     if all(isinstance(length, int) for length in size):
         profiles = _profiles(width, center, size, "clip")
         means = [ops.mean(profile, -1) for profile in profiles]
@@ -81,7 +81,7 @@ def _mean_in_blocks(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tenso
 
     A loss reads them from a variable of the layer, and XLA needs static shapes.
     """
-    ops = _backend.of(width)
+    ops = _backend.get_ops(width)
     lengths = ops.stack(size)
     decay = ops.stack([_decay(width, length) for length in size], -1)[..., None]
 
@@ -97,7 +97,7 @@ def _mean_in_blocks(width: Tensor, center: Tensor, size: Sequence[Any]) -> Tenso
 
 def _torus_width(share: Tensor, size: Sequence[Any]) -> Tensor:
     """Returns the relative width A for which the bump's mean on a torus is a share."""
-    ops = _backend.of(share)
+    ops = _backend.get_ops(share)
     # The middle pixel, so that cutting the bump at the border is the same as wrapping.
     center = ((ops.stack(size) - 1) // 2)[None]
 
@@ -113,7 +113,7 @@ def _torus_width(share: Tensor, size: Sequence[Any]) -> Tensor:
 
 
 def _pixels(size: Sequence[Any], like: Tensor) -> Tensor:
-    ops = _backend.of(like)
+    ops = _backend.get_ops(like)
     return ops.prod(ops.cast(ops.stack(size), "float32"))
 
 
@@ -128,7 +128,7 @@ def build_gaussian(
         size: Spatial lengths.
         border: "clip" or "wrap".
     """
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     share = _smaller_share(lam)
     if border == "clip":
         width = _plane_width(share, len(size))
@@ -147,7 +147,7 @@ def build_gaussian(
 
 def _levels(lam: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
     """Returns offset and scale: M = g for lambda < 1/2 and 1 - g from there on."""
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     peak = ops.where(_smaller_share(lam) > 0, peak, 0.0)
     offset = ops.cast(lam >= 0.5, "float32")
     return offset, peak * (1.0 - 2.0 * offset)
@@ -155,7 +155,7 @@ def _levels(lam: Tensor, peak: Tensor) -> tuple[Tensor, Tensor]:
 
 def _plane_width(share: Tensor, rank: int) -> Tensor:
     """Returns the relative width A = share^(2 / rank) of a bump of that integral."""
-    ops = _backend.of(share)
+    ops = _backend.get_ops(share)
     # Below the bound the bump is its centre pixel anyway; this keeps the width finite.
     return ops.exp(ops.log(ops.maximum(share, 1e-12)) * (2.0 / rank))
 
@@ -170,7 +170,7 @@ def gaussian_weight(
     """
     if border == "wrap":
         return lam
-    ops = _backend.of(lam)
+    ops = _backend.get_ops(lam)
     mean = _mean(_plane_width(_smaller_share(lam), len(size)), center, size)
     offset, scale = _levels(lam, ops.ones(ops.shape(lam), "float32"))
     return offset + scale * mean

@@ -49,7 +49,7 @@ def kept_frequencies(size: Sequence[Any], decay_power: float) -> tuple[Any, ...]
 
 def _limit_frequencies(size: Sequence[Any], decay_power: float) -> tuple[Any, ...]:
     """Returns what `kept_frequencies` does, for arguments that are already checked."""
-    ops = _backend.of(*size)
+    ops = _backend.get_ops(*size)
     everything = tuple(length // 2 for length in size)
     excess = 2 * min(decay_power, _amplitudes.HIGHEST_POWER) - len(size)
     if excess <= 0:
@@ -75,7 +75,7 @@ def _min_length(x: Any, y: Any) -> Any:
     """Returns the smaller of two lengths, an integer if both are integers."""
     if isinstance(x, int) and isinstance(y, int):
         return min(x, y)
-    return _backend.of(x, y).minimum(x, y)
+    return _backend.get_ops(x, y).minimum(x, y)
 
 
 def noise_shape(
@@ -101,7 +101,7 @@ def noise_shape(
 
 def _cycles(count: Any, length: Any, like: Tensor) -> Tensor:
     """Returns `count` frequencies of an axis in FFT order, in cycles per pixel."""
-    ops = _backend.of(like)
+    ops = _backend.get_ops(like)
     index = ops.arange(count)
     signed = ops.where(index < (count + 1) // 2, index, index - count)
     return ops.cast(signed, "float32") / ops.cast(length, "float32")
@@ -109,7 +109,7 @@ def _cycles(count: Any, length: Any, like: Tensor) -> Tensor:
 
 def _radius(axes: Sequence[Tensor]) -> Tensor:
     """Returns the distance from 0 of each point of a grid."""
-    ops = _backend.of(*axes)
+    ops = _backend.get_ops(*axes)
     total = 0.0
     for axis, values in enumerate(axes):
         shape = [1] * len(axes)
@@ -165,7 +165,7 @@ def fourier_field(
     size = _given.check_size(owner, size)
     decay_power = _given.check_decay_power(owner, decay_power)
     _given.check_spectrum(owner, spectrum)
-    ops = _backend.of(noise, *size)
+    ops = _backend.get_ops(noise, *size)
     noise = ops.convert(noise, "float32")
     whole = noise_shape(size, 0.0, spectrum)  # All frequencies.
     _check_noise(owner, noise.shape, whole, spectrum == "isotropic")
@@ -193,7 +193,7 @@ def _official_field(noise: Tensor, size: Sequence[Any], decay_power: float) -> T
     imaginary parts become the columns 0 and 1 of a half spectrum, which the transform
     pads with zeros or crops (`fmix.py`, `spectrum[:, 0] + 1j * spectrum[:, 1]`).
     """
-    ops = _backend.of(noise, *size)
+    ops = _backend.get_ops(noise, *size)
     rows = _cycles(size[0], size[0], noise)
     axes = [ops.stack([rows[0], rows[1 % size[0]]])]
     if len(size) == 3:

@@ -54,7 +54,7 @@ def check_entries(
         if key in (place, "labels", "weights"):
             _checks.check_array(owner, entry, value)
         _checks.check_known_rank(owner, entry, value, form="(None, None, ...)")
-    ops = _backend.of(*entries.values())
+    ops = _backend.get_ops(*entries.values())
     ragged = {key: ops.is_ragged(value) for key, value in entries.items()}
     _check_all_ragged(owner, ragged)
     if place == "boxes":
@@ -89,7 +89,7 @@ def mix_entries(
     place, shown = measure.place, plan.mask
     if isinstance(shown, _factored.Mask):
         shown = _factored.to_dense(shown, size)
-    ops = _backend.of(shown)
+    ops = _backend.get_ops(shown)
     ragged = ops.is_ragged(entries["labels"])
     if ragged:
         entries = {key: _pad(key, x, measure) for key, x in entries.items()}
@@ -106,7 +106,10 @@ def mix_entries(
         shares = shares * ops.cast(both["weights"], "float32")
     both["weights"] = shares
     if ragged:
-        return {key: ops.keep_rows(x, kept) for key, x in both.items()}
+        return {
+            key: _backend.get_tensorflow_ops().keep_rows(x, kept)
+            for key, x in both.items()
+        }
     return {
         key: ops.where(
             _factored.append_axes(kept, len(x.shape) - 2),
@@ -120,7 +123,7 @@ def mix_entries(
 def _pad(key: str, x: Tensor, measure: Measure) -> Tensor:
     """Returns a ragged entry as a dense one."""
     width = measure.width if key == measure.place else None
-    return _backend.of(x).pad_ragged(x, measure.fill_value(key), width)
+    return _backend.get_tensorflow_ops().pad_ragged(x, measure.fill_value(key), width)
 
 
 def _check_dictionary(owner: str, entries: Any, place: str) -> None:

@@ -85,7 +85,7 @@ _READ: dict[int, tuple[weakref.ref[Any], bool]] = {}
 def _note_read(labels: Any, ids: bool) -> None:
     """Keeps for metrics how a loss has read three numbers for three classes."""
     key = id(labels)
-    if _backend.of_backend().is_compiling():
+    if _backend.get_backend_ops().in_torch_compile():
         return
     try:
         alive = weakref.ref(labels, lambda _: _READ.pop(key, None))
@@ -96,7 +96,9 @@ def _note_read(labels: Any, ids: bool) -> None:
 
 def _find_read(reader: Reader, labels: Any) -> bool:
     """Returns whether a loss has read these very labels as packed ids, or raises."""
-    found = None if _backend.of_backend().is_compiling() else _READ.get(id(labels))
+    found = (
+        None if _backend.get_backend_ops().in_torch_compile() else _READ.get(id(labels))
+    )
     if found is not None and found[0]() is labels:
         return found[1]
     if not reader.is_rehearsal():

@@ -71,7 +71,7 @@ def read_targets(
     """
     reader.choose_layer()
     owner, layer = type(reader).__name__, reader.layer
-    ops = _backend.of(labels, outputs)
+    ops = _backend.get_ops(labels, outputs)
     given, labels, outputs = labels, ops.convert(labels), ops.convert(outputs)
     if sample_weight is not None:
         sample_weight = ops.convert(sample_weight, "float32")
@@ -106,7 +106,7 @@ def _read_drawn(
 
 def _find_known(reader: Reader, labels: Tensor) -> Tensor:
     """Returns 1 if the layer's last call had the batch of the labels, else NaN."""
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     mirroring = reader.is_mirroring()
     called, batch = reader.layer.last_call(reader.recall())
     known = called & (batch == ops.shape(labels)[0])
@@ -121,7 +121,7 @@ def _replay_labels(
     labels: Tensor, reader: Reader, size: tuple[int, ...] | None, sample_weight: Any
 ) -> Targets:
     """Returns both labels of what a layer drew, weighted by pixel for a given size."""
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     plan = reader.layer.replay(ops.shape(labels)[0], size, reader.recall())
     weight = plan.weight if size is None else plan.mask
     if sample_weight is not None and size is None:
@@ -138,7 +138,7 @@ def _replay_labels(
 
 def _unite_labels(labels: Tensor, reader: Reader, sample_weight: Any) -> Targets:
     """Returns the union of both labels, as a layer of a pipeline makes it."""
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     layer = reader.layer
     plan = layer.replay(ops.shape(labels)[0], None, reader.recall())
     mixed = plans.mix_labels(ops.cast(labels, "float32"), plan)

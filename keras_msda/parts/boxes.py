@@ -90,7 +90,7 @@ def _mix_boxes(
     """Returns checked boxes as a plan mixes them."""
 
     def share(boxes: Tensor, shown: Tensor, weight: Tensor) -> Tensor:
-        ops = _backend.of(boxes)
+        ops = _backend.get_ops(boxes)
         low, high = _find_edges(boxes, size, box_format)
         rows, columns = (
             _measure_coverage(low[..., axis], high[..., axis], size[axis])
@@ -116,7 +116,7 @@ def _find_edges(
     boxes: Tensor, size: Sequence[Any], box_format: str
 ) -> tuple[Tensor, Tensor]:
     """Returns near and far corners, float32 `(batch, n, 2)`, in pixels (y, x)."""
-    ops = _backend.of(boxes)
+    ops = _backend.get_ops(boxes)
     corners = box_format.removeprefix("rel_")
     boxes = ops.cast(boxes, "float32")
     first, second = boxes[..., :2], boxes[..., 2:]
@@ -134,7 +134,7 @@ def _find_edges(
 
 def _measure_coverage(low: Tensor, high: Tensor, length: Any) -> Tensor:
     """Returns how much of each pixel lies between two edges, `(batch, n, length)`."""
-    ops = _backend.of(low)
+    ops = _backend.get_ops(low)
     start = ops.cast(ops.arange(length), "float32")
     end = ops.minimum(high[..., None], start + 1.0)
     covered = end - ops.maximum(low[..., None], start)

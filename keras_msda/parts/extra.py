@@ -19,7 +19,7 @@ def check(key: str, context: Context, *, owner: str) -> Tensor:
     """
     x, layout = context.parts[key], context.layout
     _checks.check_given(owner, key, x)
-    ops = _backend.of(x)
+    ops = _backend.get_ops(x)
     _checks.check_not_ragged(owner, f'"{key}"', ops.is_ragged(x), x)
     _checks.check_array(owner, f'"{key}"', x)
     x = ops.convert(x)
@@ -38,7 +38,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
     labels.
     """
     x, layout, dtype = context.parts[key], context.layout, context.settings.dtype
-    ops = _backend.of(x)
+    ops = _backend.get_ops(x)
     if keras.backend.is_float_dtype(x.dtype):
         dtype = keras.backend.standardize_dtype(x.dtype)
     lengths = layout.lengths(ops.shape(x))
@@ -56,7 +56,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
 def _average_mask(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> Tensor:
     """Returns dense masks averaged over the blocks of a coarser grid."""
     values = _factored.to_dense(mask, layout.size)
-    ops = _backend.of(values)
+    ops = _backend.get_ops(values)
     blocks = [ops.shape(values)[0]]
     for length, fine in zip(lengths, layout.size, strict=True):
         blocks += [length, fine // length]

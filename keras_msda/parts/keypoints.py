@@ -70,7 +70,7 @@ def _mix_points(
     """Returns checked keypoints as a plan mixes them."""
 
     def share(points: Tensor, shown: Tensor, _weight: Tensor) -> Tensor:
-        ops = _backend.of(points)
+        ops = _backend.get_ops(points)
         lengths = ops.cast(ops.stack(size), "float32")
         pixel = ops.floor(ops.reverse(ops.cast(points, "float32"), -1))
         inside = ops.all((pixel >= 0) & (pixel < lengths), -1)

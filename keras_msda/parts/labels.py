@@ -70,7 +70,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Any:
         # Operation by operation, wide labels take three times their bytes.
         if (num_classes or _measure_width(labels)) < _WIDE:
             return soft(*given)
-        return _backend.of(*given).fused(
+        return _backend.get_ops(*given).call_fused(
             soft, *given, jit_compile=settings.jit_compile
         )
 
@@ -109,7 +109,7 @@ def _check_tensor(
     owner: str, name: str, labels: Any, context: Context, num_classes: int | None
 ) -> Tensor:
     """Returns the labels of one output as a tensor of their batch, or raises."""
-    ops, layout = _backend.of(labels), context.layout
+    ops, layout = _backend.get_ops(labels), context.layout
     _checks.check_not_ragged(owner, name, ops.is_ragged(labels), labels)
     _checks.check_array(owner, name, labels)
     labels = ops.convert(labels)
@@ -140,7 +140,7 @@ def _check_ids(
     """Checks that integer labels of one output can take the form."""
     if num_classes is None and targets in ("soft", "union"):
         _checks.check_soft(owner, labels.dtype, name)
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     if not (ops.is_eager(labels) and ops.shape(labels)[0]):
         return
     low, high = _find_range(labels)
@@ -153,13 +153,14 @@ def _check_ids(
 
 def _find_range(ids: Tensor) -> tuple[int, int]:
     """Returns the smallest and the largest of some ids that can be looked at."""
-    ops = _backend.of(ids)
+    ops = _backend.get_ops(ids)
     if keras.backend.standardize_dtype(ids.dtype) in ("uint32", "uint64"):
-        values = ops.integers(ops.reshape(ids, [-1]))  # Some are too large for int64.
+        # Some are too large for int64.
+        values = ops.read_integers(ops.reshape(ids, [-1]))
         return min(values), max(values)
     wide = ops.cast(ids, "int64")
     # -1 - x, unlike -x, is an int64 for every int64.
-    below, high = ops.integers(ops.stack([ops.max(-1 - wide), ops.max(wide)]))
+    below, high = ops.read_integers(ops.stack([ops.max(-1 - wide), ops.max(wide)]))
     return -1 - below, high
 
 
@@ -168,7 +169,7 @@ def _convert_float_ids(
 ) -> Tensor:
     """Returns int32 of class ids that are floats, `_NO_CLASS` for other numbers."""
     _check_float_ids(owner, name, labels.dtype, num_classes)
-    ops = _backend.of(labels)
+    ops = _backend.get_ops(labels)
     # Not below num_classes, which half precision may round.
     usable = (labels >= 0) & (labels <= num_classes - 1)
     usable = usable & (labels == ops.floor(labels))

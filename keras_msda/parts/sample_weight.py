@@ -26,7 +26,7 @@ def check(key: str, context: Context, *, owner: str) -> Any:
         if weights is None:
             return None
         _checks.check_array(owner, name, weights)
-        weights = _backend.of(weights).convert(weights)
+        weights = _backend.get_ops(weights).convert(weights)
         _checks.check_sample_weight(owner, weights.shape)
         _checks.check_batch(owner, name, weights.shape, (context.layout.batch,))
         return weights

@@ -73,7 +73,7 @@ def _check_masks(
     owner: str, masks: Any, layout: plans.Layout, mode: str | int
 ) -> Tensor:
     """Returns masks as a tensor that can be mixed, or raises."""
-    ops = _backend.of(masks)
+    ops = _backend.get_ops(masks)
     _checks.check_not_ragged(owner, "segmentation masks", ops.is_ragged(masks), masks)
     form = ", ".join(["None"] * (len(layout.size) + 1))
     _checks.check_known_rank(owner, "segmentation masks", masks, form=f"({form})")
@@ -101,7 +101,7 @@ def _mix_masks(
     jit_compile: bool | str = "auto",
 ) -> Tensor:
     """Returns checked masks as a plan mixes them."""
-    ops = _backend.of(masks)
+    ops = _backend.get_ops(masks)
     axis, rank = layout.channels, len(layout.size)
     has_channels = layout.lengths(masks.shape) is not None
     dtype = keras.backend.standardize_dtype(masks.dtype)
@@ -129,7 +129,7 @@ def _mix_masks(
             return plans.blend(masks, other, mask, dtype)
         return ops.where(mask > 0.5, masks, other)
 
-    return ops.fused(mix, masks, plan.partner, plan.mask, jit_compile=jit_compile)
+    return ops.call_fused(mix, masks, plan.partner, plan.mask, jit_compile=jit_compile)
 
 
 def _check_shape(owner: str, shape: Any, found: Any, expected: Any) -> None:

@@ -73,7 +73,7 @@ class MixPreview(keras.callbacks.Callback):
         # Made now, so that what is missing is said before any training.
         self._writer: Any = None
         if to == "tensorboard":
-            self._writer = _backend.event_writer(owner, str(log_dir))
+            self._writer = _backend.make_event_writer(owner, str(log_dir))
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
 

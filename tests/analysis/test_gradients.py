@@ -223,7 +223,7 @@ def test_a_progress_bar_is_shown_unless_told_otherwise(verbose, capsys):
 
 
 def test_what_a_function_gets_otherwise_is_constant():
-    library = _backend.of_backend()
+    library = _backend.get_backend_ops()
     x = library.convert(np.array([2.0, 3.0]), "float32")
     (first,) = library.gradients(lambda y: x * y, x)
     assert_array_equal(keras.ops.convert_to_numpy(first), [2, 3])

@@ -71,10 +71,10 @@ def next_plans(layer, batches, size, world="eager"):
     """
     copy = type(layer).from_config(layer.get_config())
     copy._seed_state.assign(layer._seed_state.value)
-    ops, state = _backend.of_backend(), copy._seed_state
+    ops, state = _backend.get_backend_ops(), copy._seed_state
     if world == "mapped" and BACKEND != "tensorflow":
-        ops = _backend.of_pipelines()
-        state = ops.variable(ops.first_seed(layer.seed))
+        ops = _backend.get_tensorflow_ops()
+        state = ops.make_variable(ops.make_seed_state(layer.seed))
         if layer._pipeline_state is not None:
             state.assign(layer._pipeline_state)
     seeds = [ops.next_seed(state) for _ in batches]

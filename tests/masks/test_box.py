@@ -237,7 +237,7 @@ def test_a_clipped_box_of_odd_sides_ends_where_timm_s_does():
 @pytest.mark.parametrize(("low", "high"), [(0.2, 0.8), (0.0, 0.5), (0.3, 0.31)])
 @pytest.mark.parametrize("endpoint", [True, False])
 def test_sides_of_a_range_are_all_integers_in_it(size, low, high, endpoint):
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     places = np.linspace(0, cases.JUST_UNDER_ONE, 3000, dtype=np.float32)
     noise = ops.convert(np.tile(places[:, None], len(size)))
     sides = np.asarray(_box.pick_sides(noise, size, (low, high), endpoint=endpoint))
@@ -257,7 +257,7 @@ MANY = [(65_536, 65_536), (46_341, 46_341), (2_000, 2_000, 2_000)]
 @pytest.mark.parametrize("size", MANY, ids=str)
 @pytest.mark.parametrize("traced", [False, True])
 def test_shares_of_more_pixels_than_an_int32_counts_are_right(size, traced):
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     length = [[0] * len(size), [n // 2 for n in size], list(size)]
     extent = _box.Extent(ops.convert(length, "int32"), ops.convert(length, "int32"))
     given = size

@@ -123,7 +123,7 @@ def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
 def test_thresholds_are_found_between_different_values(size, kind):
     lam, field, noise = fields(size, kind)
     count = counts(lam, math.prod(size), noise).astype(np.int32)
-    found = _fourier._separate(*map(_backend.of_backend().convert, (field, count)))
+    found = _fourier._separate(*map(_backend.get_backend_ops().convert, (field, count)))
     right, above = map(np.asarray, found)
     assert right
     assert_array_equal(above, fourier(lam, field, rounding=noise)[0])
@@ -134,7 +134,7 @@ def test_thresholds_are_found_between_different_values(size, kind):
 def test_no_threshold_is_said_to_part_equal_values(size, kind):
     lam, field, noise = fields(size, kind)
     count = counts(lam, math.prod(size), noise).astype(np.int32)
-    found = _fourier._separate(*map(_backend.of_backend().convert, (field, count)))
+    found = _fourier._separate(*map(_backend.get_backend_ops().convert, (field, count)))
     right, above = map(np.asarray, found)
     agree = sums(above) == count
     assert bool(right) == agree.all()
@@ -378,7 +378,7 @@ def cubic(frequency):
 
 
 def logarithm(frequency):
-    return frequency * _backend.of(frequency).log(frequency)
+    return frequency * _backend.get_ops(frequency).log(frequency)
 
 
 def offset(frequency):
@@ -547,7 +547,7 @@ def test_a_layer_of_a_part_of_a_configuration_has_defaults():
 
 
 def test_counts_are_exact_up_to_their_bound():
-    ops = _backend.of_backend()
+    ops = _backend.get_backend_ops()
     lam = np.float32([0, 1e-9, 0.3, 0.9999999, 1])
     found = _fourier.top_count(ops.convert(lam), _fourier.MOST_PIXELS, 0.5)
     expected = counts(lam, _fourier.MOST_PIXELS, [0.5] * len(lam))
