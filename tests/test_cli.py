@@ -18,9 +18,10 @@ from PIL import Image
 import keras_msda as msda
 from keras_msda import cli, datasets, plot
 from keras_msda.cli import _files, _inspect, _preview, _report, _train
+from keras_msda.layers import METHODS
 
 FIELDS = ("images", "partner", "mask", "weight", "mixed", "lam")
-MIXING = ("mixup", "cutmix", "hmix", "gmix", "fmix")
+MIXING = tuple(METHODS)
 # A folder that lets nobody make a file, whoever runs the tests.
 REFUSING = "/dev/fd"
 QUICK = ("--epochs", "1", "--limit", "200", "--floor", "0")
