@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 import keras_msda as msda
+from keras_msda.layers import METHODS
 
-LAYERS = ("MixUpLayer", "CutMixLayer", "HMixLayer", "GMixLayer", "FMixLayer")
 ALPHAS = (0.2, (0.5, 2.0))
 BACKEND = keras.config.backend()
 SAMPLES = 4096
@@ -57,10 +57,10 @@ def check_mix(layer):
 
 def check_layers():
     """Runs every layer with a small alpha, with two, and with one that is set later."""
-    for name in LAYERS:
+    for method in METHODS.values():
         for alpha in ALPHAS:
-            check_mix(getattr(msda, name)(alpha=alpha, num_classes=3, seed=1))
-        layer = getattr(msda, name)(num_classes=3, seed=1)
+            check_mix(method.layer(alpha=alpha, num_classes=3, seed=1))
+        layer = method.layer(num_classes=3, seed=1)
         for alpha in ALPHAS:
             layer.alpha = alpha
             check_mix(layer)

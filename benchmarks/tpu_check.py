@@ -1,7 +1,7 @@
 """Compiles layers and train steps with the real TPU compiler, without a TPU.
 
-Nothing runs: libtpu compiles ahead of time for chips that are described to it. A case
-fails if it does not compile, if its program needs the host, if a layer takes longer
+Nothing runs: libtpu compiles ahead of time for chips that are only described to it. A
+case fails if it does not compile, if its program needs the host, if a layer takes more
 than `LIMIT` to compile, or if the grouped data-parallel step exchanges images.
 
 Private functions of JAX, Keras and TensorFlow's compiler bridge are used here and
@@ -28,14 +28,14 @@ SCALES = ("v5e:2x2", "v5e:4x4", "v5e:16x16")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
 BATCH, SIZE = 128, (224, 224, 3)
 PER_CHIP, SMALL = 16, (64, 64, 3)
-# Seconds of this process, which the compiler is in: others may be busy meanwhile.
+# Processor time of this process, which the compiler runs in: others may be busy too.
 LIMIT = 10.0
-# A soft edge ranks its pixels, by sorting; the others hold two methods each.
+# A soft edge ranks its pixels by sorting; the others have two methods each.
 TWICE = {"FMix max_soft", "RandomMix", "RandomMix per sample"}
 RESULTS = Path(__file__).parent / "results" / "tpu_collectives.json"
 
-# The last four keep libtpu from asking a machine that it is not on who it is. No chip
-# is used, so another process may have libtpu loaded too.
+# The last four keep libtpu from looking for a TPU machine. No chip is used, so another
+# process may have libtpu loaded too.
 ENVIRONMENT = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "JAX_PLATFORMS": "cpu",
@@ -46,7 +46,7 @@ ENVIRONMENT = {
     "TPU_WORKER_ID": "0",
 }
 
-# What the compiler calls of its own, all on the chip.
+# Custom calls of the compiler itself, all on the chip.
 ON_CHIP = {
     "AllocateBuffer",
     "AssumeGatherIndicesInBound",
@@ -71,7 +71,7 @@ class Program(NamedTuple):
 
     Attributes:
         seconds: Processor time of the compilation alone.
-        temp: Bytes that it needs beside arguments and results, on each chip.
+        temp: Bytes that it needs besides arguments and results, on each chip.
         text: The optimised HLO.
     """
 
@@ -85,8 +85,8 @@ class Collective(NamedTuple):
 
     Attributes:
         kind: Name of the operation, as in HLO.
-        arrays: Types and shapes that each chip ends up with.
-        bytes: What a chip receives at least: a ring's share of those arrays.
+        arrays: Types and shapes of the result on each chip.
+        bytes: The least that a chip receives: a ring's share of those arrays.
         images: Whether one of them is as large as an image.
     """
 
@@ -96,11 +96,11 @@ class Collective(NamedTuple):
     images: bool
 
 
-# What is read off a program.
+# Reading a compiled program.
 
 
 def host_needs(text: str) -> list[str]:
-    """Returns what a program asks of the host, or may ask: unknown custom calls."""
+    """Returns what a program needs of the host, or may need: unknown custom calls."""
     needs = {f"{name} of the host" for name in HOST.findall(text)}
     needs |= {f"custom call {x}" for x in TARGET.findall(text) if x not in ON_CHIP}
     if "S(5)" in text:  # The memory space of the host, in layouts.
@@ -112,7 +112,7 @@ def collectives(text: str, chips: int) -> list[Collective]:
     """Returns the exchanges of a program, each once.
 
     Raises:
-        ValueError: If one stands in a loop: how often it runs would be a guess.
+        ValueError: If one is in a loop, as it is unknown how often that runs.
     """
     loops = set(re.findall(r"body=%?([\w.\-]+)", text))
     found, computation = {}, ""
@@ -124,7 +124,7 @@ def collectives(text: str, chips: int) -> list[Collective]:
             continue
         if computation in loops:
             raise ValueError(f"a collective in a loop: {line.strip()[:100]}")
-        # Fusions that overlap an exchange with other work hold copies of it.
+        # Fusions that overlap an exchange with other work contain copies of it.
         channel = re.search(r"channel_id=(\d+)", line)
         found[channel[1] if channel else line] = _collective(match, chips)
     return list(found.values())
@@ -154,8 +154,9 @@ def _collective(match: re.Match[str], chips: int) -> Collective:
 
 
 def layers(quick: bool) -> dict[str, Callable[..., Any]]:
-    """Returns what makes each layer, given further arguments."""
+    """Returns a function per case that makes its layer, given further arguments."""
     import keras_msda as msda
+    from keras_msda.layers import METHODS
 
     def mixed(**kwargs: Any) -> Any:
         return msda.RandomMixLayer([msda.CutMixLayer(), msda.FMixLayer()], **kwargs)
@@ -163,14 +164,10 @@ def layers(quick: bool) -> dict[str, Callable[..., Any]]:
     def with_(layer: Callable[..., Any], **given: Any) -> Callable[..., Any]:
         return lambda **kwargs: layer(**given, **kwargs)
 
-    plain = {
-        "MixUp": msda.MixUpLayer,
-        "CutMix": msda.CutMixLayer,
-        "HMix": msda.HMixLayer,
-        "GMix": msda.GMixLayer,
-        "FMix": msda.FMixLayer,
-        "RandomMix": mixed,
+    plain: dict[str, Callable[..., Any]] = {
+        method.label: method.layer for method in METHODS.values()
     }
+    plain["RandomMix"] = mixed
     if quick:
         return plain
     return plain | {
@@ -193,7 +190,7 @@ def steps(quick: bool) -> tuple[str, ...]:
 
 
 def model_with(layer: Any, size: tuple[int, ...]) -> Any:
-    """Returns a small compiled model, with all variables that its train step has."""
+    """Returns a small compiled model, with all variables of its train step."""
     import keras
     import numpy as np
 
@@ -228,7 +225,7 @@ def devices(topology: str) -> list[Any]:
 def compile_jax(
     function: Callable[..., Any], arguments: tuple[Any, ...], **kwargs: Any
 ) -> Program:
-    """Compiles a function of abstract arguments, whose shardings name the chips."""
+    """Compiles a function for abstract arguments, whose shardings name the chips."""
     import jax
 
     lowered = jax.jit(function, **kwargs).trace(*arguments).lower()
@@ -261,7 +258,7 @@ def step_jax(model: Any, batch: int, size: Any, places: tuple[Any, Any]) -> Prog
 
     Args:
         model: From `model_with`.
-        batch: Images in all.
+        batch: Number of images on all chips.
         size: Shape of an image.
         places: Shardings of the state and of the batch.
     """
@@ -301,10 +298,12 @@ def check_jax(quick: bool) -> Iterator[bool]:
     for topology in TOPOLOGIES[: 1 if quick else None]:
         place = SingleDeviceSharding(devices(topology)[0])
         for name, make in layers(quick).items():
-            yield judged(f"{topology} jax layer {name}", layer_jax, make(), topology)
+            yield compile_and_print(
+                f"{topology} jax layer {name}", layer_jax, make(), topology
+            )
         for name in steps(quick):
             model = model_with(layers(True)[name](), SIZE)
-            yield judged(
+            yield compile_and_print(
                 f"{topology} jax step {name}",
                 step_jax,
                 model,
@@ -377,7 +376,7 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
 
     from keras_msda._backend._tensorflow import TensorFlowOps
 
-    # This TensorFlow sees CPUs alone, and would lower what is best for them.
+    # This TensorFlow sees only CPUs, and would lower what is best for them.
     TensorFlowOps.for_cpus = lambda _: False  # type: ignore[method-assign]
     images = tf.TensorSpec((BATCH, *SIZE), "float32")
     labels = tf.TensorSpec((BATCH,), "int32")
@@ -392,7 +391,7 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
         )
     for name, lower in lowered.items():
         for topology in TOPOLOGIES[: 1 if quick else None]:
-            yield judged(
+            yield compile_and_print(
                 f"{topology} tensorflow {name}",
                 lambda lower=lower, topology=topology: compile_stablehlo(
                     lower(), topology
@@ -401,12 +400,12 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
 
 
 def lower_layer(make: Callable[..., Any], images: Any) -> bytes:
-    """Lowers a layer's call, which moves its state on."""
+    """Lowers a layer's call, which advances its state."""
     import tensorflow as tf
 
     layer = make()
     layer.build(images.shape)
-    # Of one argument: the bridge takes no defaults.
+    # One argument only, since the bridge takes no defaults.
     return lower_tensorflow(
         lambda images: layer(images, training=True),
         tf.TensorSpec(images.shape, layer.compute_dtype),
@@ -423,7 +422,7 @@ def lower_step(make: Callable[..., Any], images: Any, labels: Any) -> bytes:
 
 
 def check_parallel(quick: bool) -> Iterator[bool]:
-    """Checks the data-parallel train step, and writes down what chips exchange."""
+    """Checks the data-parallel train step, and writes what chips exchange."""
     rows: list[dict[str, Any]] = []
     for topology in SCALES[: 1 if quick else None]:
         chips = len(devices(topology))
@@ -449,10 +448,10 @@ def exchanges(
     make: Callable[..., Any] | None,
     groups: int,
 ) -> bool:
-    """Judges one data-parallel train step, and adds a row.
+    """Checks one data-parallel train step, and adds a row.
 
-    Images must stay where they are if each group is on one chip, and must not if a
-    shuffle has no groups: a check that sees nothing there sees nothing anywhere.
+    Images must stay on their chip if each group is on one chip. They must not if a
+    shuffle has no groups: a check that finds no exchange there would never find one.
     """
     import numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -479,7 +478,7 @@ def exchanges(
             raise ValueError("no collective on images found where one must be")
         return program
 
-    return judged(f"{topology} parallel {name} groups={groups}", compiled)
+    return compile_and_print(f"{topology} parallel {name} groups={groups}", compiled)
 
 
 def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -501,7 +500,7 @@ def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Prints bytes a chip and step."""
+    """Prints the bytes per chip and step."""
     print(f"\nbytes received by each chip in a step, {PER_CHIP} images of {SMALL} each")
     print(f"{'chips':>5}  {'mixing':22}{'groups':>6}{'images':>14}{'other':>10}")
     for row in rows:
@@ -514,12 +513,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 # The verdicts.
 
 
-def judged(name: str, compiled: Callable[..., Program], *arguments: Any) -> bool:
-    """Compiles, prints one line, and tells whether all is well."""
+def compile_and_print(
+    name: str, compiled: Callable[..., Program], *arguments: Any
+) -> bool:
+    """Compiles, prints one line, and returns whether the case passes."""
     seconds, temp = 0.0, 0
     try:
         program = compiled(*arguments)
-    except Exception as error:  # Whatever it is, the other cases are of interest too.
+    except Exception as error:  # Whatever it is, the other cases still run.
         words = str(error).strip().splitlines() or [""]
         faults = [f"{type(error).__name__}: {words[0][:200]}"]
     else:
@@ -535,12 +536,12 @@ def judged(name: str, compiled: Callable[..., Program], *arguments: Any) -> bool
 
 
 def slack() -> float:
-    """Returns how many times as long as here a compilation may take."""
+    """Returns the factor on the limits of time, for slower machines."""
     return float(os.environ.get("TPU_CHECK_SLACK", "1"))
 
 
 def run_part(part: str, quick: bool) -> bool:
-    """Runs a part in this process, whose environment is set."""
+    """Runs a part in this process, whose environment is already set."""
     checks = {
         "jax": check_jax,
         "tensorflow": check_tensorflow,
@@ -552,7 +553,7 @@ def run_part(part: str, quick: bool) -> bool:
 
 
 def main() -> int:
-    """Runs each part in a process of its own, since Keras has one backend in each."""
+    """Runs each part in a process of its own, since a process has one Keras backend."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases, no results")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part")
