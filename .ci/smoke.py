@@ -1,8 +1,8 @@
 """Uses an installed wheel as its users do, with whatever is installed beside it.
 
 Run by an environment of its own, in a folder without a checkout. `KERAS_BACKEND` says
-where the layers compute. What is not there (TensorFlow, Matplotlib) must be missed in
-words that say what to install.
+where the layers compute. If a package (TensorFlow, Matplotlib) is not installed, the
+error must say what to install.
 """
 
 import importlib.util
@@ -144,4 +144,4 @@ if __name__ == "__main__":
     check_lazy_modules()
     check_digits()
     versions = f"keras {keras.__version__}, numpy {np.__version__}"
-    print(f"{BACKEND}: {len(LAYERS)} layers of {msda.__file__} work ({versions})")
+    print(f"{BACKEND}: {len(METHODS)} methods of {msda.__file__} work ({versions})")

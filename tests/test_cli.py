@@ -524,7 +524,7 @@ def test_a_wrong_lambda_is_one_line(photos, tmp_path, capsys, lam):
 
 def test_missing_extras_name_the_remedy(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "keras_msda.cli._preview", raising=False)
-    monkeypatch.delattr(msda, "_preview", raising=False)
+    monkeypatch.delattr(cli, "_preview", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     for name in [name for name in sys.modules if name.startswith("keras_msda.plot")]:
         monkeypatch.delitem(sys.modules, name)

@@ -92,10 +92,34 @@ def read_own_options(options: argparse.Namespace) -> Mapping[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def option_name(name: str) -> str:
+    """Returns how an argument of a layer is written on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_methods(parser, "--method", train_methods())
     _add_training(parser)
     _add_seed(parser, "seed of split, weights, order and mixing")
+    _add_data(parser)
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        default=Path("msda-demo"),
+        metavar="FOLDER",
+        help="folder for the results (default ./%(default)s)",
+    )
+    add(
+        "--floor",
+        type=_readers.read_share,
+        default=0.9,
+        help="test accuracy that every row must reach (default %(default)s)",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """Adds which pictures, and how many of them."""
     add = parser.add_argument
     add(
         "--data",
@@ -110,19 +134,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default=5000,
         help="number of pictures, four fifths of them for training (default "
         "%(default)s); 0 takes all",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("msda-demo"),
-        metavar="FOLDER",
-        help="folder for the results (default ./%(default)s)",
-    )
-    add(
-        "--floor",
-        type=_readers.read_share,
-        default=0.9,
-        help="test accuracy that every row must reach (default %(default)s)",
     )
 
 
@@ -234,8 +245,3 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
         default = next((x for x in takers.values() if x is not None), None)
         words = f"of {', '.join(takers)} (default {default})"
         parser.add_argument(option_name(name), help=words, **settings)
-
-
-def option_name(name: str) -> str:
-    """Returns how an argument of a layer is written on the command line."""
-    return f"--{name.replace('_', '-')}"
