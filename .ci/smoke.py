@@ -1,8 +1,8 @@
 """Uses an installed wheel as its users do, with whatever is installed beside it.
 
 Run by an environment of its own, in a folder without a checkout. `KERAS_BACKEND` says
-where the layers compute. What is not there (TensorFlow, Matplotlib) must be missed in
-words that say what to install.
+where the layers compute. If a package (TensorFlow, Matplotlib) is not installed, the
+error must say what to install.
 """
 
 import importlib.util
@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 import keras_msda as msda
+from keras_msda.layers import METHODS
 
-LAYERS = ("MixUpLayer", "CutMixLayer", "HMixLayer", "GMixLayer", "FMixLayer")
 ALPHAS = (0.2, (0.5, 2.0))
 BACKEND = keras.config.backend()
 SAMPLES = 4096
@@ -57,10 +57,10 @@ def check_mix(layer):
 
 def check_layers():
     """Runs every layer with a small alpha, with two, and with one that is set later."""
-    for name in LAYERS:
+    for method in METHODS.values():
         for alpha in ALPHAS:
-            check_mix(getattr(msda, name)(alpha=alpha, num_classes=3, seed=1))
-        layer = getattr(msda, name)(num_classes=3, seed=1)
+            check_mix(method.layer(alpha=alpha, num_classes=3, seed=1))
+        layer = method.layer(num_classes=3, seed=1)
         for alpha in ALPHAS:
             layer.alpha = alpha
             check_mix(layer)
@@ -144,4 +144,4 @@ if __name__ == "__main__":
     check_lazy_modules()
     check_digits()
     versions = f"keras {keras.__version__}, numpy {np.__version__}"
-    print(f"{BACKEND}: {len(LAYERS)} layers of {msda.__file__} work ({versions})")
+    print(f"{BACKEND}: {len(METHODS)} methods of {msda.__file__} work ({versions})")

@@ -1,22 +1,22 @@
 """Times the layers on a GPU or TPU: KERAS_BACKEND=jax or torch, and this program.
 
-bandwidth: A copy moves every byte twice and a mix three times: it reads the own image
-and the partner's, and writes one. A row is the share that 3 bytes over the time of a
-layer, which draws for each sample and mixes labels too, has of 2 bytes over that of a
-copy. (CutMix needs two bytes alone: its share may exceed 1.) Calls are queued, each
-with another seed, and the clock is read when the device is done.
+bandwidth: A copy moves every byte twice. A mix moves it three times: it reads the own
+image and the partner's, and writes one. A row is the bandwidth of a layer, 3 bytes over
+its time, over that of a copy, 2 bytes over its time. The layer draws for each sample
+and mixes labels too. (CutMix needs only two bytes, so its row may exceed 1.) Calls are
+queued, each with another seed, and the clock is read when the device is done.
 
 peers: How many times as long timm and kornia take, on equal tensors, channels first.
-They are PyTorch's, and left out with JAX.
+They need PyTorch, and are left out with JAX.
 
-step: What mixing adds to training: an epoch of `model.fit` with the layer in the model
-and its loss, over one without, on a batch that lies on the device. `fit` queues its
-steps, as in real training; `train_on_batch` would wait for each loss. The clock also
-sees an epoch start, which is the same for all: take enough `--steps`. As Keras does
-unless told otherwise, JAX compiles the step and PyTorch does not, without `--compile`.
+step: What mixing adds to training: an epoch of `model.fit` with the layer and its loss,
+over an epoch without them, on a batch that is already on the device. `fit` queues its
+steps, as in real training; `train_on_batch` would wait for each loss. The time includes
+the start of an epoch, which is the same for all, so use enough `--steps`. As Keras does
+by default, JAX compiles the step, and PyTorch only with `--compile`.
 
-Contenders take turns, in another order each round. A run gives each the median of its
-rounds; printed are the runs' median ratios with their least and largest.
+Contenders take turns, in another order each round. A run takes the median of its rounds
+for each contender. Printed are the median, least and largest of the runs' ratios.
 """
 
 import argparse
@@ -44,15 +44,16 @@ import accelerator_check
 import keras
 import numpy as np
 import peers as _peers
-from judging import judged, summary
+from judging import print_row, print_summary
 
-import keras_msda as msda
+from keras_msda.layers import METHODS as _METHODS
 
 BACKEND = keras.config.backend()
-METHODS = ("MixUp", "CutMix", "HMix", "GMix", "FMix")
+#: The layers of all methods by label, as in tables.
+METHODS = {method.label: method.layer for method in _METHODS.values()}
 TABLES = ("bandwidth", "peers", "step")
 PACKAGES = ("keras_msda", "keras", "jax", "jaxlib", "torch", "triton", "timm", "kornia")
-#: Share of a copy's bandwidth to reach. FMix makes a field of noise, and has no goal.
+#: Share of a copy's bandwidth to reach. FMix makes a field of noise, and has no limit.
 LEAST_SHARE = dict.fromkeys(("MixUp", "CutMix", "HMix", "GMix"), 0.7)
 #: Largest train step over the one without mixing.
 MOST_STEP = 1.01
@@ -63,15 +64,21 @@ Times = dict[str, float]
 
 
 class Library(NamedTuple):
-    """What differs between JAX and PyTorch."""
+    """What differs between JAX and PyTorch.
 
-    ways: dict[str, Callable[..., Any]]  # How a function is called.
+    Attributes:
+        ways: How a function is called, by name.
+        copy: Copies images.
+        wait: Waits until a result, and what was queued before it, is there.
+    """
+
+    ways: dict[str, Callable[..., Any]]
     copy: Callable[[Any], Any]
-    wait: Callable[[Any], Any]  # Until a result, and what was queued before, is there.
+    wait: Callable[[Any], Any]
 
 
 class Row(NamedTuple):
-    """A ratio that a table shows, and what it must keep."""
+    """A ratio that a table shows, and its limit."""
 
     name: str
     over: str
@@ -81,17 +88,17 @@ class Row(NamedTuple):
     least: bool = False  # Whether the limit is the least ratio and not the largest.
 
 
-#: What takes turns, what is shown of it, and the bytes that the first of them moves.
+#: Contenders, the rows to show, and the bytes that the first contender moves.
 Table = tuple[dict[str, Turn], list[Row], int]
 
 
-def library_of(without: list[str]) -> Library:
-    """Returns what the backend does, without some ways."""
+def find_library(without: list[str]) -> Library:
+    """Returns the backend's operations, without some ways of calling."""
     ways: dict[str, Callable[..., Any]]
     if BACKEND == "jax":
         import jax
 
-        # XLA keeps a copy that is what a function returns.
+        # XLA does not remove a copy that a function returns.
         ways, copy, wait = (
             {"jit": jax.jit},
             jax.jit(jax.numpy.copy),
@@ -100,9 +107,9 @@ def library_of(without: list[str]) -> Library:
     else:
         import torch
 
-        # It counts the versions of a function, and would stop at eight.
+        # It would stop compiling at eight versions of a function.
         torch.compiler.reset()
-        # One graph of known shapes, or an error: never a part of it eagerly.
+        # One graph of known shapes or an error, and no part of it eagerly.
         compiled = functools.partial(torch.compile, fullgraph=True, dynamic=False)
         ways = {"eager": lambda function: function, "compiled": compiled}
         gpu = torch.cuda.is_available()
@@ -110,14 +117,14 @@ def library_of(without: list[str]) -> Library:
     return Library({x: ways[x] for x in ways if x not in without}, copy, wait)
 
 
-def batch_of(batch: int, size: int, dtype: str, classes: int) -> tuple[Any, Any]:
-    """Returns random images and class ids, on the device."""
+def make_batch(batch: int, size: int, dtype: str, classes: int) -> tuple[Any, Any]:
+    """Makes random images and class ids, on the device."""
     images = keras.random.uniform((batch, size, size, 3), dtype=dtype, seed=1)
     return images, keras.random.randint((batch,), 0, classes, seed=2)
 
 
-def looped(call: Callable[[int], Any], library: Library, calls: int) -> Turn:
-    """Returns what queues so many calls, and gives the seconds of one."""
+def make_turn(call: Callable[[int], Any], library: Library, calls: int) -> Turn:
+    """Returns a function that queues some calls and returns the seconds of one."""
 
     def turn() -> float:
         start = time.perf_counter()
@@ -131,42 +138,42 @@ def looped(call: Callable[[int], Any], library: Library, calls: int) -> Turn:
     return turn
 
 
-def ours(
+def make_call(
     method: str, way: Callable[..., Any], tensors: Any, **settings: Any
 ) -> Callable[[int], Any]:
-    """Returns calls of a layer on images and ids, each by another seed."""
-    layer = getattr(msda, f"{method}Layer")(num_classes=_peers.CLASSES, **settings)
+    """Returns a function that calls a layer on images and ids, by a number's seed."""
+    layer = METHODS[method](num_classes=_peers.CLASSES, **settings)
     mix = way(lambda images, ids, seed: layer.mix((images, ids), seed=seed))
     convert = keras.ops.convert_to_tensor
     seeds = [convert([1, number], "int32") for number in range(SEEDS)]
     return lambda number: mix(*tensors, seeds[number % SEEDS])
 
 
-def mixing(batch: int, library: Library, options: Any, *, dtype: str) -> Table:
-    """Returns a copy, and each method in each way."""
-    images, ids = batch_of(batch, options.size, dtype, _peers.CLASSES)
-    turns = {"copy": looped(lambda _: library.copy(images), library, options.calls)}
+def make_mixes(batch: int, library: Library, options: Any, *, dtype: str) -> Table:
+    """Makes a copy, and each method in each way of calling."""
+    images, ids = make_batch(batch, options.size, dtype, _peers.CLASSES)
+    turns = {"copy": make_turn(lambda _: library.copy(images), library, options.calls)}
     rows = []
     for method in options.method:
         for kind, way in library.ways.items():
             name = f"{method} {kind}"
-            call = ours(method, way, (images, ids), dtype=dtype)
-            turns[name] = looped(call, library, options.calls)
-            # Three bytes over its time, over two over the copy's.
+            call = make_call(method, way, (images, ids), dtype=dtype)
+            turns[name] = make_turn(call, library, options.calls)
+            # Three bytes over its time, divided by two bytes over the copy's.
             share = "copy", name, 3 / 2, LEAST_SHARE.get(method), True
             rows.append(Row(f"{name}, share of the copy's", *share))
     return turns, rows, 2 * images.nbytes
 
 
-def beside(batch: int, library: Library, options: Any) -> Table:
-    """Returns peers, and ours in each way, on equal tensors of PyTorch."""
+def make_peers(batch: int, library: Library, options: Any) -> Table:
+    """Makes peers, and our layers in each way of calling, on equal PyTorch tensors."""
     rng, shape = np.random.default_rng(1), (batch, options.size, options.size, 3)
     images, ids = rng.random(shape, "float32"), rng.integers(0, _peers.CLASSES, batch)
     calls, rows = {}, []
-    others = [x for x in _peers.of_torch() if x.per == "sample"]
+    others = [x for x in _peers.torch_peers() if x.per == "sample"]
     for peer in (x for x in others if x.method in options.method):
-        print(f"{peer.name}: labels off by {_peers.label_error(peer):.4f} at most")
-        # Tensors of its own: timm mixes in their place.
+        print(f"{peer.name}: labels wrong by up to {_peers.label_error(peer):.4f}")
+        # Tensors of its own, since timm overwrites them.
         given = [keras.ops.convert_to_tensor(x) for x in peer.prepare(images, ids)]
         own = [x.clone() for x in given]
         calls[peer.name] = lambda _, peer=peer, given=given: peer.mix(*given)
@@ -175,13 +182,13 @@ def beside(batch: int, library: Library, options: Any) -> Table:
             rows.append(Row(f"{peer.name} / {name}", peer.name, name))
             if name not in calls:
                 settings = {"dtype": "float32", "data_format": "channels_first"}
-                calls[name] = ours(peer.method, way, own, **settings)
-    turns = {x: looped(call, library, options.calls) for x, call in calls.items()}
+                calls[name] = make_call(peer.method, way, own, **settings)
+    turns = {x: make_turn(call, library, options.calls) for x, call in calls.items()}
     return turns, rows, 0
 
 
-def network(name: str, size: int) -> Any:
-    """Returns a network for a thousand classes."""
+def build_network(name: str, size: int) -> Any:
+    """Builds a network for a thousand classes."""
     if name == "resnet50":
         shape = (size, size, 3)
         return keras.applications.ResNet50(weights=None, input_shape=shape)
@@ -190,42 +197,42 @@ def network(name: str, size: int) -> Any:
     return keras.Sequential([*pooled, layers.Dense(1000, "softmax")])
 
 
-def epoch(model: Any, data: Any, steps: int, library: Library) -> float:
-    """Trains on one batch again and again, and returns the seconds of a step."""
+def time_epoch(model: Any, data: Any, steps: int, library: Library) -> float:
+    """Trains on the same batch in every step, and returns the seconds of a step."""
     start = time.perf_counter()
     batches = (data for _ in itertools.count())
     history = model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
     library.wait(model.trainable_variables[0].value)
     taken = (time.perf_counter() - start) / steps
-    # A loss that did not learn what its layer drew is NaN.
+    # A loss that did not get what its layer drew is NaN.
     if not math.isfinite(history.history["loss"][-1]):
-        raise RuntimeError(f"The loss of {model.name} is no number.")
+        raise RuntimeError(f"The loss of {model.name} is not finite.")
     return taken
 
 
-def stepping(batch: int, library: Library, options: Any) -> Table:
-    """Returns training without mixing, and with each method in the model."""
+def make_steps(batch: int, library: Library, options: Any) -> Table:
+    """Makes training without mixing, and with each method in the model."""
     keras.config.set_dtype_policy(options.policy)
-    data, turns = batch_of(batch, options.size, "float32", 1000), {}
+    data, turns = make_batch(batch, options.size, "float32", 1000), {}
     for method in (None, *options.method):
-        parts = [network(options.network, options.size)]
+        parts = [build_network(options.network, options.size)]
         loss: Any = "sparse_categorical_crossentropy"
         if method:
-            layer = getattr(msda, f"{method}Layer")(seed=1)
+            layer = METHODS[method](seed=1)
             parts, loss = [layer, *parts], layer.loss(loss)
         model = keras.Sequential([keras.Input(data[0].shape[1:]), *parts])
         optimizer = keras.optimizers.SGD(1e-3, momentum=0.9)
         model.compile(optimizer, loss, jit_compile=options.compile or "auto")
-        turn = functools.partial(epoch, model, data, options.steps, library)
-        for _ in range(2):  # The second may compile again, for what the first left.
+        turn = functools.partial(time_epoch, model, data, options.steps, library)
+        for _ in range(2):  # The second one may compile again.
             turn()
         turns[method or "no mixing"] = turn
     rows = [Row(f"{x} / no mixing", x, "no mixing", limit=MOST_STEP) for x in turns]
     return turns, rows[1:], 0
 
 
-def run(turns: dict[str, Turn], rounds: int, rng: random.Random) -> Times:
-    """Returns the median seconds of each."""
+def time_turns(turns: dict[str, Turn], rounds: int, rng: random.Random) -> Times:
+    """Returns the median seconds of each contender."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     for _ in range(rounds):
         for name in rng.sample(list(turns), len(turns)):
@@ -233,24 +240,26 @@ def run(turns: dict[str, Turn], rounds: int, rng: random.Random) -> Times:
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def table(name: str, make: Any, batch: int, options: Any) -> dict[str, Any]:
-    """Runs and prints a table, and returns what is written down of it."""
+def run_table(name: str, make: Any, batch: int, options: Any) -> dict[str, Any]:
+    """Runs and prints a table, and returns what its results hold."""
     title = f"{name}, {batch} of {options.size}x{options.size}x3"
     print(f"\n{title}: {options.runs} runs of {options.rounds} rounds", flush=True)
-    library, rng = library_of(options.without), random.Random(options.seed)
+    library, rng = find_library(options.without), random.Random(options.seed)
     runs: list[Times] = []
     try:
         turns, rows, moved = make(batch, library, options)
-        runs = [run(turns, options.rounds, rng) for _ in range(options.runs)]
+        runs = [time_turns(turns, options.rounds, rng) for _ in range(options.runs)]
     except Exception as error:
         text = f"{type(error).__name__} {error}".lower().replace(" ", "")
         if batch < 4 or not ("outofmemory" in text or "resource_exhausted" in text):
             raise
     if not runs:
-        print("The memory is too small: half of it.", flush=True)
+        print("Out of memory: trying half of the batch.", flush=True)
         turns = rows = None
         gc.collect()
-        return table(name, make, batch // 4 * 2, options)  # Even, which timm asks for.
+        return run_table(
+            name, make, batch // 4 * 2, options
+        )  # timm needs an even batch.
     for first in list(turns)[:1]:
         seconds = statistics.median(times[first] for times in runs)
         rate = f", {moved / seconds / 1e9:.0f} GB/s" if moved else ""
@@ -259,25 +268,25 @@ def table(name: str, make: Any, batch: int, options: Any) -> dict[str, Any]:
     for row in rows:
         ratios = [row.factor * x[row.over] / x[row.under] for x in runs]
         limit = row.limit if options.judge else None
-        shown.append(judged(row.name, ratios, limit, least=row.least))
+        shown.append(print_row(row.name, ratios, limit, least=row.least))
     return {"title": title, "moved": moved, "runs": runs, "rows": shown}
 
 
-def tables(options: Any) -> Iterator[dict[str, Any]]:
-    """Runs all tables that are asked for."""
+def run_tables(options: Any) -> Iterator[dict[str, Any]]:
+    """Runs the tables that are asked for."""
     if "bandwidth" in options.table:
         for dtype in options.dtype:
-            make = functools.partial(mixing, dtype=dtype)
-            yield table(f"bandwidth, {dtype}", make, options.batch, options)
+            make = functools.partial(make_mixes, dtype=dtype)
+            yield run_table(f"bandwidth, {dtype}", make, options.batch, options)
     if "peers" in options.table and BACKEND == "torch":
-        yield table("peers, float32", beside, options.batch, options)
+        yield run_table("peers, float32", make_peers, options.batch, options)
     if "step" in options.table:
         name = f"step of {options.network}, {options.policy}"
-        yield table(name, stepping, options.step_batch, options)
+        yield run_table(name, make_steps, options.step_batch, options)
 
 
-def written(found: list[dict[str, Any]], options: Any) -> None:
-    """Writes down what was found, if that is asked for."""
+def write_results(found: list[dict[str, Any]], options: Any) -> None:
+    """Writes the results to the file that `--out` names, if any."""
     if not options.out:
         return
     loaded = {name: sys.modules.get(name) for name in PACKAGES}
@@ -291,15 +300,15 @@ def written(found: list[dict[str, Any]], options: Any) -> None:
     options.out.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def parsed() -> Any:
-    """Returns the options."""
+def parse_options() -> Any:
+    """Returns the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--table", choices=TABLES, action="append", help="only this one")
     add("--method", choices=METHODS, action="append", help="only this one")
     add("--dtype", choices=("float32", "bfloat16"), action="append", help="only this")
     add("--without", choices=("eager", "compiled"), action="append", default=[])
-    add("--batch", type=int, default=1024, help="images to mix; even")
+    add("--batch", type=int, default=1024, help="images to mix; an even number")
     add("--size", type=int, default=224, help="height and width")
     add("--step-batch", type=int, default=256, help="images of a train step")
     add("--steps", type=int, default=30, help="train steps of an epoch")
@@ -308,34 +317,41 @@ def parsed() -> Any:
     add("--compile", action="store_true", help="compile PyTorch's train step")
     add("--runs", type=int, default=5)
     add("--rounds", type=int, default=5, help="rounds of a run")
-    add("--calls", type=int, default=40, help="calls of a mix that are queued")
-    add("--seed", type=int, default=0, help="seed of the order in rounds")
+    add("--calls", type=int, default=40, help="calls that are queued")
+    add("--seed", type=int, default=0, help="seed of the order of contenders")
     add("--out", type=Path, help="JSON file to write")
-    add("--allow-cpu", action="store_true", help="try it without a device, no verdicts")
+    add(
+        "--allow-cpu",
+        action="store_true",
+        help="run without an accelerator, without verdicts",
+    )
     options = parser.parse_args()
     names = ("batch", "size", "step_batch", "steps", "runs", "rounds", "calls")
     if min(getattr(options, name) for name in names) < 1 or options.batch % 2:
         parser.error("sizes and numbers must be positive, and --batch even")
-    options.table, options.method = options.table or TABLES, options.method or METHODS
+    options.table, options.method = (
+        options.table or TABLES,
+        options.method or list(METHODS),
+    )
     options.dtype = options.dtype or ["float32", "bfloat16"]
     return options
 
 
 def main() -> int:
     """Returns 0 if all passes, 1 if a row fails, 2 if there is nothing to run on."""
-    options = parsed()
-    options.device = accelerator_check.device(BACKEND)
+    options = parse_options()
+    options.device = accelerator_check.find_device(BACKEND)
     options.judge = bool(options.device)
     if not (options.device or options.allow_cpu):
-        print(f"{BACKEND} sees no accelerator; --allow-cpu tries this program")
+        print(f"{BACKEND} sees no accelerator; --allow-cpu runs without one")
         return 2
     options.device = options.device or "CPU"
     print(f"{BACKEND} on {options.device}", flush=True)
     found: list[dict[str, Any]] = []
-    for part in tables(options):
+    for part in run_tables(options):
         found.append(part)
-        written(found, options)  # Each time: what comes next may fail.
-    return summary([row for part in found for row in part["rows"]])
+        write_results(found, options)  # After each, since the next may fail.
+    return print_summary([row for part in found for row in part["rows"]])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Runs the contract tests on this machine's accelerator and keeps what they print.
 
-`make accelerator-check` gives it the tests. It writes one file for each backend, named
-after the backend and the device, to `benchmarks/results`. Without an accelerator it
-says so and runs nothing.
+`make accelerator-check` passes the tests. This program writes one file per backend,
+named after the backend and the device, to `benchmarks/results`. Without an accelerator
+it says so and runs nothing.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-#: Prints the name of the accelerator that a library sees, or nothing.
+#: Programs that print the name of the accelerator that a library sees, or nothing.
 DEVICE = {
     "jax": (
         "import jax; found = [x for x in jax.devices() if x.platform != 'cpu'];"
@@ -31,11 +31,11 @@ DEVICE = {
         "print(details(found[0]).get('device_name', 'GPU') if found else '')"
     ),
 }
-#: JAX would take three quarters of the memory, also where it does not compute.
+#: JAX would take three quarters of the memory even if it does not compute.
 ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def device(backend: str) -> str:
+def find_device(backend: str) -> str:
     """Returns the name of the accelerator that a backend computes on, or ""."""
     command = [sys.executable, "-c", DEVICE[backend]]
     found = subprocess.run(
@@ -47,8 +47,8 @@ def device(backend: str) -> str:
     return lines[-1] if lines else ""
 
 
-def check(backend: str, name: str, arguments: list[str]) -> int:
-    """Runs the tests on a device, writes what they print, returns pytest's status."""
+def run_tests(backend: str, name: str, arguments: list[str]) -> int:
+    """Runs the tests, writes what they print, and returns pytest's exit code."""
     command = ["-m", "pytest", "-q", "--durations=5", *arguments]
     environment = os.environ | ENVIRONMENT | {"KERAS_BACKEND": backend}
     done = subprocess.run(
@@ -58,7 +58,7 @@ def check(backend: str, name: str, arguments: list[str]) -> int:
     versions = (f"{x} {importlib.metadata.version(x)}" for x in packages)
     head = [f"device: {name}", f"host: {platform.machine()}, {os.cpu_count()} cores"]
     head += [f"versions: {', '.join(versions)}", f"tests: {' '.join(arguments)}", ""]
-    # Nothing of where the checkout lies.
+    # Without the path of the checkout.
     text = "\n".join(head) + done.stdout.replace(str(Path.cwd()), ".")
     words = re.sub(r"\W+", "_", f"contract {backend} {name}").lower().strip("_")
     RESULTS.mkdir(exist_ok=True)
@@ -69,22 +69,22 @@ def check(backend: str, name: str, arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """Returns 0 if all passes, 1 if a test fails, 2 if there is nothing to run on."""
+    """Returns 0 if all tests pass, 1 if one fails, 2 if there is nothing to run on."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--backend", choices=DEVICE, action="append", help="only this one; jax, torch"
     )
     parser.add_argument(
-        "--cpu", action="store_true", help="run where there is no accelerator too"
+        "--cpu", action="store_true", help="run even without an accelerator"
     )
     parser.add_argument("tests", nargs="+", help="files, and pytest's options after --")
     options = parser.parse_args()
     failed, names = 0, {}
     for backend in options.backend or ["jax", "torch"]:
-        names[backend] = device(backend) or ("CPU" if options.cpu else "")
+        names[backend] = find_device(backend) or ("CPU" if options.cpu else "")
         print(f"{backend}: {names[backend] or 'no accelerator'}", flush=True)
         if names[backend]:
-            failed |= bool(check(backend, names[backend], options.tests))
+            failed |= bool(run_tests(backend, names[backend], options.tests))
     if not any(names.values()):
         print("Nothing was run: install a backend for your accelerator, or add --cpu.")
         return 2

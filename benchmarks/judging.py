@@ -1,19 +1,22 @@
-"""Rows of numbers that benchmarks print, each with its spread and its verdict."""
+"""Prints the rows of the benchmarks, each with its spread and its verdict."""
 
 import statistics
 from typing import Any
 
 
-def judged(
+def print_row(
     name: str, values: list[float], limit: float | None = None, *, least: bool = False
 ) -> dict[str, Any]:
-    """Prints a row, and returns what is written down of it.
+    """Prints a row and its verdict.
 
     Args:
         name: What the values are.
-        values: One of each run; their median counts.
-        limit: What it must keep, or None.
-        least: Whether the limit is the least that will do, and not the most.
+        values: One value per run; their median counts.
+        limit: The limit of the median, or None.
+        least: Whether the limit is the least value allowed, and not the largest.
+
+    Returns:
+        The row, as results hold it.
     """
     middle, verdict = statistics.median(values), ""
     if limit is not None:
@@ -24,7 +27,7 @@ def judged(
     return {"name": name, "median": middle, "values": values, "verdict": verdict}
 
 
-def summary(rows: list[dict[str, Any]]) -> int:
+def print_summary(rows: list[dict[str, Any]]) -> int:
     """Prints how many rows passed, and returns 1 if one failed."""
     verdicts = [row["verdict"][:4] for row in rows]
     print(f"\n{verdicts.count('PASS')} PASS, {verdicts.count('FAIL')} FAIL")

@@ -1,10 +1,10 @@
-"""Measures the memory that a call of each method takes beside what it is given.
+"""Measures the memory that a call of each method needs beyond its arguments.
 
-Twice: the temporary bytes that XLA sets aside for a call compiled as one program, and
-the peak of resident memory during a call, over what was there before it. The peak holds
-the result too: 1.00 is a call that needs its result and nothing else, as a plain copy
-does. What labels of many classes cost is measured alone, and how the peak grows is
-drawn. Each method has processes of its own. Linux alone has such peaks.
+It measures two things: the temporary bytes that XLA reserves for a call compiled as one
+program, and the peak of resident memory during a call, minus the memory before it. The
+peak includes the result: 1.00 is a call that needs nothing but its result, such as a
+plain copy. The cost of labels of many classes is measured separately, and the growth of
+the peak is drawn. Each method has processes of its own. Such peaks need Linux.
 """
 
 import argparse
@@ -24,38 +24,37 @@ from typing import Any, NamedTuple
 import numpy as np
 import peers as _peers
 import speed as _speed
-from judging import judged, summary
+from judging import print_row, print_summary
 
-# After speed, which says what TensorFlow is to be like.
+# After speed, which sets TensorFlow's environment.
 import tensorflow as tf  # isort: skip
 
-#: What is freed goes back at once. As they are, TensorFlow's pool for oneDNN and malloc
-#: keep it for the next call, in whose peak it would be missing.
+#: Freed memory is returned at once. By default TensorFlow's pool for oneDNN and malloc
+#: keep it for the next call, whose peak would lack it.
 ALLOCATORS = {
     "TF_ONEDNN_USE_SYSTEM_ALLOCATOR": "true",
     "MALLOC_MMAP_THRESHOLD_": "65536",
     "MALLOC_TRIM_THRESHOLD_": "65536",
 }
 KINDS = {"map": "Dataset.map", "function": "tf.function", "xla": "XLA"}
-#: Output batches that a call may take, its own one among them.
+#: Largest peak of a call in output batches, including its own result.
 ROOM = 1.05
-#: Distance from the line, over the largest peak, that still is a line. What grows as
-#: the power 1.2 is farther off, at an R^2 above 0.99; what is linear stays below 0.01.
+#: Largest distance from a line, over the largest peak, that counts as linear. Growth
+#: with the power 1.2 is farther away, at an R^2 above 0.99; linear growth stays below
+#: 0.01.
 BEND = 0.02
 CALLS = 3
 CLASSES, LABELLED = 21843, (1024, 4, 4, 3)
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#000000")
-MARKERS = "os^Dv"
 
 
 class Point(NamedTuple):
-    """What is called.
+    """A call to measure.
 
     Attributes:
-        kind: How: "map", "function" or "xla".
+        kind: How it is called: "map", "function" or "xla".
         shape: Shape of the images.
         classes: Number of classes.
-        dtype: Type of the images.
+        dtype: Dtype of the images.
         targets: Labels that come out, "soft" or "pair".
     """
 
@@ -67,7 +66,7 @@ class Point(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A ratio that a table shows, with the largest it may be, or None."""
+    """A ratio that a table shows, with its upper limit or None."""
 
     name: str
     ratio: float
@@ -77,61 +76,61 @@ class Row(NamedTuple):
 Found = dict[str, Any]
 
 
-# In a process of its own.
+# Run in a process of its own.
 
 
-def status(field: str) -> int:
-    """Returns the bytes that this process has ("VmRSS") or had at most ("VmHWM")."""
+def read_status(field: str) -> int:
+    """Returns the bytes that this process has ("VmRSS"), or their peak ("VmHWM")."""
     text = Path("/proc/self/status").read_text()
     return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", text)[0])
 
 
-def extra(call: Callable[[], Any]) -> tuple[int, list[int]]:
-    """Returns the bytes of the result, and the peak over what was there, of a call."""
+def measure_call(call: Callable[[], Any]) -> tuple[int, list[int]]:
+    """Returns by how many bytes a call raises the peak, and the sizes of its result."""
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # The peak is that of now.
-    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # Resets the peak.
+    before = read_status("VmRSS")
     result = call()
-    peak = status("VmHWM")
+    peak = read_status("VmHWM")
     sizes = [math.prod(x.shape) * x.dtype.size for x in tf.nest.flatten(result)]
     return peak - before, sizes
 
 
-def mixer(method: str, point: Point) -> Callable[..., Any]:
-    """Returns what mixes images and class ids."""
+def make_mix(method: str, point: Point) -> Callable[..., Any]:
+    """Returns a function that mixes images and class ids."""
     if method == "copy":
         return _speed.copy
     if method in _speed.METHODS:
         classes = point.classes if point.targets == "soft" else None
         settings = {"num_classes": classes, "targets": point.targets}
-        mixing: Callable[..., Any] = _speed.ours(method, point.dtype, **settings)
+        mixing: Callable[..., Any] = _speed.make_layer(method, point.dtype, **settings)
         return mixing
-    peer = next(x for x in _peers.of_keras() if x.name == method)
+    peer = next(x for x in _peers.keras_peers() if x.name == method)
     return lambda images, ids: peer.mix(images, tf.one_hot(ids, point.classes))
 
 
 def measure(method: str, point: Point) -> Found:
-    """Returns the peaks of some calls after others, and the sizes of the result."""
-    tensors = [tf.constant(x) for x in _speed.batch_of(point.shape, point.dtype)]
-    mix = mixer(method, point)
+    """Returns the peaks of some calls after the first ones, and the result's sizes."""
+    tensors = [tf.constant(x) for x in _speed.make_batch(point.shape, point.dtype)]
+    mix = make_mix(method, point)
     if point.kind == "map":
-        call = _speed.mapped(mix, *tensors)
+        call = _speed.map_batches(mix, *tensors)
     else:
         function = tf.function(mix, jit_compile=point.kind == "xla")
 
         def call() -> Any:
             return function(*tensors)
 
-    # Traces, compiles, and starts all threads.
+    # The first calls trace, compile, and start all threads.
     for _ in range(3):
         call()
-    peaks, sizes = zip(*(extra(call) for _ in range(CALLS)), strict=True)
+    peaks, sizes = zip(*(measure_call(call) for _ in range(CALLS)), strict=True)
     middle = int(statistics.median(peaks))
     return {"extra": middle, "extras": peaks, "images": sizes[0][0], "sizes": sizes[0]}
 
 
-def work(given: str) -> None:
-    """Prints what was found at each point, for the process that started this one."""
+def run_worker(given: str) -> None:
+    """Prints what each point measures, for the process that started this one."""
     method, points = json.loads(given)
     print("\n" + json.dumps([measure(method, Point(*point)) for point in points]))
 
@@ -139,15 +138,15 @@ def work(given: str) -> None:
 # Processes.
 
 
-def temporaries(folder: str) -> int:
-    """Returns the temporary bytes of the largest program that XLA wrote down."""
+def read_temporaries(folder: str) -> int:
+    """Returns the temporary bytes of the largest program that XLA dumped."""
     pattern = re.compile(r"^allocation \d+: size (\d+),.*\bpreallocated-temp", re.M)
     texts = [x.read_text() for x in Path(folder).glob("*buffer-assignment.txt")]
     return max(sum(map(int, pattern.findall(text))) for text in texts)
 
 
 def run(method: str, points: list[Point]) -> list[Found]:
-    """Measures points in a fresh process; of XLA's programs, one in each."""
+    """Measures points in a new process; for XLA there must be only one point."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | ALLOCATORS
         compiled = points[0].kind == "xla"
@@ -161,13 +160,13 @@ def run(method: str, points: list[Point]) -> list[Found]:
         )
         found = json.loads(done.stdout.splitlines()[-1])
         if compiled:
-            found[0]["temporary"] = temporaries(folder)
+            found[0]["temporary"] = read_temporaries(folder)
     pairs = zip(points, found, strict=True)
     return [{"method": method} | point._asdict() | part for point, part in pairs]
 
 
 def run_kinds(method: str, settings: list[Point]) -> list[Found]:
-    """Measures each point called in each way."""
+    """Measures each point with each kind of call."""
     kinds = [kind for kind in KINDS if kind != "xla"]
     groups = [[x._replace(kind=kind) for x in settings for kind in kinds]]
     groups += [[x._replace(kind="xla")] for x in settings]
@@ -177,7 +176,7 @@ def run_kinds(method: str, settings: list[Point]) -> list[Found]:
 # Tables.
 
 
-def large(options: Any) -> Iterator[tuple[list[Found], list[Row]]]:
+def measure_large(options: Any) -> Iterator[tuple[list[Found], list[Row]]]:
     """Measures all methods on large images, in floats and bytes."""
     for method in ("copy", "keras MixUp", "keras CutMix"):
         found = run(method, [Point()])
@@ -200,8 +199,8 @@ def large(options: Any) -> Iterator[tuple[list[Found], list[Row]]]:
         yield found, rows
 
 
-def labels(_: Any) -> Iterator[tuple[list[Found], list[Row]]]:
-    """Measures labels of many classes, over the bytes that soft ones occupy."""
+def measure_labels(_: Any) -> Iterator[tuple[list[Found], list[Row]]]:
+    """Measures labels of many classes, over the bytes of soft labels."""
     occupied = LABELLED[0] * CLASSES * np.dtype("float32").itemsize
     limits = {"soft": 2.0, "pair": 0.01}
     settings = [Point("", LABELLED, CLASSES, targets=targets) for targets in limits]
@@ -215,7 +214,7 @@ def labels(_: Any) -> Iterator[tuple[list[Found], list[Row]]]:
 
 
 def axes(quick: bool) -> dict[str, dict[float, Point]]:
-    """Returns along what the peak grows: places on an axis, what is called there."""
+    """Returns what the peak grows with: for each axis, its places and their calls."""
     batches = [32, 64, 128, 256][: 3 if quick else None]
     sizes = [64, 128, 224, 320][: 3 if quick else None]
     classes = [10, 1000, 10000, CLASSES]
@@ -233,13 +232,13 @@ def axes(quick: bool) -> dict[str, dict[float, Point]]:
 
 
 def bend(x: list[float], y: list[float]) -> float:
-    """Returns how far points are from their line, at most, over the largest."""
+    """Returns the largest distance of points from a line, over the largest point."""
     line = np.polyval(np.polyfit(x, y, 1), x)
     return float(np.abs(line - y).max() / max(y))
 
 
-def growth(options: Any) -> Iterator[tuple[list[Found], list[Row]]]:
-    """Measures along each axis how far from a line the peak is."""
+def measure_growth(options: Any) -> Iterator[tuple[list[Found], list[Row]]]:
+    """Measures how far from a line the peak is, along each axis."""
     along = axes(options.quick)
     places: list[Found] = [
         {"axis": title, "x": x} for title in along for x in along[title]
@@ -257,41 +256,44 @@ def growth(options: Any) -> Iterator[tuple[list[Found], list[Row]]]:
 
 
 TABLES = {
-    "over the output batch, 128 of 224x224x3": large,
-    f"over soft labels, 1024 of {CLASSES} classes": labels,
-    "distance from a line, over the largest peak": growth,
+    "over the output batch, 128 of 224x224x3": measure_large,
+    f"over soft labels, 1024 of {CLASSES} classes": measure_labels,
+    "distance from a line, over the largest peak": measure_growth,
 }
 
 
-def table(title: str, measured: Callable[..., Any], options: Any) -> Found:
-    """Runs and prints a table, and returns what is written down of it."""
+def run_table(title: str, measured: Callable[..., Any], options: Any) -> Found:
+    """Runs and prints a table, and returns what its results hold."""
     print(f"\n{title}", flush=True)
     points: list[Found] = []
     rows: list[Found] = []
     for found, more in measured(options):
         points += found
-        rows += [judged(row.name, [row.ratio], row.limit) for row in more]
+        rows += [print_row(row.name, [row.ratio], row.limit) for row in more]
     return {"title": title, "points": points, "rows": rows}
 
 
-def chart(points: list[Found], path: Path) -> None:
+def draw_chart(points: list[Found], path: Path) -> None:
     """Draws the peaks along each axis."""
     from matplotlib import pyplot as plt
+
+    from keras_msda.plot import style
 
     titles = list(dict.fromkeys(point["axis"] for point in points))
     figure, all_axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained")
     for axis, title in zip(all_axes, titles, strict=True):
-        for number, method in enumerate(_speed.METHODS):
+        looks = style.lines_of(tuple(_speed.METHODS))
+        for number, (method, line) in enumerate(looks.items()):
             own = [x for x in points if (x["axis"], x["method"]) == (title, method)]
             x, y = [p["x"] for p in own], [p["extra"] / 1e6 for p in own]
-            style = {"color": COLORS[number], "marker": MARKERS[number]}
-            # Those drawn later lie on the same line: larger ones show below.
-            axis.plot(x, y, label=method, markersize=10 - 1.5 * number, **style)
+            # Methods lie on the same line, so earlier markers are larger and show.
+            size = max(3, 10 - 1.5 * number)
+            axis.plot(x, y, label=method, markersize=size, **line._asdict())
         axis.set_xlabel(title)
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
-    all_axes[0].set_ylabel("peak of a call, result included (MB)")
+    all_axes[0].set_ylabel("peak of a call, including its result (MB)")
     all_axes[0].legend(frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -301,22 +303,22 @@ def main() -> int:
     """Returns 1 if a row misses its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--chart", type=Path, help="picture to draw of the growth")
+    parser.add_argument("--chart", type=Path, help="picture of the growth to draw")
     parser.add_argument("--quick", action="store_true", help="floats and fewer points")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker)
+        run_worker(options.worker)
         return 0
-    found = [table(title, measured, options) for title, measured in TABLES.items()]
+    found = [run_table(title, measured, options) for title, measured in TABLES.items()]
     if options.out:
-        document = _speed.document(found) | {"allocators": ALLOCATORS}
+        document = _speed.make_document(found) | {"allocators": ALLOCATORS}
         options.out.write_text(json.dumps(document, indent=1) + "\n")
         print(f"\nwrote {options.out}")
     if options.chart:
-        chart(found[-1]["points"], options.chart)
+        draw_chart(found[-1]["points"], options.chart)
         print(f"wrote {options.chart}")
-    return summary([row for part in found for row in part["rows"]])
+    return print_summary([row for part in found for row in part["rows"]])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What a user would pick instead, made comparable, and checked before it is timed.
+"""Other libraries' mixing, made comparable, and checked before it is timed.
 
-Each peer mixes a batch of images and class ids, the way its own documentation shows.
+Each peer mixes a batch of images and class ids in the way its documentation shows.
 """
 
 import importlib
@@ -15,17 +15,17 @@ CLASSES = 10
 
 
 class Peer(NamedTuple):
-    """A method of another library, or what a paper's formula gives when written down.
+    """A method of another library, or a plain implementation of a paper's formula.
 
     Attributes:
         name: Library and method.
-        method: The method of ours that it is beside.
-        per: What one draw is for, "sample", "pair" or "batch".
-        package: What must be installed.
-        prepare: Takes NumPy images, channels last, and ids to what is handed over each
-            time.
+        method: Label of our method to compare it with.
+        per: What shares one draw: "sample", "pair" or "batch".
+        package: The package that must be installed.
+        prepare: Converts NumPy images, channels last, and ids to the arguments of
+            `mix`.
         mix: Mixes what was prepared; returns images and soft labels.
-        inside: Whether it can stand in a `Dataset.map`.
+        inside: Whether it works inside a `Dataset.map`.
         first: Whether its images come out channels first.
     """
 
@@ -39,15 +39,15 @@ class Peer(NamedTuple):
     first: bool = False
 
 
-def peers() -> list[Peer]:
+def all_peers() -> list[Peer]:
     """Returns the peers whose packages are installed."""
-    return [*of_keras(), _numpy_fmix(), *of_torch()]
+    return [*keras_peers(), _numpy_fmix(), *torch_peers()]
 
 
-def of_torch() -> list[Peer]:
-    """Returns the peers of PyTorch, which mix where their images are."""
+def torch_peers() -> list[Peer]:
+    """Returns the peers of PyTorch, which mix on the device of their images."""
     found: list[Peer] = []
-    _spare_kernels()
+    _import_torchvision()
     for package, make in (
         ("timm", _timm),
         ("kornia", _kornia),
@@ -63,13 +63,13 @@ def of_torch() -> list[Peer]:
 
 
 def label_error(peer: Peer) -> float:
-    """Returns how far labels are from what is shown, at most; checks what is shown.
+    """Returns the largest difference between labels and what the images show.
 
-    Image i is 1 in channel i and 0 in the others. So of a mixed image channel i is the
-    mask, and one other channel the rest of it.
+    Image i is 1 in channel i and 0 in the others. In a mixed image, channel i is then
+    the mask, and one other channel is the rest.
 
     Raises:
-        ValueError: If the images are no mixes of two.
+        ValueError: If the images are not mixes of two.
     """
     batch, size = 8, 32
     eye = np.eye(batch, dtype="float32")
@@ -81,7 +81,7 @@ def label_error(peer: Peer) -> float:
         if peer.first:
             mixed = np.moveaxis(mixed, 1, -1)
         if np.abs(mixed.sum(-1) - 1).max() > 1e-3 or mixed.min() < -1e-3:
-            raise ValueError(f"{peer.name}: its images are no mixes")
+            raise ValueError(f"{peer.name}: its images are not mixes")
         shares = mixed.mean((1, 2), dtype="float64")
         if (np.sort(shares, -1)[:, :-2] > 1e-3).any():
             raise ValueError(f"{peer.name}: more than two images in one")
@@ -92,15 +92,15 @@ def label_error(peer: Peer) -> float:
 # Keras.
 
 
-def of_keras() -> list[Peer]:
-    """Returns the peers of Keras, which stand in a `Dataset.map`."""
+def keras_peers() -> list[Peer]:
+    """Returns the peers of Keras, which work inside a `Dataset.map`."""
     import keras
     import tensorflow as tf
 
     def prepare(images: Any, ids: Any) -> tuple[Any, Any]:
         return tf.constant(images), tf.one_hot(ids, max(CLASSES, images.shape[-1]))
 
-    def made(layer: Any) -> Callable[..., Any]:
+    def make_mix(layer: Any) -> Callable[..., Any]:
         def mix(images: Any, labels: Any) -> tuple[Any, Any]:
             mixed = layer({"images": images, "labels": labels}, training=True)
             return mixed["images"], mixed["labels"]
@@ -108,17 +108,17 @@ def of_keras() -> list[Peer]:
         return mix
 
     mixup, cutmix = keras.layers.MixUp, keras.layers.CutMix
-    made_of = {
-        "MixUp": made(mixup(alpha=1.0, seed=1)),
-        "CutMix": made(cutmix(factor=(1.0, 1.0), seed=1)),
+    mixes = {
+        "MixUp": make_mix(mixup(alpha=1.0, seed=1)),
+        "CutMix": make_mix(cutmix(factor=(1.0, 1.0), seed=1)),
     }
     return [
         Peer(f"keras {name}", name, "sample", "keras", prepare, mix, inside=True)
-        for name, mix in made_of.items()
+        for name, mix in mixes.items()
     ]
 
 
-# A mask of FMix for each sample, as its formula reads.
+# FMix by NumPy, one mask per sample, as in the paper's formula.
 
 
 def _numpy_fmix() -> Peer:
@@ -162,10 +162,10 @@ def _as_torch(images: Any, ids: Any) -> tuple[Any, Any]:
     return torch.from_numpy(moved), torch.from_numpy(np.asarray(ids, "int64"))
 
 
-def _spare_kernels() -> None:
-    """Lets torchvision, which timm imports, be imported without its compiled kernels.
+def _import_torchvision() -> None:
+    """Imports torchvision, which timm needs, without its compiled kernels if need be.
 
-    It has none for some builds of PyTorch, and mixing uses none.
+    For some builds of PyTorch there are none, and mixing uses none.
     """
     try:
         import torchvision  # noqa: F401
@@ -184,11 +184,10 @@ def _spare_kernels() -> None:
 def _timm() -> list[Peer]:
     from timm.data import Mixup
 
-    def made(**settings: Any) -> Callable[..., Any]:
+    def make_mix(**settings: Any) -> Callable[..., Any]:
         def mix(images: Any, ids: Any) -> tuple[Any, Any]:
             classes = max(CLASSES, images.shape[1])
             mixup = Mixup(num_classes=classes, label_smoothing=0.0, **settings)
-            # It mixes where the images are.
             return mixup(images, ids)
 
         return mix
@@ -198,8 +197,8 @@ def _timm() -> list[Peer]:
         Peer(f"timm {method} ({mode})", method, per, "timm", _as_torch, mix, first=True)
         for mode, per in names.items()
         for method, mix in (
-            ("MixUp", made(mixup_alpha=1.0, mode=mode)),
-            ("CutMix", made(mixup_alpha=0.0, cutmix_alpha=1.0, mode=mode)),
+            ("MixUp", make_mix(mixup_alpha=1.0, mode=mode)),
+            ("CutMix", make_mix(mixup_alpha=0.0, cutmix_alpha=1.0, mode=mode)),
         )
     ]
 
@@ -235,7 +234,7 @@ def _kornia() -> list[Peer]:
 def _torchvision() -> list[Peer]:
     from torchvision.transforms import v2
 
-    def made(layer: Any) -> Callable[..., Any]:
+    def make_mix(layer: Any) -> Callable[..., Any]:
         return lambda images, ids: layer(num_classes=max(CLASSES, images.shape[1]))(
             images, ids
         )
@@ -247,7 +246,7 @@ def _torchvision() -> list[Peer]:
             "batch",
             "torchvision",
             _as_torch,
-            made(layer),
+            make_mix(layer),
             first=True,
         )
         for name, layer in (("MixUp", v2.MixUp), ("CutMix", v2.CutMix))

@@ -1,8 +1,8 @@
-"""Times every method beside a plain copy and what a user would pick instead.
+"""Times every method beside a plain copy and beside other libraries.
 
-All contenders of a table take turns, round by round, so that what else the machine does
-falls on all of them alike. A run gives each the median of its rounds; printed are the
-medians of the runs' ratios with their least and largest. Times alone say little and are
+All contenders of a table take turns, round by round, so that other work on the machine
+slows all of them alike. A run takes the median of its rounds for each contender. A row
+prints the median, least and largest of the runs' ratios. Times alone say little and are
 not printed: `benchmarks/results/speed.json` has them.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Threads of PyTorch that wait would take the cores from TensorFlow's.
+# PyTorch's waiting threads would take the cores from TensorFlow's.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
@@ -29,24 +29,21 @@ import keras
 import numpy as np
 import peers as _peers
 import tensorflow as tf
-from judging import judged, summary
+from judging import print_row, print_summary
 
-import keras_msda as msda
+from keras_msda import layers as _layers
 
 RESULTS = Path(__file__).parent / "results"
-METHODS = {
-    "MixUp": msda.MixUpLayer,
-    "CutMix": msda.CutMixLayer,
-    "HMix": msda.HMixLayer,
-    "GMix": msda.GMixLayer,
-    "FMix": msda.FMixLayer,
-}
+#: The layers of all methods by label, as in tables.
+METHODS = {method.label: method.layer for method in _layers.METHODS.values()}
+#: Largest time over a copy's in the first table; none for a method without an entry.
+LIMITS = {"MixUp": 1.75, "CutMix": 2.0, "HMix": 2.0, "GMix": 2.0, "FMix": 12.0}
 LARGE, SMALL = (128, 224, 224, 3), (512, 32, 32, 3)
 PACKAGES = (
     *("keras_msda", "keras", "tensorflow", "numpy"),
     *("torch", "timm", "kornia", "torchvision"),
 )
-#: Largest error of a label that counts as right.
+#: Largest error of labels that count as right.
 RIGHT = 1e-3
 
 
@@ -54,12 +51,12 @@ class Row(NamedTuple):
     """A ratio that a table shows.
 
     Attributes:
-        name: What is over what.
-        over: Contender above the line.
-        under: Contenders below it, of which the fastest counts.
+        name: Which contender is over which.
+        over: Contender in the numerator.
+        under: Contenders in the denominator, of which the fastest counts.
+        limit: The limit of the ratio, or None.
         least: Whether the limit is the least ratio and not the largest.
-        limit: What the ratio must keep, or None.
-        spare: Seconds that are taken from what is above the line.
+        spare: Seconds that are subtracted from the numerator.
     """
 
     name: str
@@ -73,11 +70,11 @@ class Row(NamedTuple):
 Times = dict[str, float]
 
 
-# What takes turns.
+# The contenders.
 
 
-def batch_of(shape: tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns random images of full range and class ids."""
+def make_batch(shape: tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random images of the full range, and class ids."""
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, shape, "uint8")
     if dtype != "uint8":
@@ -85,8 +82,8 @@ def batch_of(shape: tuple[int, ...], dtype: str) -> tuple[np.ndarray, np.ndarray
     return images, rng.integers(0, _peers.CLASSES, shape[0]).astype("int32")
 
 
-def mapped(function: Callable[..., Any], *tensors: Any) -> Callable[[], Any]:
-    """Returns what takes one batch out of a `Dataset.map`, with nothing ahead of it."""
+def map_batches(function: Callable[..., Any], *tensors: Any) -> Callable[[], Any]:
+    """Returns a function that takes a batch from a `Dataset.map` without prefetch."""
     dataset = tf.data.Dataset.from_tensors(tensors).repeat().map(function)
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -96,44 +93,44 @@ def mapped(function: Callable[..., Any], *tensors: Any) -> Callable[[], Any]:
 
 
 def copy(images: Any, ids: Any) -> tuple[Any, Any]:
-    """Copies the same bytes, and nothing else."""
+    """Copies the images, and does nothing else."""
     return tf.raw_ops.DeepCopy(x=images), ids
 
 
-def ours(method: str, dtype: str, **settings: Any) -> Any:
-    """Returns a layer that makes soft labels."""
+def make_layer(method: str, dtype: str, **settings: Any) -> Any:
+    """Makes a layer that returns soft labels."""
     settings = {"num_classes": _peers.CLASSES, "dtype": dtype, "seed": 1} | settings
     return METHODS[method](**settings)
 
 
-def contenders(
+def make_contenders(
     shape: tuple[int, ...], dtype: str, others: list[_peers.Peer]
 ) -> dict[str, Callable[[], Any]]:
-    """Returns what takes turns on batches of a shape and dtype."""
-    images, ids = batch_of(shape, dtype)
+    """Makes all contenders for batches of a shape and dtype, by name."""
+    images, ids = make_batch(shape, dtype)
     tensors = tf.constant(images), tf.constant(ids)
-    found = {"copy": mapped(copy, *tensors)}
+    found = {"copy": map_batches(copy, *tensors)}
     for method in METHODS:
         for per in ("sample", "batch"):
-            layer = ours(method, dtype, per=per)
-            found[f"{method} map {per}"] = mapped(layer, *tensors)
-        layer = ours(method, dtype)
+            layer = make_layer(method, dtype, per=per)
+            found[f"{method} map {per}"] = map_batches(layer, *tensors)
+        layer = make_layer(method, dtype)
         call = tf.function(layer)
         found[f"{method} function sample"] = lambda call=call: call(*tensors)
     for peer in others:
         prepared = peer.prepare(images, ids)
         if peer.inside:
-            found[peer.name] = mapped(peer.mix, *prepared)
+            found[peer.name] = map_batches(peer.mix, *prepared)
         else:
             found[peer.name] = lambda peer=peer, given=prepared: peer.mix(*given)
     return found
 
 
-def stepping(
+def make_steps(
     network: Callable[[], Any], shape: tuple[int, ...]
 ) -> dict[str, Callable[[], Any]]:
-    """Returns train steps without mixing and with each method inside the model."""
-    images, ids = batch_of(shape, "float32")
+    """Makes train steps without mixing and with each method inside the model."""
+    images, ids = make_batch(shape, "float32")
     images, ids = tf.constant(images), tf.constant(ids)
     found = {}
     for method in (None, *METHODS):
@@ -150,8 +147,8 @@ def stepping(
     return found
 
 
-def small_network() -> Any:
-    """Returns a network of three convolutions."""
+def build_small_network() -> Any:
+    """Builds a network of three convolutions."""
     layers = [
         keras.layers.Conv2D(width, 3, 2, "same", activation="relu")
         for width in (32, 64, 128)
@@ -160,21 +157,21 @@ def small_network() -> Any:
     return keras.Sequential([*layers, *head])
 
 
-def resnet50() -> Any:
-    """Returns Keras's ResNet-50 for ten classes."""
+def build_resnet50() -> Any:
+    """Builds Keras's ResNet-50 for ten classes."""
     shape = (128, 128, 3)
     return keras.applications.ResNet50(weights=None, input_shape=shape, classes=10)
 
 
-# Turns.
+# Timing.
 
 
-def run(turns: dict[str, Callable[[], Any]], rounds: int) -> Times:
-    """Returns the median seconds of each, after two rounds that do not count."""
+def time_turns(turns: dict[str, Callable[[], Any]], rounds: int) -> Times:
+    """Returns the median seconds of each contender, without the first two rounds."""
     seconds: dict[str, list[float]] = {name: [] for name in turns}
     order = random.Random(1)
     for _ in range(rounds + 2):
-        # Another neighbour each round: some leave the caches colder than others.
+        # In another order each round, since some leave the caches colder than others.
         for name in order.sample(list(turns), len(turns)):
             start = time.perf_counter()
             turns[name]()
@@ -191,8 +188,8 @@ def ratio(row: Row, times: Times) -> float:
 # Tables.
 
 
-def against_copy(limits: dict[str, float]) -> list[Row]:
-    """Returns each method over the copy, as calls of each kind."""
+def copy_rows(limits: dict[str, float]) -> list[Row]:
+    """Returns rows of each method over the copy, for each kind of call."""
     rows = []
     for method in METHODS:
         for kind in ("map sample", "map batch", "function sample"):
@@ -203,8 +200,8 @@ def against_copy(limits: dict[str, float]) -> list[Row]:
     return rows
 
 
-def against_peers(others: list[_peers.Peer], wrong: set[str]) -> list[Row]:
-    """Returns peers over ours: how many times as fast ours is."""
+def peer_rows(others: list[_peers.Peer], wrong: set[str]) -> list[Row]:
+    """Returns rows of peers over ours: how many times as fast ours is."""
     least = {"keras MixUp": 2.5, "keras CutMix": 8.0}
     rows = []
     for name, method in ((peer.name, peer.method) for peer in others):
@@ -214,16 +211,16 @@ def against_peers(others: list[_peers.Peer], wrong: set[str]) -> list[Row]:
         right = [x for x in others if (x.method, x.per) == (method, "sample")]
         names = tuple(x.name for x in right if x.name not in wrong)
         if names:
-            # Over the fastest of them, hence the other way round.
+            # Over the fastest of them, so ours is in the numerator here.
             own = f"{method} map sample"
             rows.append(Row(f"{method} / fastest right peer", own, names, 1 / 3))
     return rows
 
 
-def of_batches() -> list[Row]:
-    """Returns draws of a batch over draws of each sample.
+def batch_rows() -> list[Row]:
+    """Returns rows of one draw per batch over one draw per sample.
 
-    Where both are one pass over the images the ratio is 1, give or take a twentieth.
+    If both are one pass over the images, the ratio is 1 up to 5 %.
     """
     return [
         Row(f"{x}, batch / sample", f"{x} map batch", (f"{x} map sample",), 1.05)
@@ -232,7 +229,7 @@ def of_batches() -> list[Row]:
 
 
 def small_rows() -> list[Row]:
-    """Returns rows of small images: 1.3 times the copy, and a millisecond."""
+    """Returns rows of small images: at most 1.3 times the copy, and a millisecond."""
     return [
         Row(f"({x} - 1 ms) / copy", f"{x} map sample", ("copy",), 1.3, spare=1e-3)
         for x in METHODS
@@ -240,7 +237,7 @@ def small_rows() -> list[Row]:
 
 
 def bytes_rows() -> list[Row]:
-    """Returns bytes over floats, both of the same shape."""
+    """Returns rows of bytes over floats of the same shape."""
     return [
         Row(f"{x}, uint8 / float32", f"{x} uint8", (f"{x} float32",), 0.5)
         for x in METHODS
@@ -248,82 +245,83 @@ def bytes_rows() -> list[Row]:
 
 
 def step_rows() -> list[Row]:
-    """Returns train steps over the one without mixing."""
+    """Returns rows of train steps over the one without mixing."""
     return [Row(f"{x} / no mixing", x, ("no mixing",)) for x in METHODS]
 
 
-def table(
+def run_table(
     title: str,
     turns: Callable[[], dict[str, Callable[[], Any]]],
     rows: list[Row],
     options: Any,
 ) -> dict[str, Any]:
-    """Runs and prints a table, and returns what is written down of it."""
+    """Runs and prints a table, and returns what its results hold."""
     print(f"\n{title}: {options.runs} runs of {options.rounds} rounds", flush=True)
     made = turns()
-    runs = [run(made, options.rounds) for _ in range(options.runs)]
+    runs = [time_turns(made, options.rounds) for _ in range(options.runs)]
     del made
     gc.collect()
     shown = []
     for row in rows:
         ratios = [ratio(row, times) for times in runs]
-        shown.append(judged(row.name, ratios, row.limit, least=row.least))
+        shown.append(print_row(row.name, ratios, row.limit, least=row.least))
     return {"title": title, "runs": runs, "rows": shown}
 
 
-def both_types() -> dict[str, Callable[[], Any]]:
-    """Returns what takes turns to compare bytes with floats."""
+def make_both_types() -> dict[str, Callable[[], Any]]:
+    """Makes each method for bytes and for floats, by name."""
     turns = {}
     for dtype in ("float32", "uint8"):
-        tensors = [tf.constant(x) for x in batch_of(LARGE, dtype)]
+        tensors = [tf.constant(x) for x in make_batch(LARGE, dtype)]
         for method in METHODS:
-            turns[f"{method} {dtype}"] = mapped(ours(method, dtype), *tensors)
+            turns[f"{method} {dtype}"] = map_batches(
+                make_layer(method, dtype), *tensors
+            )
     return turns
 
 
-def tables(options: Any) -> Iterator[dict[str, Any]]:
-    """Runs all tables that are asked for."""
-    others = _peers.peers()
+def run_tables(options: Any) -> Iterator[dict[str, Any]]:
+    """Runs the tables that are asked for."""
+    others = _peers.all_peers()
     errors = {peer.name: _peers.label_error(peer) for peer in others}
     wrong = {name for name, error in errors.items() if error > RIGHT}
     for name in wrong:
-        print(f"{name}: labels are off by up to {errors[name]:.3f}; not a right peer")
-    limits = {"MixUp": 1.75, "CutMix": 2.0, "HMix": 2.0, "GMix": 2.0, "FMix": 12.0}
-    rows = [*against_copy(limits), *of_batches(), *against_peers(others, wrong)]
+        print(f"{name}: labels are wrong by up to {errors[name]:.3f}; not compared")
+    rows = [*copy_rows(LIMITS), *batch_rows(), *peer_rows(others, wrong)]
     plans = {
         "large": (
             "float32, 128 of 224x224x3",
-            lambda: contenders(LARGE, "float32", others),
+            lambda: make_contenders(LARGE, "float32", others),
             rows,
         ),
-        "bytes": ("uint8 and float32, 128 of 224x224x3", both_types, bytes_rows()),
+        "bytes": ("uint8 and float32, 128 of 224x224x3", make_both_types, bytes_rows()),
         "small": (
             "float32, 512 of 32x32x3",
-            lambda: contenders(SMALL, "float32", []),
-            [*small_rows(), *against_copy({})],
+            lambda: make_contenders(SMALL, "float32", []),
+            [*small_rows(), *copy_rows({})],
         ),
         "small-bytes": (
             "uint8, 512 of 32x32x3",
-            lambda: contenders(SMALL, "uint8", []),
-            [*small_rows(), *against_copy({})],
+            lambda: make_contenders(SMALL, "uint8", []),
+            [*small_rows(), *copy_rows({})],
         ),
         "small-step": (
             "a train step of three convolutions, 64 of 64x64x3",
-            lambda: stepping(small_network, (64, 64, 64, 3)),
+            lambda: make_steps(build_small_network, (64, 64, 64, 3)),
             step_rows(),
         ),
         "large-step": (
             "a train step of ResNet-50, 4 of 128x128x3",
-            lambda: stepping(resnet50, (4, 128, 128, 3)),
+            lambda: make_steps(build_resnet50, (4, 128, 128, 3)),
             step_rows(),
         ),
     }
     for key in options.table or plans:
-        yield table(*plans[key], options) | {"errors": errors}
+        yield run_table(*plans[key], options) | {"errors": errors}
 
 
-def chart(found: dict[str, Any], path: Path) -> None:
-    """Draws the times of the large images over the copy's, a bar each, by method."""
+def draw_chart(found: dict[str, Any], path: Path) -> None:
+    """Draws a bar per contender: its time on large images over that of the copy."""
     from matplotlib import pyplot as plt
 
     runs = found["runs"]
@@ -348,8 +346,8 @@ def chart(found: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def document(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns what is written down."""
+def make_document(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the results, with machine and versions."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -361,26 +359,26 @@ def document(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Returns 1 if a row misses its target."""
+    """Returns 1 if a row misses its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=20)
     names = ["large", "bytes", "small", "small-bytes", "small-step", "large-step"]
     parser.add_argument("--table", choices=names, action="append")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--chart", type=Path, help="picture to draw of the first table")
+    parser.add_argument("--chart", type=Path, help="picture of the first table to draw")
     options = parser.parse_args()
     if options.chart and options.table and options.table[0] != "large":
-        parser.error("--chart draws the table large: name that first")
+        parser.error("--chart draws the table large: give --table large first")
     found = []
-    for part in tables(options):
+    for part in run_tables(options):
         found.append(part)
-        if options.out:  # Each time: what comes next may fail.
-            options.out.write_text(json.dumps(document(found), indent=1) + "\n")
+        if options.out:  # After each table, since the next one may fail.
+            options.out.write_text(json.dumps(make_document(found), indent=1) + "\n")
     if options.chart:
-        chart(found[0], options.chart)
+        draw_chart(found[0], options.chart)
         print(f"wrote {options.chart}")
-    return summary([row for part in found for row in part["rows"]])
+    return print_summary([row for part in found for row in part["rows"]])
 
 
 if __name__ == "__main__":

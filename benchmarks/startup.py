@@ -1,7 +1,7 @@
 """Times what comes before the first mix, and what `jit_compile` costs and gains.
 
-Each number is of a process of its own. First calls take one batch of 128 images of
-224x224x3 out of a `Dataset.map`: they trace, compile and mix. Later batches of the same
+Each number comes from a process of its own. First calls take one batch of 128 images of
+224x224x3 from a `Dataset.map`: they trace, compile and mix. Later batches of the same
 pipeline are compared with a plain copy.
 """
 
@@ -15,17 +15,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from judging import judged, summary
+from judging import print_row, print_summary
 
-METHODS = ("MixUp", "CutMix", "HMix", "GMix", "FMix")
-#: `jit_compile`, and whether the size of images is known when the pipeline is traced.
+#: `jit_compile`, and whether image sizes are known when the pipeline is traced.
 CHOICES = (("auto", True), (False, True), ("auto", False), (True, False))
-#: Seconds that an import may add to Keras's, and that a first call may take.
+#: Largest seconds of the import, after that of Keras, and of a first call.
 IMPORT_LIMIT, FIRST_LIMIT = 0.3, 2.0
 
 
 def measure(task: str, *given: Any) -> list[float]:
-    """Returns what a worker of this file prints, from a process of its own."""
+    """Runs a worker of this file in its own process, and returns what it prints."""
     command = [sys.executable, "-W", "ignore", __file__, "--worker", task]
     done = subprocess.run(
         [*command, json.dumps(given)], capture_output=True, text=True, check=False
@@ -36,10 +35,10 @@ def measure(task: str, *given: Any) -> list[float]:
     return found
 
 
-# What processes of their own do.
+# Run in a process of its own.
 
 
-def importing() -> list[float]:
+def time_import() -> list[float]:
     """Returns the seconds that importing keras_msda takes after Keras."""
     import keras  # noqa: F401
 
@@ -49,7 +48,7 @@ def importing() -> list[float]:
     return [time.perf_counter() - start]
 
 
-def beta() -> list[float]:
+def time_beta() -> list[float]:
     """Returns the seconds of the first layer that needs TensorFlow Probability."""
     import keras_msda
 
@@ -58,16 +57,16 @@ def beta() -> list[float]:
     return [time.perf_counter() - start]
 
 
-def first_call(method: str, choice: bool | str, known: bool) -> list[float]:
+def time_first_call(method: str, choice: bool | str, known: bool) -> list[float]:
     """Returns the seconds of the first batch, and those of later ones over a copy's."""
     import speed
     import tensorflow as tf
 
-    images, ids = (tf.constant(x) for x in speed.batch_of(speed.LARGE, "float32"))
-    copy = speed.mapped(speed.copy, images, ids)
-    copy()  # What TensorFlow does once is not ours.
+    images, ids = (tf.constant(x) for x in speed.make_batch(speed.LARGE, "float32"))
+    copy = speed.map_batches(speed.copy, images, ids)
+    copy()  # What TensorFlow does once does not count.
     start = time.perf_counter()
-    layer = speed.ours(method, "float32", jit_compile=choice)
+    layer = speed.make_layer(method, "float32", jit_compile=choice)
 
     def mix(images: Any, ids: Any) -> Any:
         if not known:
@@ -75,51 +74,55 @@ def first_call(method: str, choice: bool | str, known: bool) -> list[float]:
             images = tf.raw_ops.PlaceholderWithDefault(input=images, shape=anything)
         return layer(images, ids)
 
-    mixed = speed.mapped(mix, images, ids)
+    mixed = speed.map_batches(mix, images, ids)
     mixed()
     first = time.perf_counter() - start
-    times = speed.run({"copy": copy, "mixed": mixed}, 10)
+    times = speed.time_turns({"copy": copy, "mixed": mixed}, 10)
     return [first, times["mixed"] / times["copy"]]
 
 
-WORKERS = {"importing": importing, "beta": beta, "first_call": first_call}
+WORKERS = {"importing": time_import, "beta": time_beta, "first_call": time_first_call}
 
 
 # Tables.
 
 
-def once(runs: int) -> Iterator[dict[str, Any]]:
-    """Measures and prints what is paid once."""
+def measure_once(runs: int) -> Iterator[dict[str, Any]]:
+    """Measures and prints what is paid once per process."""
     values = [measure("importing")[0] for _ in range(runs)]
-    yield judged("import keras_msda, after keras", values, IMPORT_LIMIT)
+    yield print_row("import keras_msda, after keras", values, IMPORT_LIMIT)
     values = [measure("beta")[0] for _ in range(runs)]
-    yield judged("the first layer of alpha other than 1", values)
+    yield print_row("the first layer of alpha other than 1", values)
 
 
-def calls(runs: int, choice: bool | str, known: bool) -> Iterator[dict[str, Any]]:
+def measure_calls(
+    runs: int, choice: bool | str, known: bool
+) -> Iterator[dict[str, Any]]:
     """Measures and prints first batches and later ones."""
-    # What is not the default may take what it takes.
+    from keras_msda.layers import METHODS
+
+    # Only the default has a limit.
     limit = FIRST_LIMIT if choice == "auto" else None
-    for method in METHODS:
+    for method in (x.label for x in METHODS.values()):
         found = [measure("first_call", method, choice, known) for _ in range(runs)]
-        yield judged(f"{method}, first batch, seconds", [x[0] for x in found], limit)
-        yield judged(f"{method}, later batches / copy", [x[1] for x in found])
+        yield print_row(f"{method}, first batch, seconds", [x[0] for x in found], limit)
+        yield print_row(f"{method}, later batches / copy", [x[1] for x in found])
 
 
-def tables(runs: int) -> Iterator[dict[str, Any]]:
-    """Measures and prints all, and returns what is written down."""
+def measure_tables(runs: int) -> Iterator[dict[str, Any]]:
+    """Measures and prints all tables, and returns what their results hold."""
     title = f"Seconds, {runs} processes each"
     print(title)
-    yield {"title": title, "rows": list(once(runs))}
+    yield {"title": title, "rows": list(measure_once(runs))}
     for choice, known in CHOICES:
         sizes = "known" if known else "unknown"
         title = f"jit_compile={choice!r}, image sizes {sizes} when traced"
         print(f"\n{title}")
-        yield {"title": title, "rows": list(calls(runs, choice, known))}
+        yield {"title": title, "rows": list(measure_calls(runs, choice, known))}
 
 
 def main() -> int:
-    """Returns 1 if a row misses its target."""
+    """Returns 1 if a row misses its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -130,13 +133,13 @@ def main() -> int:
         print(json.dumps(WORKERS[task](*json.loads(given))))
         return 0
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    found = list(tables(options.runs))
+    found = list(measure_tables(options.runs))
     if options.out:
         import speed
 
-        options.out.write_text(json.dumps(speed.document(found), indent=1) + "\n")
+        options.out.write_text(json.dumps(speed.make_document(found), indent=1) + "\n")
         print(f"\nwrote {options.out}")
-    return summary([row for part in found for row in part["rows"]])
+    return print_summary([row for part in found for row in part["rows"]])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Compiles layers and train steps with the real TPU compiler, without a TPU.
 
-Nothing runs: libtpu compiles ahead of time for chips that are described to it. A case
-fails if it does not compile, if its program needs the host, if a layer takes longer
+Nothing runs: libtpu compiles ahead of time for chips that are only described to it. A
+case fails if it does not compile, if its program needs the host, if a layer takes more
 than `LIMIT` to compile, or if the grouped data-parallel step exchanges images.
 
-Private functions of JAX, Keras and TensorFlow's compiler bridge are used here and
-nowhere else in the project; `tpu-requirements.txt` pins what they were tried with.
+A private function of Keras is used here, and private functions of other libraries in
+`tpu_programs.py`; `tpu-requirements.txt` pins what they were tried with.
 """
 
 import argparse
@@ -14,13 +14,23 @@ import importlib.metadata
 import json
 import math
 import os
-import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from tpu_programs import (
+    Program,
+    abstract,
+    collectives,
+    compile_jax,
+    compile_stablehlo,
+    devices,
+    host_needs,
+    lower_tensorflow,
+    step_jax,
+)
 
 PARTS = {"jax": "jax", "tensorflow": "tensorflow", "parallel": "jax"}  # Their backends.
 TOPOLOGIES = ("v5e:2x2", "v6e:2x2")
@@ -28,14 +38,14 @@ SCALES = ("v5e:2x2", "v5e:4x4", "v5e:16x16")
 PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
 BATCH, SIZE = 128, (224, 224, 3)
 PER_CHIP, SMALL = 16, (64, 64, 3)
-# Seconds of this process, which the compiler is in: others may be busy meanwhile.
+# Processor time of this process, which the compiler runs in: others may be busy too.
 LIMIT = 10.0
-# A soft edge ranks its pixels, by sorting; the others hold two methods each.
+# A soft edge ranks its pixels by sorting; the others have two methods each.
 TWICE = {"FMix max_soft", "RandomMix", "RandomMix per sample"}
 RESULTS = Path(__file__).parent / "results" / "tpu_collectives.json"
 
-# The last four keep libtpu from asking a machine that it is not on who it is. No chip
-# is used, so another process may have libtpu loaded too.
+# The last four keep libtpu from looking for a TPU machine. No chip is used, so another
+# process may have libtpu loaded too.
 ENVIRONMENT = {
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "JAX_PLATFORMS": "cpu",
@@ -46,116 +56,13 @@ ENVIRONMENT = {
     "TPU_WORKER_ID": "0",
 }
 
-# What the compiler calls of its own, all on the chip.
-ON_CHIP = {
-    "AllocateBuffer",
-    "AssumeGatherIndicesInBound",
-    "ConcatBitcast",
-    "GatherScatterIndicesBitpacked",
-    # Integers of 64 bits as pairs of 32.
-    "X64Combine",
-    "X64SplitHigh",
-    "X64SplitLow",
-}
-HOST = re.compile(r" (infeed|outfeed|send|recv)(?:-start|-done)?\(")
-TARGET = re.compile(r'custom_call_target="([^"]*)"')
-ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
-COLLECTIVE = re.compile(
-    r" = (?P<result>.*?) (?P<kind>all-gather|all-reduce|all-to-all|reduce-scatter|"
-    r"collective-permute|collective-broadcast|ragged-all-to-all)(?P<start>-start)?\("
-)
-
-
-class Program(NamedTuple):
-    """A compiled program.
-
-    Attributes:
-        seconds: Processor time of the compilation alone.
-        temp: Bytes that it needs beside arguments and results, on each chip.
-        text: The optimised HLO.
-    """
-
-    seconds: float
-    temp: int
-    text: str
-
-
-class Collective(NamedTuple):
-    """An exchange between chips.
-
-    Attributes:
-        kind: Name of the operation, as in HLO.
-        arrays: Types and shapes that each chip ends up with.
-        bytes: What a chip receives at least: a ring's share of those arrays.
-        images: Whether one of them is as large as an image.
-    """
-
-    kind: str
-    arrays: list[str]
-    bytes: int
-    images: bool
-
-
-# What is read off a program.
-
-
-def host_needs(text: str) -> list[str]:
-    """Returns what a program asks of the host, or may ask: unknown custom calls."""
-    needs = {f"{name} of the host" for name in HOST.findall(text)}
-    needs |= {f"custom call {x}" for x in TARGET.findall(text) if x not in ON_CHIP}
-    if "S(5)" in text:  # The memory space of the host, in layouts.
-        needs.add("memory of the host")
-    return sorted(needs)
-
-
-def collectives(text: str, chips: int) -> list[Collective]:
-    """Returns the exchanges of a program, each once.
-
-    Raises:
-        ValueError: If one stands in a loop: how often it runs would be a guess.
-    """
-    loops = set(re.findall(r"body=%?([\w.\-]+)", text))
-    found, computation = {}, ""
-    for line in text.splitlines():
-        head = re.match(r"(?:ENTRY )?%?([\w.\-]+) \(.*\{$", line)
-        computation = head[1] if head else computation
-        match = COLLECTIVE.search(line)
-        if not match:
-            continue
-        if computation in loops:
-            raise ValueError(f"a collective in a loop: {line.strip()[:100]}")
-        # Fusions that overlap an exchange with other work hold copies of it.
-        channel = re.search(r"channel_id=(\d+)", line)
-        found[channel[1] if channel else line] = _collective(match, chips)
-    return list(found.values())
-
-
-def _collective(match: re.Match[str], chips: int) -> Collective:
-    arrays = [
-        (f"{kind}[{shape}]", math.prod(map(int, filter(None, shape.split(",")))), bits)
-        for kind, bits, shape in ARRAY.findall(match["result"])
-    ]
-    kind = match["kind"]
-    if match["start"] and kind != "all-reduce":  # (operands, results, flags)
-        arrays = [entry for entry in arrays if entry[0] != "u32[]"]
-        arrays = arrays[len(arrays) // 2 :]
-    size = sum(count * int(bits or 8) // 8 for _, count, bits in arrays)
-    received = {
-        "all-reduce": 2 * (chips - 1) / chips,
-        "reduce-scatter": chips - 1,
-        "collective-permute": 1,
-        "collective-broadcast": 1,
-    }.get(kind, (chips - 1) / chips)
-    images = any(count >= math.prod(SMALL) for _, count, _ in arrays)
-    return Collective(kind, [x[0] for x in arrays], round(size * received), images)
-
-
 # What is compiled.
 
 
 def layers(quick: bool) -> dict[str, Callable[..., Any]]:
-    """Returns what makes each layer, given further arguments."""
+    """Returns a function per case that makes its layer, given further arguments."""
     import keras_msda as msda
+    from keras_msda.layers import METHODS
 
     def mixed(**kwargs: Any) -> Any:
         return msda.RandomMixLayer([msda.CutMixLayer(), msda.FMixLayer()], **kwargs)
@@ -163,14 +70,10 @@ def layers(quick: bool) -> dict[str, Callable[..., Any]]:
     def with_(layer: Callable[..., Any], **given: Any) -> Callable[..., Any]:
         return lambda **kwargs: layer(**given, **kwargs)
 
-    plain = {
-        "MixUp": msda.MixUpLayer,
-        "CutMix": msda.CutMixLayer,
-        "HMix": msda.HMixLayer,
-        "GMix": msda.GMixLayer,
-        "FMix": msda.FMixLayer,
-        "RandomMix": mixed,
+    plain: dict[str, Callable[..., Any]] = {
+        method.label: method.layer for method in METHODS.values()
     }
+    plain["RandomMix"] = mixed
     if quick:
         return plain
     return plain | {
@@ -193,7 +96,7 @@ def steps(quick: bool) -> tuple[str, ...]:
 
 
 def model_with(layer: Any, size: tuple[int, ...]) -> Any:
-    """Returns a small compiled model, with all variables that its train step has."""
+    """Returns a small compiled model, with all variables of its train step."""
     import keras
     import numpy as np
 
@@ -214,29 +117,7 @@ def model_with(layer: Any, size: tuple[int, ...]) -> Any:
     return model
 
 
-def devices(topology: str) -> list[Any]:
-    """Returns the chips that a name describes."""
-    from jax.experimental import topologies
-
-    found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
-    return list(found.devices)
-
-
 # JAX.
-
-
-def compile_jax(
-    function: Callable[..., Any], arguments: tuple[Any, ...], **kwargs: Any
-) -> Program:
-    """Compiles a function of abstract arguments, whose shardings name the chips."""
-    import jax
-
-    lowered = jax.jit(function, **kwargs).trace(*arguments).lower()
-    start = time.process_time()
-    compiled = lowered.compile()
-    seconds = time.process_time() - start
-    temp = compiled.memory_analysis().temp_size_in_bytes
-    return Program(seconds, temp, compiled.as_text())
 
 
 def layer_jax(layer: Any, topology: str) -> Program:
@@ -246,7 +127,7 @@ def layer_jax(layer: Any, topology: str) -> Program:
 
     place = SingleDeviceSharding(devices(topology)[0])
     layer.build((BATCH, *SIZE))
-    state = [_abstract(v, place) for v in layer.non_trainable_variables]
+    state = [abstract(v, place) for v in layer.non_trainable_variables]
     shape = (BATCH, *SIZE)
     images = jax.ShapeDtypeStruct(shape, layer.compute_dtype, sharding=place)
 
@@ -256,44 +137,6 @@ def layer_jax(layer: Any, topology: str) -> Program:
     return compile_jax(call, (state, images))
 
 
-def step_jax(model: Any, batch: int, size: Any, places: tuple[Any, Any]) -> Program:
-    """Compiles a train step as Keras's trainer compiles it.
-
-    Args:
-        model: From `model_with`.
-        batch: Images in all.
-        size: Shape of an image.
-        places: Shardings of the state and of the batch.
-    """
-    import jax
-
-    state = tuple(
-        [_abstract(variable, places[0]) for variable in variables]
-        for variables in (
-            model.trainable_variables,
-            model.non_trainable_variables,
-            model.optimizer.variables,
-            model.metrics_variables,
-        )
-    )
-    data = (
-        jax.ShapeDtypeStruct((batch, *size), "float32", sharding=places[1]),
-        jax.ShapeDtypeStruct((batch,), "int32", sharding=places[1]),
-    )
-    return compile_jax(
-        model.train_step,
-        (state, data),
-        donate_argnums=0,
-        out_shardings=(None, places[0]),
-    )
-
-
-def _abstract(variable: Any, place: Any) -> Any:
-    import jax
-
-    return jax.ShapeDtypeStruct(variable.shape, variable.dtype, sharding=place)
-
-
 def check_jax(quick: bool) -> Iterator[bool]:
     """Checks layers and train steps of the JAX backend on one chip."""
     from jax.sharding import SingleDeviceSharding
@@ -301,10 +144,12 @@ def check_jax(quick: bool) -> Iterator[bool]:
     for topology in TOPOLOGIES[: 1 if quick else None]:
         place = SingleDeviceSharding(devices(topology)[0])
         for name, make in layers(quick).items():
-            yield judged(f"{topology} jax layer {name}", layer_jax, make(), topology)
+            yield compile_and_print(
+                f"{topology} jax layer {name}", layer_jax, make(), topology
+            )
         for name in steps(quick):
             model = model_with(layers(True)[name](), SIZE)
-            yield judged(
+            yield compile_and_print(
                 f"{topology} jax step {name}",
                 step_jax,
                 model,
@@ -317,67 +162,13 @@ def check_jax(quick: bool) -> Iterator[bool]:
 # TensorFlow: its CPU kernels write StableHLO, which libtpu compiles.
 
 
-def lower_tensorflow(function: Callable[..., Any], *specs: Any) -> bytes:
-    """Returns StableHLO; an experimental function of TensorFlow 2.21."""
-    import tensorflow as tf
-
-    compiled = tf.function(function, jit_compile=True, autograph=False)
-    lower = compiled.experimental_get_compiler_ir(*specs)
-    return bytes(lower(stage="stablehlo_serialized"))
-
-
-def compile_stablehlo(code: bytes, topology: str) -> Program:
-    """Compiles StableHLO of TensorFlow for one chip, by private functions of JAX."""
-    import numpy as np
-    from jax._src.interpreters import mlir
-    from jaxlib import _jax, xla_client
-    from jaxlib.mlir import ir
-
-    chip = devices(topology)[0]
-    options = xla_client.CompileOptions()
-    options.num_replicas = options.num_partitions = 1
-    build = options.executable_build_options
-    build.num_replicas = build.num_partitions = 1
-    build.device_assignment = xla_client.DeviceAssignment.create(np.array([[chip.id]]))
-    with mlir.make_ir_context() as context:
-        module = ir.Module.parse(code, context)
-        _clean(module, ir)
-        start = time.process_time()
-        compiled = chip.client.compile(module, _jax.DeviceList((chip,)), options)
-    seconds = time.process_time() - start
-    temp = compiled.get_compiled_memory_stats().temp_size_in_bytes
-    return Program(seconds, temp, compiled.hlo_modules()[0].to_string())
-
-
-def _clean(module: Any, ir: Any) -> None:
-    """Removes what TensorFlow leaves in StableHLO that its compiler refuses.
-
-    Variables that are assigned come with `mhlo.copy`, an identity.
-    """
-    copies = []
-
-    def collect(operation: Any) -> Any:
-        if operation.operation.name == "mhlo.copy":
-            copies.append(operation.operation)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(collect)
-    for copy in copies:
-        copy.results[0].replace_all_uses_with(copy.operands[0])
-        copy.erase()
-    attributes = module.operation.attributes
-    for name in [str(getattr(x, "name", x)) for x in attributes]:
-        if name.startswith("mhlo."):
-            del attributes[name]
-
-
 def check_tensorflow(quick: bool) -> Iterator[bool]:
     """Checks layers and train steps of the TensorFlow backend on one chip."""
     import tensorflow as tf
 
     from keras_msda._backend._tensorflow import TensorFlowOps
 
-    # This TensorFlow sees CPUs alone, and would lower what is best for them.
+    # This TensorFlow sees only CPUs, and would lower what is best for them.
     TensorFlowOps.is_traced_for_cpu = lambda _: False  # type: ignore[method-assign]
     images = tf.TensorSpec((BATCH, *SIZE), "float32")
     labels = tf.TensorSpec((BATCH,), "int32")
@@ -392,7 +183,7 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
         )
     for name, lower in lowered.items():
         for topology in TOPOLOGIES[: 1 if quick else None]:
-            yield judged(
+            yield compile_and_print(
                 f"{topology} tensorflow {name}",
                 lambda lower=lower, topology=topology: compile_stablehlo(
                     lower(), topology
@@ -401,12 +192,12 @@ def check_tensorflow(quick: bool) -> Iterator[bool]:
 
 
 def lower_layer(make: Callable[..., Any], images: Any) -> bytes:
-    """Lowers a layer's call, which moves its state on."""
+    """Lowers a layer's call, which advances its state."""
     import tensorflow as tf
 
     layer = make()
     layer.build(images.shape)
-    # Of one argument: the bridge takes no defaults.
+    # One argument only, since the bridge takes no defaults.
     return lower_tensorflow(
         lambda images: layer(images, training=True),
         tf.TensorSpec(images.shape, layer.compute_dtype),
@@ -423,7 +214,7 @@ def lower_step(make: Callable[..., Any], images: Any, labels: Any) -> bytes:
 
 
 def check_parallel(quick: bool) -> Iterator[bool]:
-    """Checks the data-parallel train step, and writes down what chips exchange."""
+    """Checks the data-parallel train step, and writes what chips exchange."""
     rows: list[dict[str, Any]] = []
     for topology in SCALES[: 1 if quick else None]:
         chips = len(devices(topology))
@@ -449,10 +240,10 @@ def exchanges(
     make: Callable[..., Any] | None,
     groups: int,
 ) -> bool:
-    """Judges one data-parallel train step, and adds a row.
+    """Checks one data-parallel train step, and adds a row.
 
-    Images must stay where they are if each group is on one chip, and must not if a
-    shuffle has no groups: a check that sees nothing there sees nothing anywhere.
+    Images must stay on their chip if each group is on one chip. They must not if a
+    shuffle has no groups: a check that finds no exchange there would never find one.
     """
     import numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -467,7 +258,7 @@ def exchanges(
         layer = None if make is None else make(groups=groups)
         model = model_with(layer, SMALL)
         program = step_jax(model, PER_CHIP * len(chips), SMALL, places)
-        found = collectives(program.text, len(chips))
+        found = collectives(program.text, len(chips), math.prod(SMALL))
         row["image_bytes"] = sum(x.bytes for x in found if x.images)
         row["other_bytes"] = sum(x.bytes for x in found if not x.images)
         row["temp_bytes"] = program.temp
@@ -479,7 +270,7 @@ def exchanges(
             raise ValueError("no collective on images found where one must be")
         return program
 
-    return judged(f"{topology} parallel {name} groups={groups}", compiled)
+    return compile_and_print(f"{topology} parallel {name} groups={groups}", compiled)
 
 
 def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -501,7 +292,7 @@ def _document(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Prints bytes a chip and step."""
+    """Prints the bytes per chip and step."""
     print(f"\nbytes received by each chip in a step, {PER_CHIP} images of {SMALL} each")
     print(f"{'chips':>5}  {'mixing':22}{'groups':>6}{'images':>14}{'other':>10}")
     for row in rows:
@@ -514,12 +305,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 # The verdicts.
 
 
-def judged(name: str, compiled: Callable[..., Program], *arguments: Any) -> bool:
-    """Compiles, prints one line, and tells whether all is well."""
+def compile_and_print(
+    name: str, compiled: Callable[..., Program], *arguments: Any
+) -> bool:
+    """Compiles, prints one line, and returns whether the case passes."""
     seconds, temp = 0.0, 0
     try:
         program = compiled(*arguments)
-    except Exception as error:  # Whatever it is, the other cases are of interest too.
+    except Exception as error:  # Whatever it is, the other cases still run.
         words = str(error).strip().splitlines() or [""]
         faults = [f"{type(error).__name__}: {words[0][:200]}"]
     else:
@@ -535,12 +328,12 @@ def judged(name: str, compiled: Callable[..., Program], *arguments: Any) -> bool
 
 
 def slack() -> float:
-    """Returns how many times as long as here a compilation may take."""
+    """Returns the factor on the limits of time, for slower machines."""
     return float(os.environ.get("TPU_CHECK_SLACK", "1"))
 
 
 def run_part(part: str, quick: bool) -> bool:
-    """Runs a part in this process, whose environment is set."""
+    """Runs a part in this process, whose environment is already set."""
     checks = {
         "jax": check_jax,
         "tensorflow": check_tensorflow,
@@ -552,7 +345,7 @@ def run_part(part: str, quick: bool) -> bool:
 
 
 def main() -> int:
-    """Runs each part in a process of its own, since Keras has one backend in each."""
+    """Runs each part in a process of its own, since a process has one Keras backend."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer cases, no results")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part")

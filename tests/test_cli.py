@@ -18,9 +18,10 @@ from PIL import Image
 import keras_msda as msda
 from keras_msda import cli, datasets, plot
 from keras_msda.cli import _files, _inspect, _preview, _report, _train
+from keras_msda.layers import METHODS
 
 FIELDS = ("images", "partner", "mask", "weight", "mixed", "lam")
-MIXING = ("mixup", "cutmix", "hmix", "gmix", "fmix")
+MIXING = tuple(METHODS)
 # A folder that lets nobody make a file, whoever runs the tests.
 REFUSING = "/dev/fd"
 QUICK = ("--epochs", "1", "--limit", "200", "--floor", "0")
@@ -523,7 +524,7 @@ def test_a_wrong_lambda_is_one_line(photos, tmp_path, capsys, lam):
 
 def test_missing_extras_name_the_remedy(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "keras_msda.cli._preview", raising=False)
-    monkeypatch.delattr(msda, "_preview", raising=False)
+    monkeypatch.delattr(cli, "_preview", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     for name in [name for name in sys.modules if name.startswith("keras_msda.plot")]:
         monkeypatch.delitem(sys.modules, name)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from keras_msda import datasets
+from keras_msda.datasets import _load
 
 
 def write_idx(path, array):
@@ -77,7 +78,7 @@ def test_idx_files_may_be_unpacked_and_one_part_alone(tmp_path):
 
 
 def test_debians_fashion_mnist_is_found_by_name(idx_folder, monkeypatch):
-    monkeypatch.setattr(datasets, "FASHION_FOLDER", idx_folder)
+    monkeypatch.setattr(_load, "FASHION_FOLDER", idx_folder)
     loaded = datasets.load("fashion_mnist")
     assert loaded.images.shape == (12, 4, 5, 1)
     assert loaded.class_names[0] == "T-shirt/top"

@@ -139,7 +139,8 @@ def recommend(  # noqa: PLR0913
             in `input_gradient_map`.
         images: Some hundred images, as the model takes them.
         labels: Their class ids.
-        methods: Mixing layers by name; None for the five methods with their defaults.
+        methods: Mixing layers by name; None for all of `layers.METHODS`, each with
+            its defaults.
         boundary: Distance between near and far, in pixels; None for that at which the
             coefficients of CutMix on a torus fall below MixUp's.
         draws: Masks to draw for methods whose law is not known.
@@ -214,14 +215,8 @@ class _Pairs(NamedTuple):
 
 
 def _all_methods() -> dict[str, MixLayer]:
-    """Returns the five methods as they are by default."""
-    return {
-        "MixUp": layers.MixUpLayer(),
-        "CutMix": layers.CutMixLayer(),
-        "HMix": layers.HMixLayer(),
-        "GMix": layers.GMixLayer(),
-        "FMix": layers.FMixLayer(),
-    }
+    """Returns every method with its defaults, by label."""
+    return {method.label: method.layer() for method in layers.METHODS.values()}
 
 
 def _crossing(shape: tuple[int, ...]) -> float:
@@ -270,7 +265,7 @@ def _check_methods(owner: str, methods: Any, kind: type) -> None:
             owner,
             "`methods` must be two mixing layers or more, by name.",
             f"methods={methods!r}",
-            "Leave `methods` out for the five of this package.",
+            "Leave `methods` out for all methods of this package.",
         )
 
 

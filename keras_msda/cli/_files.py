@@ -1,4 +1,4 @@
-"""Finds out before any work whether results can be written, and writes them whole."""
+"""Checks before any work that results can be written, and writes files whole."""
 
 import contextlib
 import os
@@ -13,38 +13,46 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives the name of a new file that takes the place of `path` once it is whole.
+    """Yields the name of a new file, which replaces `path` once it is complete.
 
-    Where writing fails or is interrupted, what was there before stays as it was.
+    If writing fails or is interrupted, the old file stays as it was.
 
     Args:
-        path: A file; where it is a link, what it leads to.
+        path: The file to replace; of a link, the file that it leads to.
+
+    Yields:
+        The name to write to.
+
+    Raises:
+        OSError: If the file cannot be written.
     """
     target = Path(os.path.realpath(path))
-    # The same ending: writers of pictures go by it.
+    # The same suffix, from which Matplotlib knows the format.
     part = target.with_name(f".{os.getpid()}.part{target.suffix}")
     try:
         yield part
         part.replace(target)
     except OSError as error:
-        # The user never chose the name of the part.
+        # Names the path that the user gave, and not that of the part.
         raise OSError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path, names: Sequence[str]) -> Path:
-    """Makes a folder for results, unless it is there, and tries to write in it.
+    """Makes a folder for results, unless it exists, and tries to write in it.
 
     Args:
-        folder: Its parent must exist, so that a typing mistake makes no tree.
-        names: Of the files that will be written; what has such a name must be a file.
+        folder: The folder. Its parent must exist, so that a typing mistake does not
+            make a tree of folders.
+        names: Names of the files that will be written. Whatever has such a name now
+            must be a file.
 
     Returns:
         The same folder.
 
     Raises:
-        OSError: When it cannot be made or written in.
+        OSError: If the folder cannot be made or written in.
     """
     if not folder.exists() and not folder.parent.is_dir():
         raise OSError(f"the output folder's parent {folder.parent} does not exist.")
@@ -64,18 +72,18 @@ def make_folder(folder: Path, names: Sequence[str]) -> Path:
 
 
 def check_picture(path: Path, inputs: Sequence[Path]) -> Path:
-    """Tries whether a picture can be written, and leaves no trace.
+    """Checks that a picture can be written, and leaves no trace.
 
     Args:
-        path: The file; one that exists must be writable.
+        path: The file to write; if it exists, it must be writable.
         inputs: Files that it must not replace.
 
     Returns:
         The same path.
 
     Raises:
-        ValueError: When its name is that of no picture or of an input.
-        OSError: When it could not be written.
+        ValueError: If the name is not that of a picture, or is that of an input.
+        OSError: If the file cannot be written.
     """
     if path.is_dir():
         raise ValueError(f"the output {path} is a folder. Give the name of a file.")
@@ -89,14 +97,14 @@ def check_picture(path: Path, inputs: Sequence[Path]) -> Path:
     kind = _try_replacing(path)
     if kind:
         raise ValueError(f"the output {path} is {kind}. Give the name of a file.")
-    # By what they are and not by name: a hard link is the input, too.
+    # Compares files and not names, since a hard link is the input too.
     if any(_is_same(path, given) for given in inputs):
         raise ValueError(f"the output {path} would replace an input.")
     return path
 
 
 def _try_replacing(path: Path) -> str | None:
-    """Tries whether a file can be made or replaced, and returns what is there now."""
+    """Tries to make or replace a file, and returns what kind of thing is there now."""
     try:
         kind = _kind_or_none(path)
         if kind == "":
@@ -109,7 +117,7 @@ def _try_replacing(path: Path) -> str | None:
 
 
 def _kind_or_none(path: Path) -> str | None:
-    """Returns `special_kind`, or None where there is nothing."""
+    """Returns `special_kind` of a path, or None if nothing is there."""
     try:
         return special_kind(path)
     except FileNotFoundError:
@@ -117,7 +125,7 @@ def _kind_or_none(path: Path) -> str | None:
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """Returns whether both are one file; what cannot be read is told later."""
+    """Returns whether both are the same file; reading them comes later."""
     with contextlib.suppress(OSError):
         return path.samefile(other)
     return False

@@ -1,4 +1,4 @@
-"""Draws every method on a user's own two pictures."""
+"""Draws what each method makes of a user's own two pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _methods, plot
+from keras_msda import plot
 from keras_msda.cli import _files
 from keras_msda.datasets import _pictures
+from keras_msda.layers import METHODS
 
 
 def read_pair(
@@ -22,11 +23,12 @@ def read_pair(
         size: Longest side; larger pictures are made smaller.
 
     Returns:
-        uint8, shape `(2, height, width, 1 or 3)`, and what was changed, in words.
+        The pictures, uint8 of shape `(2, height, width, 1 or 3)`, and notes in words on
+        what was changed.
 
     Raises:
-        ValueError: When a file is no picture.
-        OSError: When a file cannot be read.
+        ValueError: If a file is not a picture.
+        OSError: If a file cannot be read.
     """
     pictures = [_pictures.read_picture(path) for path in (first, second)]
     notes = [
@@ -54,21 +56,21 @@ def preview(
     lam: float,
     seed: int,
 ) -> list[plot.Panels]:
-    """Writes the picture.
+    """Mixes the pictures and writes the drawing.
 
     Args:
         images: Two, from `read_pair`.
-        out: The file.
-        methods: Keys of `_methods.LAYERS`, a row each.
+        out: The file to write.
+        methods: Names in `METHODS`, one row each.
         lam: Lambda of every row.
-        seed: Of the masks.
+        seed: Seed of the masks.
 
     Returns:
-        What is shown.
+        The panels that are shown, one row each.
     """
     rows = [
         plot.sample_panels(
-            _methods.make_layer(method, pairing="roll"),
+            METHODS[method].layer(pairing="roll"),
             images,
             lam=lam,
             seed=(seed, number),

@@ -1,7 +1,7 @@
 """What a training run leaves behind: the table, and the files in the output folder.
 
 `results.json` is written after every row, `plans.npz` and `picture.png` at the end,
-also where the run was interrupted.
+even if the run was interrupted.
 """
 
 import json
@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_msda import _methods, datasets, plot
+from keras_msda import datasets, plot
 from keras_msda.cli import _files
+from keras_msda.layers import METHODS
 
-# Three samples a method, so that the picture shows what lambda does.
+# Three samples per method, so that the picture shows what lambda does.
 SHOWN_LAMBDAS = (0.3, 0.5, 0.7)
 
 
@@ -23,13 +24,13 @@ class Settings(NamedTuple):
     """What the command line asks for.
 
     Attributes:
-        methods: Keys of `_methods.LAYERS` and `"none"`, in the order of the table.
+        methods: Names in `METHODS`, and "none", in the order of the table.
         epochs: Passes over the training pictures.
-        place: `"model"` or `"pipeline"`, where the pictures are mixed.
+        place: Where the pictures are mixed: "model" or "pipeline".
         jit: Whether XLA compiles the training step.
-        seed: Of split, weights, order and mixing.
-        batch_size: Pictures a step.
-        floor: The accuracy that every row must reach.
+        seed: Seed of split, weights, order and mixing.
+        batch_size: Pictures per step.
+        floor: The test accuracy that every row must reach.
         out: Folder for the results.
     """
 
@@ -57,36 +58,36 @@ def format_table(rows: Sequence[Row]) -> str:
     """Lays the rows out in columns.
 
     Args:
-        rows: In their order.
+        rows: The rows, in their order.
 
     Returns:
-        A line a row under one of heads; the last column is the time of a step over that
-        of the row without mixing, and empty where there is no such row.
+        A line of headings and one line per row. The last column is the time of a step
+        over that of the row without mixing, or "-" if there is no such row.
     """
     plain = {row.method: row.seconds_a_step for row in rows}.get("none")
-    lines = [
-        f"{'method':<8}{'accuracy':>10}{'loss':>9}{'seconds a step':>17}{'ratio':>8}"
-    ]
+    width = max([8, *(len(row.method) + 2 for row in rows)])
+    heads = f"{'accuracy':>10}{'loss':>9}{'seconds a step':>17}{'ratio':>8}"
+    lines = [f"{'method':<{width}}{heads}"]
     for row in rows:
         ratio = "-" if plain is None else f"{row.seconds_a_step / plain:.2f}"
         lines.append(
-            f"{row.method:<8}{row.accuracy:>10.2%}{row.loss:>9.4f}"
+            f"{row.method:<{width}}{row.accuracy:>10.2%}{row.loss:>9.4f}"
             f"{row.seconds_a_step:>17.4f}{ratio:>8}"
         )
     return "\n".join(lines)
 
 
 def judge(rows: Sequence[Row], floor: float) -> int:
-    """Holds every row against the floor and names those that miss it.
+    """Compares every row with the floor, and prints those below it.
 
     Args:
-        rows: The table.
-        floor: Least accuracy.
+        rows: The rows of the table.
+        floor: The least test accuracy.
 
     Returns:
-        The exit code, 0 or 1.
+        The exit code: 0, or 1 if a row is below the floor.
     """
-    # Written so that NaN misses, too.
+    # "Not at least", so that NaN counts as below.
     missed = [row for row in rows if not row.accuracy >= floor]
     for row in missed:
         print(
@@ -102,15 +103,15 @@ def finish(
     """Prints the table and draws the finished rows.
 
     Args:
-        rows: The finished ones; where there are none, nothing is written.
+        rows: The finished rows; if there are none, nothing is written.
         parts: Source of the pictures.
-        settings: Of the run.
-        start: When it began, by `time.perf_counter`.
+        settings: What the command line asks for.
+        start: When the command began, by `time.perf_counter`.
     """
     if not rows:
         return
     print(f"\n{format_table(rows)}\n")
-    mixing = [row.method for row in rows if row.method in _methods.LAYERS]
+    mixing = [row.method for row in rows if row.method in METHODS]
     if mixing:
         _write_picture(mixing, parts, settings)
     seconds = time.perf_counter() - start
@@ -123,10 +124,10 @@ def write_results(
     """Writes the rows so far to `results.json`; a reader never finds half a file.
 
     Args:
-        rows: The finished ones.
-        name: Of the data set.
-        parts: Its parts.
-        settings: Of the run.
+        rows: The finished rows.
+        name: Name of the data set.
+        parts: Its two parts.
+        settings: What the command line asks for.
     """
     results = {
         "data": name,
@@ -142,15 +143,15 @@ def write_results(
 def _write_picture(
     methods: Sequence[str], parts: datasets.Split, settings: Settings
 ) -> None:
-    """Writes the picture, and beside it the very arrays that it shows."""
-    # One picture of each of the first classes, so that a mix is seen to be one.
+    """Writes the picture, and beside it the arrays that it shows."""
+    # One picture of each of the first classes, so that a mix is easy to see.
     _, first = np.unique(parts.train_labels, return_index=True)
     images = parts.train_images[first[: len(SHOWN_LAMBDAS)]]
     panels = {}
     for number, method in enumerate(methods):
-        # Rolled: a drawn partner could be the image itself.
+        # Rolled, since a drawn partner could be the image itself.
         panels[method] = plot.sample_panels(
-            _methods.make_layer(method, pairing="roll"),
+            METHODS[method].layer(pairing="roll"),
             images,
             lam=SHOWN_LAMBDAS[: len(images)],
             seed=(settings.seed, number),
@@ -162,7 +163,7 @@ def _write_picture(
 
 
 def _write_plans(path: Path, panels: Mapping[str, plot.Panels]) -> None:
-    """Writes arrays named after method and field, as `hmix_mask`."""
+    """Writes arrays named after method and field, such as `hmix_mask`."""
     arrays = {
         f"{method}_{field}": values
         for method, drawn in panels.items()

@@ -1,4 +1,4 @@
-"""The demo's training: one small network, trained once a method, from equal weights."""
+"""Trains one small network once per method, each time from the same weights."""
 
 import statistics
 import sys
@@ -10,14 +10,15 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _backend, _methods, datasets, losses, metrics, plot
+from keras_msda import _backend, datasets, losses, metrics, plot
 from keras_msda.cli._report import Row, Settings, finish, judge, write_results
+from keras_msda.layers import METHODS
 
 BASE_LOSS = "sparse_categorical_crossentropy"
 
 
 class StepTimer(keras.callbacks.Callback):
-    """Measures training steps, waiting for data included."""
+    """Measures training steps, including the time they wait for data."""
 
     def __init__(self) -> None:
         """Starts with no measurement."""
@@ -42,7 +43,7 @@ class StepTimer(keras.callbacks.Callback):
     def median(self) -> float:
         """Returns the median step in seconds, without the first epoch, which compiles.
 
-        Where there is no other epoch, the second half of the first one counts.
+        If there is no other epoch, the second half of the first one counts.
         """
         later = [s for epoch, steps in self._seconds.items() if epoch for s in steps]
         first = self._seconds[0]
@@ -59,13 +60,13 @@ def train(
     """Trains every row, prints the table and writes the results.
 
     Args:
-        dataset: Named in the results.
+        dataset: The data set, which the results name.
         parts: Its two parts.
-        settings: What is asked for.
+        settings: What the command line asks for.
         start: When the command began, by `time.perf_counter`.
 
     Returns:
-        0; 1 where a row stays under the floor; 130 after an interrupt.
+        The exit code: 0, 1 if a row is below the floor, or 130 after an interrupt.
     """
     rows: list[Row] = []
     try:
@@ -82,14 +83,14 @@ def train(
 
 
 def build_backbone(shape: tuple[int, ...], classes: int) -> keras.Model:
-    """Builds a small convolutional network, some 60,000 weights on 28x28 pictures.
+    """Builds a small convolutional network, of some 60,000 weights for 28x28 pictures.
 
     Args:
-        shape: Of a picture, `(height, width, channels)`.
-        classes: Of the output, a softmax.
+        shape: Shape of a picture, `(height, width, channels)`.
+        classes: Number of classes of the output, a softmax.
 
     Returns:
-        A fresh model.
+        A new model.
     """
     blocks: list[Any] = [keras.Input(shape)]
     for filters in (16, 32, 64):
@@ -109,13 +110,13 @@ def build_backbone(shape: tuple[int, ...], classes: int) -> keras.Model:
 def _rows(
     dataset: datasets.Dataset, parts: datasets.Split, settings: Settings
 ) -> Iterator[Row]:
-    """Trains one row after the other, each from the same initial weights."""
+    """Trains the rows one after another, each from the same initial weights."""
     keras.utils.set_random_seed(settings.seed)
     shape, classes = parts.train_images.shape[1:], len(dataset.class_names)
     initial = build_backbone(shape, classes).get_weights()
     for number, method in enumerate(settings.methods, 1):
         print(f"\n[{number}/{len(settings.methods)}] {method}", flush=True)
-        # The state of a finished row would only fill the memory.
+        # Frees the memory of the finished row.
         keras.utils.clear_session()
         keras.utils.set_random_seed(settings.seed)
         backbone = build_backbone(shape, classes)
@@ -137,7 +138,7 @@ def _train_row(
         train_data,
         epochs=settings.epochs,
         callbacks=[timer],
-        shuffle=False,  # The data set shuffles.
+        shuffle=False,  # The data set is shuffled already.
         # A bar redraws itself many times a second, which fills a log file.
         verbose=1 if sys.stdout.isatty() else 2,
     )
@@ -149,18 +150,20 @@ def _train_row(
 def _assemble(
     method: str, backbone: keras.Model, parts: datasets.Split, settings: Settings
 ) -> tuple[keras.Model, Any, Any]:
-    """Puts the layer into the model or into the data, as the user would."""
-    train_data = _batches(parts.train_images, parts.train_labels, settings, True)
-    test_data = _batches(parts.test_images, parts.test_labels, settings, False)
+    """Puts the layer into the model or into the pipeline, as a user would."""
+    train_data = _batches(
+        parts.train_images, parts.train_labels, settings, shuffle=True
+    )
+    test_data = _batches(parts.test_images, parts.test_labels, settings, shuffle=False)
     model, loss, accuracy = backbone, BASE_LOSS, "accuracy"
     if method != "none" and settings.place == "model":
-        layer = _methods.make_layer(method, seed=settings.seed)
+        layer = METHODS[method].layer(seed=settings.seed)
         model = keras.Sequential(
             [keras.Input(backbone.input_shape[1:]), layer, backbone]
         )
         loss, accuracy = layer.loss(BASE_LOSS), layer.accuracy()
     elif method != "none":
-        layer = _methods.make_layer(method, seed=settings.seed, targets="pair")
+        layer = METHODS[method].layer(seed=settings.seed, targets="pair")
         train_data = train_data.map(layer, num_parallel_calls=-1)
         test_data = test_data.map(lambda x, y: layer(x, y, training=False))
         loss, accuracy = losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
@@ -172,12 +175,13 @@ def _batches(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     settings: Settings,
-    shuffled: bool,
+    *,
+    shuffle: bool,
 ) -> Any:
-    """Makes a data set of batches: float32 in [0, 1] and int32 class ids."""
+    """Makes a data set of batches: float32 images in [0, 1] and int32 class ids."""
     data = _backend.get_pipeline_ops().make_dataset(
         plot.as_floats(images), labels.astype(np.int32)
     )
-    if shuffled:
+    if shuffle:
         data = data.shuffle(len(labels), seed=settings.seed)
     return data.batch(settings.batch_size)

@@ -1,4 +1,4 @@
-"""What a path is, before anybody opens it."""
+"""What a path leads to, found out without opening it."""
 
 import stat
 from pathlib import Path
@@ -13,14 +13,15 @@ _KINDS = (
 
 
 def special_kind(path: Path) -> str:
-    """Returns in words what a path is that is no file, and "" for a file.
+    """Returns in words what a path is if it is not a file, and "" for a file.
+
+    To open a pipe would wait for ever, so this comes first.
 
     Args:
-        path: Must exist. Pipes are told before they are opened, which would wait for
-            ever.
+        path: The path, which must exist.
 
     Raises:
-        OSError: When there is no such path, or none that can be followed.
+        OSError: If there is no such path, or it cannot be followed.
     """
     mode = path.stat().st_mode
     return next((words for is_kind, words in _KINDS if is_kind(mode)), "")

@@ -1,4 +1,4 @@
-"""Reads one picture file of any common kind, the way a person sees it.
+"""Reads one picture file of any common kind, as a person sees it.
 
 Every picture comes out as 8 bits, grey or RGB, upright and opaque.
 """
@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 )
-# What Pillow's readers raise for bytes that they cannot make sense of.
+# What Pillow raises for bytes that it cannot read.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -30,8 +30,8 @@ class Picture(NamedTuple):
     """An opened picture.
 
     Attributes:
-        image: Mode `"L"` or `"RGB"`.
-        notes: What was changed on the way, in words for a user.
+        image: The picture, of mode "L" or "RGB".
+        notes: What was changed, in words for a user.
     """
 
     image: Image.Image
@@ -49,15 +49,16 @@ def read_picture(path: Path) -> Picture:
         16-bit grey scaled to 8 bits.
 
     Raises:
-        ValueError: When the file is no picture or is cut off.
-        OSError: When there is no such file or it cannot be read.
+        ValueError: If the file is not a picture or is cut off.
+        OSError: If there is no such file or it cannot be read.
     """
     mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):  # To open a pipe would wait for ever.
+    if not stat.S_ISREG(mode):  # Opening a pipe would wait for ever.
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
         raise ValueError(f"{path} is {kind}, not a picture.")
     with path.open("rb") as file, warnings.catch_warnings():
-        # Of a picture that is large, but read: it is made smaller, and that is said.
+        # Warns of a picture that is large but can be read. It is made smaller later,
+        # with a note.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             opened = Image.open(file)
@@ -66,16 +67,16 @@ def read_picture(path: Path) -> Picture:
         except Image.DecompressionBombError as error:
             raise ValueError(_too_large(path, error)) from error
         except _DAMAGE as error:
-            # Pillow's own words name a file object here, which tells a user nothing.
+            # Pillow's own message would name a file object, which does not help.
             unknown = isinstance(error, UnidentifiedImageError)
             reason = "not a picture" if unknown else f"damaged or cut off ({error})"
             raise ValueError(f"{path} cannot be read: it is {reason}.") from error
-    return _plain(image, path)
+    return _convert(image, path)
 
 
 def _too_large(path: Path, error: Exception) -> str:
-    """Returns what to say of a picture that Pillow does not open."""
-    # Pillow's words: "Image size (N pixels) exceeds limit of N pixels, ...".
+    """Returns the message for a picture that Pillow refuses to open."""
+    # Pillow's message: "Image size (N pixels) exceeds limit of N pixels, ...".
     numbers = [int(number) / 1e6 for number in re.findall(r"\d+", str(error))]
     if len(numbers) == 2:
         size = f"{numbers[0]:.0f} megapixels, of {numbers[1]:.0f} at most"
@@ -90,8 +91,8 @@ def fit_size(size: tuple[int, int], largest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _plain(image: Image.Image, path: Path) -> Picture:
-    """Brings any mode of Pillow's to grey or RGB."""
+def _convert(image: Image.Image, path: Path) -> Picture:
+    """Converts any of Pillow's modes to grey or RGB."""
     if image.mode == "F":
         raise ValueError(
             f"{path} has floating-point pixels, whose white is unknown. Save it with 8 "
@@ -117,7 +118,7 @@ def _from_sixteen_bits(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Lays a transparent picture on white, keeping grey ones grey."""
+    """Lays a transparent picture on white; a grey one stays grey."""
     grey = image.mode in ("1", "L", "LA", "La")
     layer = image.convert("RGBA")
     white = Image.new("RGBA", image.size, "white")

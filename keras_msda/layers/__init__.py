@@ -1,4 +1,4 @@
-"""The mixing layers: one base with the one `call`, one leaf a method."""
+"""The mixing layers, one class per method, and `METHODS`, the list of them."""
 
 from keras_msda.layers.cutmix import CutMixLayer
 from keras_msda.layers.fmix import FMixLayer
@@ -6,12 +6,15 @@ from keras_msda.layers.gmix import GMixLayer
 from keras_msda.layers.hmix import HMixLayer
 from keras_msda.layers.mixup import MixUpLayer
 from keras_msda.layers.random_mix import RandomMixLayer
+from keras_msda.layers.registry import METHODS, Method
 
 __all__ = [
+    "METHODS",
     "CutMixLayer",
     "FMixLayer",
     "GMixLayer",
     "HMixLayer",
+    "Method",
     "MixUpLayer",
     "RandomMixLayer",
 ]

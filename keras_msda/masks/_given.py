@@ -231,7 +231,7 @@ def _check_center(
 
     Args:
         owner: Name that the error starts with.
-        center: What `_backend.get_concrete_value` returns for them; None is not checked.
+        center: From `_backend.get_concrete_value`; None is not checked.
         size: Spatial lengths; those that are not integers are not compared.
         anywhere: Whether centres may lie outside.
     """

@@ -1,4 +1,4 @@
-"""How figures look: sizes, colours, lines and markers that print and eyes can tell."""
+"""How figures look: sizes, colours, and lines that differ in print as on a screen."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-# Blue to yellow, also for colour-blind eyes, and never taken for a grey image.
+from keras_msda.layers import METHODS
+
+# Blue to yellow: safe for colour-blind eyes, and never mistaken for a grey image.
 MASK_COLORS = "cividis"
-#: Blue below zero, orange above; and ever lighter, so that grey keeps the order.
+#: Blue below zero, orange above. Lightness rises, so that grey keeps the order.
 SIGNED_COLORS = LinearSegmentedColormap.from_list(
     "keras_msda_signed",
     [
@@ -22,13 +24,13 @@ SIGNED_COLORS = LinearSegmentedColormap.from_list(
 
 
 class Line(NamedTuple):
-    """How a curve is drawn: colour and marker, either of which tells it alone."""
+    """How a curve is drawn: a colour and a marker, each enough to know it by."""
 
     color: str
     marker: str
 
 
-# The colours of Okabe and Ito but for yellow, which paper swallows.
+# The colours of Okabe and Ito except for yellow, which is too pale on white.
 LINES = (
     Line("#000000", "o"),
     Line("#d55e00", "s"),
@@ -38,8 +40,6 @@ LINES = (
     Line("#e69f00", "P"),
     Line("#56b4e9", "X"),
 )
-#: Methods look the same in every figure.
-_METHODS = ("MixUp", "CutMix", "HMix", "GMix", "FMix")
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -58,12 +58,23 @@ def lines_of(names: tuple[str, ...]) -> dict[str, Line]:
     """Returns how the curve of each name is drawn.
 
     Args:
-        names: The methods' own look comes to those that are called after them; others
-            take what is left, in their order.
+        names: The label of a method in `layers.METHODS` gets that method's line, which
+            is the same in every figure. Other names take the lines that are left, in
+            their order.
     """
-    known = {name: LINES[_METHODS.index(name)] for name in names if name in _METHODS}
-    free = [line for line in LINES if line not in known.values()]
+    methods = _method_lines()
+    known = {name: methods[name] for name in names if name in methods}
+    taken = {value for line in known.values() for value in line}
+    free = [line for line in LINES if not taken & set(line)] or LINES
     others = [name for name in names if name not in known]
     return known | {
         name: free[number % len(free)] for number, name in enumerate(others)
+    }
+
+
+def _method_lines() -> dict[str, Line]:
+    """Returns the line of each method, by label: its own colour, the next marker."""
+    return {
+        method.label: Line(method.color, LINES[number % len(LINES)].marker)
+        for number, method in enumerate(METHODS.values())
     }

@@ -1,26 +1,17 @@
-"""Readers of the command line's arguments: from a word to a value, or one line why not.
+"""Readers of arguments: each turns a word into a value, or says why it cannot.
 
-What is wrong leaves with exit code 2.
+argparse turns the reason into one line and exit code 2.
 """
 
 import argparse
 from collections.abc import Callable
-from typing import NoReturn
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the whole usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Leaves with exit code 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
-
-
-def method_list(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
-    """Makes the reader of a comma list of methods.
+def method_reader(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Makes the reader of a list of methods, separated by commas.
 
     Args:
-        known: All of them, which "all" stands for.
+        known: Names of all methods, for which "all" stands.
     """
 
     def read(text: str) -> tuple[str, ...]:
@@ -35,24 +26,30 @@ def method_list(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
-def chosen(
+def merge_methods(
     given: list[tuple[str, ...]] | None, known: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Returns the methods asked for, each once, in the order of the tables."""
+    """Returns each method asked for once, in the order of the registry.
+
+    Args:
+        given: What every use of the option named; None asks for all.
+        known: Names of all methods.
+    """
     names = [name for group in given or [known] for name in group]
     return tuple(name for name in known if name in names)
 
 
-def whole(minimum: int, *, bits: int = 32) -> Callable[[str], int]:
-    """Makes the reader of a whole number.
+def integer_reader(minimum: int, *, bits: int = 32) -> Callable[[str], int]:
+    """Makes the reader of an integer.
 
     Args:
-        minimum: The least one.
-        bits: How many it may have; NumPy and TensorFlow take seeds of 32.
+        minimum: The least integer allowed.
+        bits: The integer must be below 2^bits; NumPy and TensorFlow take seeds of 32
+            bits.
     """
 
     def read(text: str) -> int:
-        # So many digits are too many anyway, and Python does not read thousands.
+        # Python refuses to read integers of thousands of digits.
         valid = text.isdecimal() and len(text) < 100
         if not valid or not minimum <= int(text) < 2**bits:
             raise argparse.ArgumentTypeError(
@@ -63,7 +60,7 @@ def whole(minimum: int, *, bits: int = 32) -> Callable[[str], int]:
     return read
 
 
-def share(text: str) -> float:
+def read_share(text: str) -> float:
     """Reads a number in [0, 1]."""
     try:
         value = float(text)
@@ -74,12 +71,12 @@ def share(text: str) -> float:
     return value
 
 
-def size(text: str) -> tuple[int, ...]:
-    """Reads spatial lengths; a single one is that of a square."""
+def read_size(text: str) -> tuple[int, ...]:
+    """Reads spatial lengths; a single number is the side of a square."""
     parts = text.lower().split("x")
-    single = len(parts) == 2 and not parts[1]
-    lengths = parts[:1] if single else parts
-    if len(lengths) > 3 or not all(_is_length(x) for x in lengths):
+    one_axis = len(parts) == 2 and not parts[1]
+    lengths = parts[:1] if one_axis else parts
+    if len(lengths) > 3 or not all(_is_length(length) for length in lengths):
         raise argparse.ArgumentTypeError(
             f"must be like 32, 32x48, 8x8x8 or 64x, got {text!r}"
         )
@@ -91,8 +88,8 @@ def _is_length(text: str) -> bool:
     return text.isdecimal() and len(text) < 100 and int(text) > 0
 
 
-def alpha(text: str) -> tuple[float, float]:
-    """Reads one parameter of lambda's law, or two."""
+def read_alpha(text: str) -> tuple[float, float]:
+    """Reads one or two parameters of lambda's Beta distribution."""
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:

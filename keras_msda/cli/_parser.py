@@ -1,0 +1,247 @@
+"""The arguments of each command: names, readers, defaults and help."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from keras_msda import __version__
+from keras_msda.cli import _readers
+from keras_msda.layers import METHODS
+
+_TRAIN_HELP = "train a small network with and without mixing, and compare"
+_TRAIN = (
+    "Trains a small convolutional network on real pictures, without mixing and with "
+    "each method, from the same initial weights. Prints a table and writes "
+    "results.json, plans.npz and picture.png. Exit codes: 0 for success, 1 if a row "
+    "stays below the floor, 2 for a wrong argument or input or an output that cannot "
+    "be written, 130 after an interrupt."
+)
+_PREVIEW_HELP = "draw what each method makes of two pictures of your own"
+_PREVIEW = (
+    "Draws two pictures, the mask and the mix, one row per method. The second picture "
+    "is resized to the size of the first."
+)
+_INSPECT_HELP = "show what masks are on average, and what they regularise"
+_INSPECT = (
+    "Prints the expected mask, the mean and standard deviation of the label weight, "
+    "and the coefficients by which each method regularises products of input "
+    "gradients, by distance. They are exact if the distribution of the masks is known, "
+    "and estimated from drawn masks if not. An option that only some of the methods "
+    "have is passed to those."
+)
+# How own options of methods are read. Others whose defaults are floats are read as
+# floats, and the rest cannot be given.
+_OWN: dict[str, dict[str, Any]] = {
+    "border": {"choices": ("clip", "clip_odd", "wrap", "inside")},
+    "box_ratio": {"type": _readers.read_share},
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the line and leaves with exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> Parser:
+    """Builds the parser of all commands.
+
+    Returns:
+        A parser whose result has the attribute `command`, the name of the command.
+    """
+    parser = Parser(
+        prog="keras-msda",
+        description="Mixed sample data augmentation for Keras: try it, or look at it.",
+    )
+    version = f"%(prog)s {__version__}"
+    parser.add_argument("--version", action="version", version=version)
+    commands = parser.add_subparsers(
+        required=True, dest="command", metavar="train | preview | inspect"
+    )
+    _add_train(commands.add_parser("train", help=_TRAIN_HELP, description=_TRAIN))
+    _add_preview(
+        commands.add_parser("preview", help=_PREVIEW_HELP, description=_PREVIEW)
+    )
+    _add_inspect(
+        commands.add_parser("inspect", help=_INSPECT_HELP, description=_INSPECT)
+    )
+    return parser
+
+
+def train_methods() -> tuple[str, ...]:
+    """Returns the methods that `train` knows; "none" stands for no mixing."""
+    return ("none", *METHODS)
+
+
+def own_options() -> dict[str, dict[str, Any]]:
+    """Returns the methods' own options that `inspect` takes, and how they are read."""
+    found = dict(_OWN)
+    for method in METHODS.values():
+        for name, default in method.options.items():
+            if isinstance(default, float):
+                found.setdefault(name, {"type": float})
+    return found
+
+
+def read_own_options(options: argparse.Namespace) -> Mapping[str, Any]:
+    """Returns the methods' own options that were given, with their values."""
+    values = {name: getattr(options, name) for name in own_options()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def option_name(name: str) -> str:
+    """Returns how an argument of a layer is written on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_methods(parser, "--method", train_methods())
+    _add_training(parser)
+    _add_seed(parser, "seed of split, weights, order and mixing")
+    _add_data(parser)
+    add = parser.add_argument
+    add(
+        "--out",
+        type=Path,
+        default=Path("msda-demo"),
+        metavar="FOLDER",
+        help="folder for the results (default ./%(default)s)",
+    )
+    add(
+        "--floor",
+        type=_readers.read_share,
+        default=0.9,
+        help="test accuracy that every row must reach (default %(default)s)",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """Adds which pictures, and how many of them."""
+    add = parser.add_argument
+    add(
+        "--data",
+        metavar="NAME|FOLDER",
+        help="mnist-5k (default; 5,000 digits, included), fashion-mnist, mnist, "
+        "cifar10, a folder of idx files, or a folder with one folder of pictures per "
+        "class",
+    )
+    add(
+        "--limit",
+        type=_readers.integer_reader(0),
+        default=5000,
+        help="number of pictures, four fifths of them for training (default "
+        "%(default)s); 0 takes all",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Adds how long, where and how the network is trained."""
+    add = parser.add_argument
+    add(
+        "--epochs",
+        type=_readers.integer_reader(1),
+        default=8,
+        help="passes over the training pictures (default %(default)s)",
+    )
+    add(
+        "--batch-size",
+        type=_readers.integer_reader(2),
+        default=64,
+        help="pictures per step (default %(default)s)",
+    )
+    add(
+        "--in",
+        dest="place",
+        choices=("model", "pipeline"),
+        default="model",
+        help="mix inside the model or in the tf.data pipeline (default %(default)s)",
+    )
+    add("--jit", action="store_true", help="compile the training step with XLA")
+
+
+def _add_preview(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("first", type=Path, metavar="A", help="the first picture")
+    add("second", type=Path, metavar="B", help="the second picture")
+    add("-o", "--out", type=Path, required=True, metavar="FILE", help="the drawing")
+    _add_methods(parser, "--methods", tuple(METHODS))
+    add(
+        "--lam",
+        type=_readers.read_share,
+        default=0.5,
+        help="lambda, the share of A (default %(default)s)",
+    )
+    _add_seed(parser, "seed of the masks")
+    add(
+        "--size",
+        type=_readers.integer_reader(1),
+        default=512,
+        help="longest side; larger pictures are made smaller (default %(default)s)",
+    )
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    _add_methods(parser, "--method", tuple(METHODS))
+    add = parser.add_argument
+    add(
+        "--size",
+        type=_readers.read_size,
+        default=(32, 32),
+        metavar="N|NxN",
+        help="spatial lengths: 32 for 32x32 (default), 32x48, 8x8x8; 64x for one axis",
+    )
+    add(
+        "--alpha",
+        type=_readers.read_alpha,
+        default=(1.0, 1.0),
+        help="lambda is Beta(alpha, alpha), or Beta(A, B) for A,B (default 1)",
+    )
+    add(
+        "--lam",
+        type=_readers.read_share,
+        help="lambda of E[M] and of the weight (default: drawn from its distribution)",
+    )
+    _add_own_options(parser)
+    add(
+        "--draws",
+        type=_readers.integer_reader(2),
+        help="number of masks to draw (default 100 to 1000, by size)",
+    )
+    _add_seed(parser, "seed of the draws", bits=31)
+    add("-o", "--out", type=Path, metavar="FILE", help="also draw them, to this file")
+
+
+def _add_methods(
+    parser: argparse.ArgumentParser, option: str, known: tuple[str, ...]
+) -> None:
+    parser.add_argument(
+        option,
+        dest="methods",
+        action="append",
+        metavar="NAME[,NAME]",
+        type=_readers.method_reader(known),
+        help=f"all (default) or some of {', '.join(known)}; may be repeated",
+    )
+
+
+def _add_seed(parser: argparse.ArgumentParser, words: str, *, bits: int = 32) -> None:
+    parser.add_argument(
+        "--seed",
+        type=_readers.integer_reader(0, bits=bits),
+        default=0,
+        help=f"{words} (default %(default)s)",
+    )
+
+
+def _add_own_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that only some of the methods have."""
+    for name, settings in own_options().items():
+        takers = {
+            m.name: m.options[name] for m in METHODS.values() if name in m.options
+        }
+        default = next((x for x in takers.values() if x is not None), None)
+        words = f"of {', '.join(takers)} (default {default})"
+        parser.add_argument(option_name(name), help=words, **settings)

