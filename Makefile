@@ -54,7 +54,7 @@ test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
   tests/test_pipeline.py tests/test_grain.py tests/test_backend.py tests/test_workers.py
 # Of the analysis what takes derivatives by that library.
-DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommending)
+DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommendation)
 # At most so many cases of each test, evenly spread: TensorFlow tries more of them.
 BACKEND_CASES ?= 20
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy import special
 
-from keras_msda.analysis._laws import Array
+from keras_msda.analysis._types import Array
 
 # SciPy's distribution function is NaN for some smaller parameters.
 _LEAST = 1e-300
@@ -35,6 +35,9 @@ def beta_nodes(
         alpha: The pair (a, b).
         breaks: Values of lambda at which integrands jump or kink.
         rank: Number of spatial axes.
+
+    Returns:
+        Nodes and weights, `(nodes,)`.
     """
     a, b = (max(x, _LEAST) for x in alpha)
     below = sorted({x ** (1 / rank) for x in breaks if 0 < x < 0.5})
@@ -58,9 +61,10 @@ def _half(a: float, b: float, breaks: list[float], rank: int) -> tuple[Array, Ar
         density = factors * _relative_density(a, b, x, rank, singular=low == 0)
         # How probable a piece is follows without the rule, so nothing can underflow.
         ends_of_piece = np.array([low, high]) ** rank
-        chance = max(0.0, float(np.diff(special.betainc(a, b, ends_of_piece))[0]))
+        inside = np.diff(special.betainc(a, b, ends_of_piece))
+        probability = max(0.0, float(inside[0]))
         nodes.append(x)
-        weights.append(density * (chance / density.sum()))
+        weights.append(density * (probability / density.sum()))
     return np.concatenate(nodes), np.concatenate(weights)
 
 
