@@ -7,7 +7,7 @@ import numpy as np
 from keras_msda import _checks, _errors
 
 
-def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int, ...]:
+def check_layer(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int, ...]:
     """Checks a layer to analyse, and returns the spatial lengths as integers."""
     if not isinstance(layer, kind):
         _errors.fail(

@@ -109,7 +109,7 @@ def regularization_coefficients(
         theorem 1, for the paper's form.
     """
     owner = "regularization_coefficients"
-    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    shape = _arguments.check_layer(owner, layer, shape, MixLayer)
     _arguments.check_draws(owner, draws)
     _arguments.check_draw_seed(owner, seed)
     _arguments.check_linear(owner, layer.targets)

@@ -78,7 +78,7 @@ def mask_set(
         (16, 4, 4) 0.75
     """
     owner = "mask_set"
-    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    shape = _arguments.check_layer(owner, layer, shape, MixLayer)
     _arguments.check_one_lam(owner, lam)
     _arguments.check_draw_seed(owner, seed)
     if draws is not None:

@@ -86,7 +86,7 @@ def mask_moments(
         section 3.
     """
     owner = "mask_moments"
-    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    shape = _arguments.check_layer(owner, layer, shape, MixLayer)
     _arguments.check_one_lam(owner, lam)
     _arguments.check_draw_seed(owner, seed)
     _arguments.check_draws(owner, draws)

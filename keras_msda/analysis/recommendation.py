@@ -189,10 +189,11 @@ def recommend(  # noqa: PLR0913
     limit = _crossing(shape) if boundary is None else boundary
     pairs = _weigh_pairs(gradients, shape, limit)
     _check_boundary(owner, limit, bool(pairs.near.any() and pairs.far.any()))
-    rows = []
-    for name, layer in methods.items():
-        found = regularization_coefficients(layer, shape, draws=draws, seed=seed)
-        rows.append(_strength(name, found, pairs))
+    found = {
+        name: regularization_coefficients(layer, shape, draws=draws, seed=seed)
+        for name, layer in methods.items()
+    }
+    rows = [_strength(name, x, pairs) for name, x in found.items()]
     rows.sort(key=lambda row: -row.strength)
     return Recommendation(
         boundary=float(limit),

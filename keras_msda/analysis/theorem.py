@@ -153,7 +153,7 @@ def _as_set(
     if isinstance(masks, MaskSet):
         _check_mask_shape(owner, masks.mask.shape, shape)
         return masks
-    _arguments.check_analysed(owner, masks, shape, MixLayer)
+    _arguments.check_layer(owner, masks, shape, MixLayer)
     _arguments.check_linear(owner, masks.targets)
     try:
         found = mask_set(masks, shape, draws=draws, seed=seed)

@@ -61,7 +61,7 @@ def label_histogram(
     _check_some_layers(owner, named)
     _arguments.check_draws(owner, draws)
     for layer in named.values():
-        shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+        shape = _arguments.check_layer(owner, layer, shape, MixLayer)
     wide = min(3, len(named))
     tall = -(-len(named) // wide)
     figure = style.new_figure(3.1 * wide + 0.6, 2.3 * tall + 0.5)

@@ -73,7 +73,7 @@ def assert_is(found, norms):
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_maps_are_those_of_loops(size, classes, of):
     shape = (*size, 2)
-    images, ids = models.drawn(5, shape, classes=max(classes, 2), scale=0.2)
+    images, ids = models.draw_images(5, shape, classes=max(classes, 2), scale=0.2)
     model = models.Quadratic(np.prod(shape), classes=classes)
     found = measured(model, images, ids, of=of, batch_size=2)
     assert_is(found, expected_norms(model, images, ids, of))
@@ -113,7 +113,7 @@ def test_scales_grow_with_the_square_of_the_gradient_and_maps_do_not():
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_maps_are_symmetric_with_their_largest_value_in_the_middle(size):
     shape = (*size, 1)
-    images, ids = models.drawn(3, shape, classes=2)
+    images, ids = models.draw_images(3, shape, classes=2)
     model = models.Quadratic(np.prod(shape), classes=2)
     found = measured(model, images, ids)
     for values in (found.maximum, found.mean):
@@ -124,7 +124,7 @@ def test_maps_are_symmetric_with_their_largest_value_in_the_middle(size):
 
 
 def test_far_offsets_are_left_out_of_the_maximum_alone():
-    images, ids = models.drawn(3, (4, 5, 1), classes=2)
+    images, ids = models.draw_images(3, (4, 5, 1), classes=2)
     model = models.Quadratic(20, classes=2)
     whole = measured(model, images, ids)
     near = measured(model, images, ids, max_offset=2)
@@ -137,7 +137,7 @@ def test_far_offsets_are_left_out_of_the_maximum_alone():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
 def test_the_size_of_batches_changes_nothing(batch_size):
-    images, ids = models.drawn(5, (6, 1), classes=3)
+    images, ids = models.draw_images(5, (6, 1), classes=3)
     model = models.Quadratic(6, classes=3)
     found = measured(model, images, ids, batch_size=batch_size)
     assert_is(found, expected_norms(model, images, ids, "logit"))
@@ -145,14 +145,14 @@ def test_the_size_of_batches_changes_nothing(batch_size):
 
 def test_many_images_are_taken_in_several_passes(monkeypatch):
     monkeypatch.setattr(gradients, "_PASS", 12)
-    images, ids = models.drawn(7, (6, 1), classes=3)
+    images, ids = models.draw_images(7, (6, 1), classes=3)
     model = models.Quadratic(6, classes=3)
     found = measured(model, images, ids)
     assert_is(found, expected_norms(model, images, ids, "logit"))
 
 
 def test_ids_one_hot_labels_and_tensors_are_the_same():
-    images, ids = models.drawn(4, (5, 1), classes=3)
+    images, ids = models.draw_images(4, (5, 1), classes=3)
     model = models.Quadratic(5, classes=3)
     expected = expected_norms(model, images, ids, "logit")
     for labels in (ids[:, None], list(ids), np.eye(3)[ids]):
@@ -162,7 +162,7 @@ def test_ids_one_hot_labels_and_tensors_are_the_same():
 
 
 def test_channels_may_come_first():
-    images, ids = models.drawn(4, (3, 4, 2), classes=2)
+    images, ids = models.draw_images(4, (3, 4, 2), classes=2)
     model = models.Quadratic(24, classes=2)
     turned = np.moveaxis(images, -1, 1)
 

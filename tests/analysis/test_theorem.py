@@ -84,7 +84,7 @@ def problem(loss="softmax", *, scale, count=3, seed=0, **arguments):
     """Returns a network, images and class ids."""
     classes = LOSSES[loss]
     model = models.Quadratic(VALUES, classes=classes, seed=seed, **arguments)
-    images, ids = models.drawn(
+    images, ids = models.draw_images(
         count, SHAPE, classes=max(classes, 2), scale=scale, seed=seed
     )
     return model, images, ids
