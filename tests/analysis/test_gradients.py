@@ -279,7 +279,7 @@ def scores(images):
 FOUR = np.ones((3, 4, 1), "float32")
 ERRORS = {
     "rounded": (rounded, FOUR, [0, 1, 1], {}, "gradients of the logit are 0"),
-    "numpy": (with_numpy, FOUR, [0, 1, 1], {}, "differentiable with respect"),
+    "numpy": (with_numpy, FOUR, [0, 1, 1], {}, "with respect to its inputs"),
     "saturated": (saturated, FOUR, [1, 1, 1], {"of": "loss"}, "of the loss are 0"),
     "infinite": (infinite, FOUR, [0, 1, 1], {}, "must be finite.*NaN"),
     "two outputs": (two_outputs, FOUR, [0, 1, 1], {}, "must return floats.*dict"),
@@ -290,7 +290,7 @@ ERRORS = {
     "high id": (scores, FOUR, [0, 1, 4], {}, r"in \[0, num_classes=4\).*0 to 4"),
     "low id": (scores, FOUR, [0, -1, 1], {}, r"ids from -1 to 1"),
     "float id": (scores, FOUR, [0.0, 1.0, 1.0], {}, "class ids, integers.*float64"),
-    "soft": (scores, FOUR, np.full((3, 4), 0.25), {}, "one class an image.*0.25"),
+    "soft": (scores, FOUR, np.full((3, 4), 0.25), {}, "one class per image.*0.25"),
     "not a sum": (scores, FOUR, np.ones((3, 4)), {}, "have the sum 1.*from 1"),
     "classes": (scores, FOUR, np.ones((3, 3)), {}, r"classes=4\)\.* .*shape \(3, 3\)"),
     "count": (scores, FOUR, [0, 1], {}, r"batch of the images, 3.*shape \(2,\)"),

@@ -532,7 +532,7 @@ OTHER = MaskSet(np.full((1, 3, 4), 0.5), np.full(1, 0.5), np.ones(1))
 UNION = {"targets": "union", "num_classes": 2}
 ERRORS = {
     "rounded": (rounded, TWO, MIXUP, {}, "must have gradients.*all gradients are 0"),
-    "numpy": (with_numpy, TWO, MIXUP, {}, "differentiable with respect"),
+    "numpy": (with_numpy, TWO, MIXUP, {}, "with respect to its inputs"),
     "size": (scores, TWO, OTHER, {}, r"images, \(4, 3\).*size \(3, 4\)"),
     "no masks": (scores, TWO, "mixup", {}, "must be a mixing layer.*type str"),
     "union": (scores, TWO, msda.MixUpLayer(**UNION), {}, "targets='union'"),
