@@ -15,7 +15,7 @@ from keras_msda.analysis._beta_quadrature import beta_nodes
 from keras_msda.analysis._distributions import Moments, moments
 from keras_msda.analysis._types import Array, Shape
 
-#: Beyond, SciPy's distribution function is not exact enough to integrate with.
+#: Beyond this, SciPy's distribution function is not exact enough to integrate with.
 LARGEST_EXACT_ALPHA = 1e9
 
 

@@ -74,8 +74,9 @@ def regularization_coefficients(
     symmetry of a pair, a_jk = E[w B_j B_k + (1 - w) M_j M_k] for any masks and label
     weights. The paper's form E[B_j B_k] over lambda ~ D~, which is lambda weighted by
     itself, asks that w be lambda and that 1 - M(lambda) be distributed as
-    M(1 - lambda): so it is for MixUp, GMix on a torus and FMix, but not for CutMix and
-    HMix, as what is left of a box is no box, nor where a border cuts the mask.
+    M(1 - lambda). That holds for MixUp, GMix on a torus and FMix, but not for CutMix
+    and HMix, since the complement of a box is not a box, nor where a border cuts the
+    mask.
 
     Where label weights are the means of masks, the mean of a_jk over all pairs of
     pixels is E[w (1 - w)], whatever the masks' shape: methods whose weights have the
@@ -94,8 +95,9 @@ def regularization_coefficients(
         float64.
 
     Raises:
-        ValueError: If an argument is none of those, or the layer makes unions of
-            labels, which are not linear in them.
+        TypeError: If `layer` is not a mixing layer.
+        ValueError: If another argument is out of range, or the layer makes unions of
+            labels, which are not linear in the labels.
 
     Example:
         >>> import keras_msda as msda

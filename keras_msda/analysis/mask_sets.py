@@ -52,7 +52,7 @@ def mask_set(
 
     All masks: every place, every rounding of the sides, and lambda by quadrature over
     its distribution, so that an expectation over the set is one over the layer's masks.
-    They are those of samples that are mixed: `probability` is left out.
+    The layer's own `probability` does not count: the masks are those of mixed samples.
 
     Args:
         layer: A mixing layer.
@@ -66,6 +66,7 @@ def mask_set(
         where `masks` is the number of different masks, or `draws`.
 
     Raises:
+        TypeError: If `layer` is not a mixing layer.
         ValueError: If all masks are asked for and the layer's cannot be enumerated, as
             those of `FMixLayer`, or are too many to hold.
 

@@ -54,14 +54,15 @@ def mask_moments(
 
     Given lambda the masks of MixUp, CutMix, HMix and GMix factor into one profile per
     axis, whose places are all summed up: exact at any border. Means over lambda are
-    Gauss's, between the lambdas at which sides change. Those of `FMixLayer` and of
-    layers of your own, subclasses too, are drawn. On a torus (`border="wrap"`) the
-    covariance is the same for all pairs of an offset; elsewhere it is their mean. Exact
-    is meant of the Beta distribution itself, of which a layer draws one of 65,536
-    quantiles.
+    taken by Gaussian quadrature between the lambdas at which sides change. The masks of
+    `FMixLayer` and of layers of your own, subclasses too, are drawn. On a torus
+    (`border="wrap"`) the covariance is the same for all pairs of an offset; elsewhere
+    it is their mean. Exact means exact for the Beta distribution itself; a layer draws
+    lambda from 65,536 of its quantiles.
 
     Args:
-        layer: A mixing layer. `probability` is left out: masks of mixed samples.
+        layer: A mixing layer. Its `probability` does not count: the masks are those of
+            mixed samples.
         shape: Spatial lengths, one to three, without channels.
         lam: A given lambda, in [0, 1]; None for the layer's distribution of lambda.
         draws: How many masks to draw, 2 or more.
@@ -72,7 +73,8 @@ def mask_moments(
         offset, `(2 length - 1, ...)`; all float64.
 
     Raises:
-        ValueError: If an argument is none of those.
+        TypeError: If `layer` is not a mixing layer.
+        ValueError: If another argument is out of range.
 
     Example:
         >>> import keras_msda as msda

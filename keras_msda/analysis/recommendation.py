@@ -1,4 +1,4 @@
-"""Which method regularises what a model of one's own has, in numbers."""
+"""Compares how methods regularise the input gradients of a given model."""
 
 import math
 from collections.abc import Mapping

@@ -66,12 +66,12 @@ def loss_terms(  # noqa: PLR0913
         R2 = E[w J u . h''(z) J u + s J v . h''(z) J v] / 2,
         R3 = E[w q . D2 f[u, u] + s q . D2 f[v, v]] / 2,
 
-    over images, partners, which are any image, itself too, and masks. So R2 and R3 are
-    the sums over pixels with the coefficients of `regularization_coefficients`, without
-    the factor of a layer's `probability`: all samples are mixed here. The remainder is
-    of third order in the displacements, of fourth where f has no third derivatives. At
-    a kink of f, such as ReLU's, there is no second derivative: what kinks do is in the
-    remainder.
+    over images, partners and masks; a partner may be any image, the image itself
+    included. So R2 and R3 are the sums over pixels with the coefficients of
+    `regularization_coefficients`, without the factor of a layer's `probability`: all
+    samples are mixed here. The remainder is of third order in the displacements, of
+    fourth where f has no third derivatives. At a kink of f, such as ReLU's, there is no
+    second derivative: what kinks do is in the remainder.
 
     Args:
         model: Keras model or layer, or function of a batch of images, that returns

@@ -64,14 +64,14 @@ def moments_and_coefficients(
 
     Args:
         means: Moments by name, one or more.
-        coefficients: By name, one or more; perhaps of further methods.
+        coefficients: By name, one or more; they may be of further methods.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
 
     Raises:
-        TypeError: If either is anything else.
-        ValueError: If either is empty, or numbers of axes differ.
+        TypeError: If a value is not such a result.
+        ValueError: If either is empty, or the numbers of axes differ.
     """
     owner = "plot.moments_and_coefficients"
     above, rank = _maps_and_curves.name_results(owner, means, analysis.MaskMoments)
@@ -156,7 +156,7 @@ def _draw_one(
             color=look.color,
             marker=look.marker,
             markevery=marked,
-            # A ring about that of the exact form where the two are one.
+            # A ring around the marker of the exact form where the two coincide.
             markersize=9,
             markerfacecolor="white",
             linewidth=1.2,

@@ -1,4 +1,4 @@
-"""Figures of how a model's input gradients at two pixels go together."""
+"""Figures of the products of a model's input gradients at two pixels."""
 
 from collections.abc import Mapping
 
@@ -17,13 +17,13 @@ def gradient_map(
 ) -> Figure:
     """Draws products of input gradients by offset, as figure 4 of the paper's slides.
 
-    Each map is divided by its value at offset zero, its scale, which stands above it:
-    colours compare the reach of several models, scales their strength. Of volumes it is
-    the slice at offset zero along the first axis.
+    Each map is divided by its value at offset zero, its scale, which is written above
+    it: colours compare the reach of several models, scales their strength. For volumes
+    the slice at offset zero along the first axis is shown.
 
     Args:
         maps: From `analysis.input_gradient_map`, or a dictionary of them by name; all
-            with as many axes.
+            with the same number of axes.
         of: "maximum" over pixels and images, as in that figure, or their "mean".
 
     Returns:

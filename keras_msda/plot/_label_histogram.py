@@ -18,7 +18,7 @@ from keras_msda.plot import _samples, style
 # 16 MiB of masks at a time.
 _AT_ONCE = 2**22
 _BINS = 100
-# Where a small alpha heaps weights up at the ends, the middle would not be seen.
+# Beyond, as where a small alpha puts most weights at the ends, the middle is too low.
 _LARGEST_LINEAR = 10
 
 
@@ -29,7 +29,7 @@ def label_histogram(
     draws: int = 10_000,
     seed: int = 0,
 ) -> Figure:
-    """Draws how often each weight of the own label comes, a layer per panel.
+    """Draws a histogram of the weights of the own label, a layer per panel.
 
     A dotted line is the distribution of lambda, which weights keep unless masks are cut
     at the border. In two dimensions no weight of `GMixLayer(border="clip")` lies in

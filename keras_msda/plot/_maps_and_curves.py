@@ -42,7 +42,7 @@ def name_results(owner: str, given: Any, kind: type) -> tuple[dict[str, Any], in
     """Returns results by name, of which a single one has none, and how many axes.
 
     Args:
-        owner: Whom an error names.
+        owner: Name that an error starts with.
         given: A result or a dictionary of results.
         kind: Of the results; each has a `mean` or `second`.
 
@@ -114,7 +114,7 @@ def _edges(values: Array) -> tuple[float, float, float, float]:
 
 
 def _draw_zero(axes: Axes, image: AxesImage, most: float) -> None:
-    """Draws where a map is zero, unless it only comes near by rounding."""
+    """Draws where a map is zero, unless only rounding makes it cross zero."""
     values = np.asarray(image.get_array())
     if values.min() > -1e-3 * most or values.max() < 1e-3 * most:
         return
@@ -139,7 +139,7 @@ def draw_curves(
     for number, (name, panel) in enumerate(panels.items()):
         length = len(panel.values)
         x = np.arange(length) - (length // 2 if offsets else 0)
-        # Where curves are one, their markers stand beside one another.
+        # Where curves coincide, their markers stand side by side.
         every = max(1, length // 8)
         first = number * every // len(panels)
         axes.plot(

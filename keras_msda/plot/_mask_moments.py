@@ -1,4 +1,4 @@
-"""Figures of what masks are on average, and of how their pixels go together."""
+"""Figures of the mean of masks and of the covariance of their pixels."""
 
 from collections.abc import Mapping
 
@@ -20,14 +20,14 @@ def mask_moments(
 ) -> Figure:
     """Draws the expected mask and its covariance by offset.
 
-    Of masks in two dimensions both are maps, with one colour scale each for all
-    methods; a dashed line is where the covariance is zero. In one dimension they are
-    curves, with a band of two standard errors where they are sampled, and in three the
-    central slice.
+    Masks with two axes give maps, with one colour scale for all means and one for all
+    covariances; a dashed line shows where the covariance is zero. Masks with one axis
+    give curves, with a band of two standard errors where they are drawn. Of masks with
+    three axes the central slice is shown.
 
     Args:
         moments: From `analysis.mask_moments`, or a dictionary of them by name; all with
-            as many axes.
+            the same number of axes.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.

@@ -29,26 +29,26 @@ def mixes(
 ) -> Figure:
     """Draws how layers mix a few images, a layer per row or a layer per column.
 
-    Random are the partners, where the layer draws them, and the masks; one seed gives
-    one figure.
+    Masks are random, and so are partners where the layer draws them. The same seed
+    gives the same figure.
 
     Args:
         images: Two to four images or so, shape `(batch, height, width)` or
             `(batch, height, width, channels)` with 1 or 3 channels; integers in
             [0, 255] or floats in [0, 1].
         layers: One layer or several.
-        lam: Lambda for all images, or one for each; without it every layer draws. In
-            columns one number, as in the paper 0.65 where it is not given.
+        lam: Lambda for all images, or one for each; None to let every layer draw it. In
+            columns a single number, by default 0.65 as in the paper.
         seed: Two integers.
         layout: "rows", every image with its partner, mask and mix, or "columns", the
-            paper's figure: the first two images at the left, then their mixes by each
-            layer with the same lambda, and below them the masks.
+            paper's figure: the first two images on the left, then their mixes by each
+            layer with the same lambda, and the masks below.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
 
     Raises:
-        ValueError: If images are no pictures, or arguments are out of range.
+        ValueError: If the images are not pictures, or an argument is out of range.
 
     Example:
         >>> import numpy as np, keras_msda as msda

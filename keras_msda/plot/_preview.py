@@ -28,13 +28,13 @@ class MixPreview(keras.callbacks.Callback):
         images: Two to four images or so, as for `mixes`: before any scaling to other
             ranges.
         to: "tensorboard" or "folder". For the first TensorFlow must be installed,
-            whatever Keras's backend; TensorBoard itself only to look at the file.
+            whatever Keras's backend is; TensorBoard is only needed to view the file.
         every: Epochs from one picture to the next; the first epoch has one.
         seed: One integer draws the same partners, lambda and masks in each epoch, so
-            that only settings change the picture; None draws anew.
+            that only settings change the picture; None draws new ones.
 
     Raises:
-        ValueError: If the images are no pictures, or an argument is out of range.
+        ValueError: If the images are not pictures, or an argument is out of range.
         ImportError: If TensorBoard's file is asked for and TensorFlow is missing.
         OSError: If the folder cannot be made.
 
