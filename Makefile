@@ -54,7 +54,7 @@ test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
   tests/test_pipeline.py tests/test_grain.py tests/test_backend.py tests/test_workers.py
 # The tests of the analysis that compute derivatives with the backend.
-DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommending)
+DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommendation)
 # Fewer cases per test than on TensorFlow, evenly spread.
 BACKEND_CASES ?= 20
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch

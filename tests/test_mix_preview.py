@@ -47,9 +47,9 @@ def events(folder):
 def record(monkeypatch):
     """Keeps the panels of all figures that are drawn."""
     drawn = []
-    original = plot.panels.panel_figure
+    original = plot._mixes.panel_figure
     monkeypatch.setattr(
-        plot.panels, "panel_figure", lambda rows: drawn.append(rows) or original(rows)
+        plot._mixes, "panel_figure", lambda rows: drawn.append(rows) or original(rows)
     )
     return drawn
 

@@ -92,8 +92,8 @@ def test_importing_the_package_leaves_theory_and_figures_for_later(imported):
 
 
 def test_theory_and_figures_are_reached_from_the_package_alone(imported):
-    assert imported["analysis"] == "keras_msda.analysis.recommending"
-    assert imported["plot"] == "keras_msda.plot.panels"
+    assert imported["analysis"] == "keras_msda.analysis.recommendation"
+    assert imported["plot"] == "keras_msda.plot._mixes"
     assert {"analysis", "plot", "MixUpLayer"} <= set(imported["listed"])
 
 

@@ -3,7 +3,6 @@
 NumPy and SciPy, in float64; what needs a model's gradients uses Keras's backend.
 """
 
-from keras_msda.analysis._methods import MaskSet
 from keras_msda.analysis.coefficients import (
     Coefficients,
     Radial,
@@ -12,9 +11,9 @@ from keras_msda.analysis.coefficients import (
     regularization_coefficients,
 )
 from keras_msda.analysis.gradients import GradientMap, input_gradient_map
+from keras_msda.analysis.mask_sets import MaskSet, mask_set
 from keras_msda.analysis.moments import MaskMoments, mask_moments
-from keras_msda.analysis.recommending import Recommendation, Strength, recommend
-from keras_msda.analysis.sets import mask_set
+from keras_msda.analysis.recommendation import Recommendation, Strength, recommend
 from keras_msda.analysis.spectrum import (
     RadialSpectrum,
     SpectrumDesign,

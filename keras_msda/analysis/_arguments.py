@@ -7,7 +7,7 @@ import numpy as np
 from keras_msda import _checks, _errors
 
 
-def check_analysed(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int, ...]:
+def check_layer(owner: str, layer: Any, shape: Any, kind: type) -> tuple[int, ...]:
     """Checks a layer to analyse, and returns the spatial lengths as integers."""
     if not isinstance(layer, kind):
         _errors.fail(
@@ -60,9 +60,10 @@ def check_draws(owner: str, draws: Any) -> None:
 
 
 def check_one_lam(owner: str, lam: Any) -> None:
-    """Checks one lambda, or None for the law of it."""
+    """Checks one lambda, or None for its distribution."""
     if lam is not None:
-        _checks.check_share(owner, "lam", lam, "Leave `lam` out for the layer's law.")
+        remedy = "Leave `lam` out for the layer's distribution."
+        _checks.check_share(owner, "lam", lam, remedy)
 
 
 def check_draw_seed(owner: str, seed: Any) -> None:
@@ -87,16 +88,6 @@ def check_linear(owner: str, targets: str) -> None:
         )
 
 
-def fail_not_enumerable(owner: str, layer: Any) -> NoReturn:
-    """Raises the error for masks that cannot all be listed."""
-    _errors.fail(
-        owner,
-        "all masks can be listed for MixUp, CutMix, HMix and GMix alone.",
-        f"a layer of type {type(layer).__name__}",
-        "Draw some: `draws=1000`.",
-    )
-
-
 def check_images(owner: str, images: np.ndarray, least: int) -> None:
     """Checks for enough images to compute with."""
     _checks.check_rank(owner, images.shape)
@@ -117,7 +108,7 @@ def check_images(owner: str, images: np.ndarray, least: int) -> None:
 
 
 def check_not_probabilities(owner: str, logits: np.ndarray, activation: str) -> None:
-    """Refuses a model that ends with a softmax or a sigmoid, as far as can be seen."""
+    """Checks for a model that does not end with a softmax or a sigmoid, if visible."""
     sums = logits.shape[1] > 1 and np.allclose(logits.sum(1), 1, rtol=0, atol=1e-3)
     if activation in ("softmax", "sigmoid") or (sums and logits.min() >= 0):
         received = "outputs that are not negative and have the sum 1"
@@ -136,7 +127,7 @@ def fail_flat(owner: str, received: str) -> NoReturn:
     """Raises the error for outputs that do not change with the images."""
     _errors.fail(
         owner,
-        "the outputs of `model` must have gradients by its images.",
+        "the outputs of `model` must have gradients with respect to its inputs.",
         f"{received}, at all images",
         "Leave out what cuts them: rounding, argmax, a stopped gradient, NumPy inside "
         "the model, or a saturated activation.",

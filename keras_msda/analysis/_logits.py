@@ -1,4 +1,4 @@
-"""A model's logits and their derivatives by its images, from arrays to arrays.
+"""A model's logits and their derivatives by the images, from arrays to arrays.
 
 What is computed here knows neither masks nor losses: a loss is a function of logits, so
 its derivatives are sums over those of logits, which the callers take in float64.
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _backend, _errors
-from keras_msda.analysis._laws import Array
+from keras_msda.analysis._types import Array
 
 Tensor = Any
 
@@ -224,8 +224,8 @@ def _fail_underivable(owner: str, model: Any, error: Exception) -> NoReturn:
     """Raises the error for a model that the library cannot take derivatives of."""
     _errors.fail(
         owner,
-        "`model` must have derivatives by its images, "
-        "second ones too where the loss is expanded.",
+        "`model` must be differentiable with respect to its inputs, "
+        "twice where the loss is expanded.",
         f"model of type {type(model).__name__} and {type(error).__name__}: {error}",
         "Replace the operation without a derivative by one that has it.",
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_msda import _checks, _errors
 from keras_msda.analysis import _logits
-from keras_msda.analysis._laws import Array
+from keras_msda.analysis._types import Array
 
 
 class Loss(NamedTuple):
@@ -32,7 +32,7 @@ class Loss(NamedTuple):
         return np.asarray(self.normaliser(logits) - (labels * logits).sum(1))
 
     def residual(self, logits: Array, labels: Array) -> Array:
-        """Returns the gradients by the logits, `(rows, classes)`."""
+        """Returns the gradients with respect to the logits, `(rows, classes)`."""
         return self.probability(logits) - labels
 
 

@@ -7,14 +7,21 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _errors
-from keras_msda.analysis import _arguments, _averages, _methods, _sampled
-from keras_msda.analysis._laws import (
-    Array,
-    Moments,
+from keras_msda.analysis import (
+    _arguments,
+    _expectations,
+    _mask_distributions,
+    _monte_carlo,
+)
+from keras_msda.analysis._distributions import Moments
+from keras_msda.analysis._offsets import (
     autocorrelation,
-    over_pairs,
+    average_by_distance,
+    average_pairs,
+    offset_lengths,
     pair_counts,
 )
+from keras_msda.analysis._types import Array, Shape
 from keras_msda.layers.base import MixLayer
 
 
@@ -25,12 +32,13 @@ class Coefficients(NamedTuple):
     means over all pairs of pixels of an offset inside the image.
 
     Attributes:
-        second: a_jk of gradient and Hessian products, E[w B_j B_k + (1 - w) M_j M_k].
-        paper: The paper's form, E[B_j B_k] over lambda ~ D~; None where masks do not
-            depend on lambda.
+        second: a_jk of gradient and Hessian products, E[w B_j B_k + (1 - w) M_j M_k],
+            `(2 length - 1, ...)`.
+        paper: The paper's form, E[B_j B_k] over lambda ~ D~, shaped as `second`; None
+            where masks do not depend on lambda.
         first: The factor of the first-order term, E[w B_j + (1 - w) M_j], `shape`.
         exact: Whether they are exact; else they are drawn.
-        error: Standard error of `second`, 0 where it is exact.
+        error: Standard error of `second`, shaped as it, 0 where it is exact.
     """
 
     second: Array
@@ -44,8 +52,8 @@ class Radial(NamedTuple):
     """Values by distance.
 
     Attributes:
-        distance: 0, 1, 2, ... pixels.
-        value: The mean at each.
+        distance: 0, 1, 2, ... pixels, `(distances,)`.
+        value: The mean at each, `(distances,)`.
     """
 
     distance: Array
@@ -66,23 +74,30 @@ def regularization_coefficients(
     symmetry of a pair, a_jk = E[w B_j B_k + (1 - w) M_j M_k] for any masks and label
     weights. The paper's form E[B_j B_k] over lambda ~ D~, which is lambda weighted by
     itself, asks that w be lambda and that 1 - M(lambda) be distributed as
-    M(1 - lambda): so it is for MixUp, GMix on a torus and FMix, but not for CutMix and
-    HMix, as what is left of a box is no box, nor where a border cuts the mask.
+    M(1 - lambda). That holds for MixUp, GMix on a torus and FMix, but not for CutMix
+    and HMix, since the complement of a box is not a box, nor where a border cuts the
+    mask.
 
     Where label weights are the means of masks, the mean of a_jk over all pairs of
-    pixels is E[w (1 - w)], whatever the masks' shape: methods whose weights have one
-    law move regularisation from one distance to another, and none adds any.
+    pixels is E[w (1 - w)], whatever the masks' shape: methods whose weights have the
+    same distribution move regularisation from one distance to another, and none adds
+    any.
 
     Args:
         layer: A mixing layer. With `targets="own"` the label weight is 1 and lambda
             follows D~. Results include the factor `probability`.
         shape: Spatial lengths, one to three, without channels.
-        draws: How many masks to draw where the law is not known, 2 or more.
+        draws: How many masks to draw where their distribution is not known, 2 or more.
         seed: Of the draws.
 
+    Returns:
+        `Coefficients`: maps by offset, `(2 length - 1, ...)`, and `first`, `shape`; all
+        float64.
+
     Raises:
-        ValueError: If an argument is none of those, or the layer makes unions of
-            labels, which are not linear in them.
+        TypeError: If `layer` is not a mixing layer.
+        ValueError: If another argument is out of range, or the layer makes unions of
+            labels, which are not linear in the labels.
 
     Example:
         >>> import keras_msda as msda
@@ -96,44 +111,46 @@ def regularization_coefficients(
         theorem 1, for the paper's form.
     """
     owner = "regularization_coefficients"
-    shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+    shape = _arguments.check_layer(owner, layer, shape, MixLayer)
     _arguments.check_draws(owner, draws)
     _arguments.check_draw_seed(owner, seed)
     _arguments.check_linear(owner, layer.targets)
-    own = layer.targets == "own"
-    if _methods.is_known(layer):
-        plain, weighted = _averages.known_moments(layer, shape)
-        second, first = _exact(weighted if own else plain, own=own)
-        error, exact = np.zeros_like(second), True
-        paper: Array | None = weighted.product
-        if not all(_averages.uses_lam(leaf) for _, leaf in _methods.members(layer)):
-            paper = None
+    if _mask_distributions.is_known(layer):
+        found = _exact_coefficients(layer, shape)
     else:
-        second, error, first = _drawn(layer, shape, draws, seed)
-        paper, exact = _drawn_paper(layer, shape, draws, seed), False
-    chance = layer.probability
-    return Coefficients(
-        chance * second,
-        None if paper is None else chance * paper,
-        chance * first,
-        exact,
-        chance * error,
+        found = _draw_coefficients(layer, shape, draws, seed)
+    return found._replace(
+        second=layer.probability * found.second,
+        paper=None if found.paper is None else layer.probability * found.paper,
+        first=layer.probability * found.first,
+        error=layer.probability * found.error,
     )
 
 
-def _exact(found: Moments, *, own: bool) -> tuple[Array, Array]:
+def _exact_coefficients(layer: MixLayer, shape: Shape) -> Coefficients:
+    """Returns the coefficients of a layer whose distribution is known, all mixed."""
+    own = layer.targets == "own"
+    plain, weighted = _expectations.exact_moments(layer, shape)
+    second, first = _combine_moments(weighted if own else plain, own=own)
+    members = _mask_distributions.members(layer)
+    has_paper = all(_expectations.depends_on_lam(leaf) for _, leaf in members)
+    paper = weighted.product if has_paper else None
+    return Coefficients(second, paper, first, True, np.zeros_like(second))
+
+
+def _combine_moments(found: Moments, *, own: bool) -> tuple[Array, Array]:
     """Returns second and first from moments, w = 1 - s: M_j M_k in terms of B."""
     if own:
         return found.product, found.mean
-    pairs = over_pairs(found.weighted, found.weighted.ndim)
+    pairs = average_pairs(found.weighted, found.weighted.ndim)
     second = found.product + found.share - 2 * pairs
     return second, found.mean + found.share - 2 * found.weighted
 
 
-def _drawn(
-    layer: MixLayer, shape: tuple[int, ...], draws: int, seed: int
-) -> tuple[Array, Array, Array]:
-    """Returns second, its standard error, and first, of masks that are drawn."""
+def _draw_coefficients(
+    layer: MixLayer, shape: Shape, draws: int, seed: int
+) -> Coefficients:
+    """Returns the coefficients of masks that are drawn, all mixed."""
     rank = len(shape)
     own = layer.targets == "own"
 
@@ -143,38 +160,44 @@ def _drawn(
 
     def second(mask: Array, weight: Array) -> Array:
         share = partner_share(weight)
-        pairs = over_pairs(1 - mask, rank)
+        pairs = average_pairs(1 - mask, rank)
         return autocorrelation(1 - mask, rank) + share * (1 - 2 * pairs)
 
     def first(mask: Array, weight: Array) -> Array:
         share = partner_share(weight)
         return (1 - share) * (1 - mask) + share * mask
 
-    draw = functools.partial(_sampled.drawn_masks, layer, shape, draws=draws, seed=seed)
-    return (
-        *_sampled.mean_and_error(draw(), second),
-        _sampled.mean_and_error(draw(), first)[0],
+    draw = functools.partial(
+        _monte_carlo.draw_masks, layer, shape, draws=draws, seed=seed
     )
+    mean, error = _monte_carlo.mean_and_error(draw(), second)
+    paper = _draw_paper(layer, shape, draws, seed)
+    mean_first, _ = _monte_carlo.mean_and_error(draw(), first)
+    return Coefficients(mean, paper, mean_first, False, error)
 
 
-def _drawn_paper(
-    layer: MixLayer, shape: tuple[int, ...], draws: int, seed: int
-) -> Array | None:
-    """Returns the paper's form, drawn for the members whose law is not known."""
+def _draw_paper(layer: MixLayer, shape: Shape, draws: int, seed: int) -> Array | None:
+    """Returns the paper's form, drawn for members whose distribution is not known."""
     total = np.zeros(tuple(2 * length - 1 for length in shape))
-    for chance, leaf in _methods.members(layer):
-        if not _averages.uses_lam(leaf):
+    for probability, leaf in _mask_distributions.members(layer):
+        if not _expectations.depends_on_lam(leaf):
             return None
-        if _methods.is_known(leaf):
-            part = _averages.known_moments(leaf, shape)[1].product
+        if _mask_distributions.is_known(leaf):
+            part = _expectations.exact_moments(leaf, shape)[1].product
         else:
-            lam = _sampled.weighted_lams(leaf, draws, seed)
-            masks = _sampled.drawn_masks(leaf, shape, draws=draws, seed=seed, lam=lam)
-            part, _ = _sampled.mean_and_error(
-                masks, lambda mask, _: autocorrelation(1 - mask, len(shape))
-            )
-        total = total + chance * part
+            part = _draw_products(leaf, shape, draws, seed)
+        total = total + probability * part
     return total
+
+
+def _draw_products(leaf: MixLayer, shape: Shape, draws: int, seed: int) -> Array:
+    """Returns E[B_j B_k] by offset over lambda ~ D~, drawn."""
+    lam = _monte_carlo.draw_weighted_lam(leaf, draws, seed)
+    masks = _monte_carlo.draw_masks(leaf, shape, draws=draws, seed=seed, lam=lam)
+    products, _ = _monte_carlo.mean_and_error(
+        masks, lambda mask, _: autocorrelation(1 - mask, len(shape))
+    )
+    return products
 
 
 def by_distance(offsets: Array) -> Radial:
@@ -184,6 +207,12 @@ def by_distance(offsets: Array) -> Radial:
         offsets: By offset, 0 in the middle, `(2 length - 1, ...)`. Offsets count as
             often as there are pairs of pixels that have them.
 
+    Returns:
+        `Radial`: distances that there are and the mean at each, both `(distances,)`.
+
+    Raises:
+        ValueError: If a length is even.
+
     Example:
         >>> import numpy as np
         >>> from keras_msda import analysis
@@ -192,7 +221,7 @@ def by_distance(offsets: Array) -> Radial:
         [0. 1. 2.] [1. 3. 5.]
     """
     offsets = _check_offsets("by_distance", offsets)
-    return mean_by(offsets, offset_lengths(offsets.shape))
+    return Radial(*average_by_distance(offsets, offset_lengths(offsets.shape)))
 
 
 def over_all_pairs(offsets: npt.ArrayLike) -> float:
@@ -200,6 +229,12 @@ def over_all_pairs(offsets: npt.ArrayLike) -> float:
 
     Args:
         offsets: By offset, 0 in the middle, `(2 length - 1, ...)`.
+
+    Returns:
+        One number.
+
+    Raises:
+        ValueError: If a length is even.
 
     Example:
         >>> from keras_msda import analysis
@@ -209,23 +244,6 @@ def over_all_pairs(offsets: npt.ArrayLike) -> float:
     values = _check_offsets("over_all_pairs", offsets)
     shape = tuple((length + 1) // 2 for length in values.shape)
     return float(np.average(values, weights=pair_counts(shape)))
-
-
-def offset_lengths(shape: tuple[int, ...]) -> Array:
-    """Returns the length in pixels of each offset of a map, 0 in the middle."""
-    squares = [(np.arange(length) - length // 2) ** 2.0 for length in shape]
-    return np.asarray(np.sqrt(functools.reduce(np.add.outer, squares)), np.float64)
-
-
-def mean_by(offsets: Array, distance: Array) -> Radial:
-    """Returns the means of an offset map over offsets of a distance, rounded."""
-    shape = tuple((length + 1) // 2 for length in offsets.shape)
-    rounded = np.rint(distance).astype(int).reshape(-1)
-    pairs = pair_counts(shape).reshape(-1)
-    total = np.bincount(rounded, pairs * offsets.reshape(-1))
-    count = np.bincount(rounded, pairs)
-    found = np.flatnonzero(count)
-    return Radial(found.astype(float), total[found] / count[found])
 
 
 def _check_offsets(owner: str, offsets: Any) -> np.ndarray:

@@ -13,8 +13,9 @@ import numpy as np
 from scipy import fft
 
 from keras_msda import _checks, _errors
-from keras_msda.analysis import _arguments, _laws, _logits, _losses
-from keras_msda.analysis._laws import Array, Shape
+from keras_msda.analysis import _arguments, _logits, _losses
+from keras_msda.analysis._offsets import pair_counts
+from keras_msda.analysis._types import Array, Shape
 
 #: How many products of two pixels the maximum takes at most: minutes.
 _MOST = 5e10
@@ -25,8 +26,8 @@ _PASS = 2**16
 class GradientMap(NamedTuple):
     """Products of input gradients at two pixels, by the offset between them.
 
-    Maps have the shape `(2 length - 1, ...)`, one axis a spatial axis, the offset 0 in
-    the middle, where they are 1.
+    Maps have the shape `(2 length - 1, ...)`, one axis for each spatial axis, the
+    offset 0 in the middle, where they are 1.
 
     Attributes:
         maximum: Largest product over all images and pairs of pixels, divided by
@@ -81,11 +82,13 @@ def input_gradient_map(  # noqa: PLR0913
         data_format: "channels_last", "channels_first" or None for Keras's setting.
 
     Returns:
-        `GradientMap`.
+        `GradientMap`, two maps of shape `(2 length - 1, ...)`, float64, with their
+        scales.
 
     Raises:
         ValueError: If labels or outputs do not fit, if the model returns probabilities
-            or has no gradients by its images, or if the maximum would take too long.
+            or has no gradients with respect to its inputs, or if the maximum would take
+            too long.
 
     Example:
         >>> import keras, numpy as np
@@ -128,7 +131,7 @@ def input_gradient_map(  # noqa: PLR0913
         slopes = logits.slopes(images[part], factor)
         channels = -1 if data_format == "channels_last" else 1
         sums.add(np.sqrt((slopes**2).sum(channels)))
-    return _normalised(owner, sums, of)
+    return _normalise(owner, sums, of)
 
 
 def _factor(logits: Array, targets: Array, of: str) -> Array:
@@ -152,7 +155,7 @@ class _Sums:
         self.shape = shape
         self.images = 0
         self.squares = 0.0
-        self._offsets = list(_half(_reach(shape, max_offset)))
+        self._offsets = list(_half_of_offsets(_reach(shape, max_offset)))
         self._largest = [0.0] * len(self._offsets)
         self._padded = [fft.next_fast_len(2 * n - 1, real=True) for n in shape]
         self._power: Any = 0.0
@@ -200,7 +203,7 @@ class _Sums:
         total = total[np.ix_(*(np.arange(1 - n, n) for n in self.shape))]
         # The two halves differ in rounding, which makes zeros negative, too.
         total = np.maximum((total + np.flip(total)) / 2, 0.0)
-        pairs = _laws.pair_counts(self.shape)
+        pairs = pair_counts(self.shape)
         return np.asarray(total / pairs / self.images, np.float64)
 
 
@@ -216,7 +219,7 @@ def _products(shape: Shape, max_offset: int | None) -> float:
     return math.prod(n * (2 * k + 1) - k * (k + 1) for n, k in reach) / 2
 
 
-def _half(reach: Shape) -> Iterator[Shape]:
+def _half_of_offsets(reach: Shape) -> Iterator[Shape]:
     """Yields one of each offset and its opposite."""
     for offset in itertools.product(*(range(-k, k + 1) for k in reach)):
         if offset >= (0,) * len(reach):
@@ -233,8 +236,8 @@ def _inside(offset: Shape, shape: Shape) -> tuple[slice, ...]:
     return tuple(slice(max(d, 0), n + min(d, 0)) for d, n in pairs)
 
 
-def _normalised(owner: str, sums: _Sums, of: str) -> GradientMap:
-    """Returns maps that are 1 at the offset 0, or says that there is nothing to see."""
+def _normalise(owner: str, sums: _Sums, of: str) -> GradientMap:
+    """Returns maps that are 1 at the offset 0, where there are gradients at all."""
     centre = tuple(n - 1 for n in sums.shape)
     maximum, mean = sums.maximum, sums.mean
     largest = float(maximum[centre])
@@ -267,7 +270,7 @@ def _check_one_hot(owner: str, labels: np.ndarray) -> None:
     if not np.all((labels == 0) | (labels == 1)):
         _errors.fail(
             owner,
-            'the true class\'s logit, of="logit", needs one class an image.',
+            'the true class\'s logit, of="logit", needs one class per image.',
             f"soft labels, {_errors.show_range(labels)}",
             'Give class ids, or use `of="loss"`.',
         )

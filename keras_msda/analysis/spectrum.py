@@ -1,4 +1,4 @@
-"""From a wished coefficient by distance to a spectrum of FMix."""
+"""From a target coefficient by distance to a spectrum of FMix."""
 
 import functools
 import math
@@ -12,12 +12,9 @@ from scipy import integrate, optimize, stats
 
 from keras_msda import _backend, _checks, _errors
 from keras_msda.analysis import _arguments
-from keras_msda.analysis._laws import Array
-from keras_msda.analysis.coefficients import (
-    Radial,
-    mean_by,
-    regularization_coefficients,
-)
+from keras_msda.analysis._offsets import average_by_distance
+from keras_msda.analysis._types import Array, Shape
+from keras_msda.analysis.coefficients import Radial, regularization_coefficients
 from keras_msda.layers.fmix import FMixLayer
 
 
@@ -47,7 +44,14 @@ class RadialSpectrum:
         self.amplitude = _check_amplitude(owner, amplitude)
 
     def __call__(self, frequency: Any) -> Any:
-        """Returns the amplitude at frequencies in cycles per pixel, array or tensor."""
+        """Returns the amplitude at frequencies in cycles per pixel, array or tensor.
+
+        Args:
+            frequency: Of any shape; a tensor is float32.
+
+        Returns:
+            The amplitudes, of the same shape and kind.
+        """
         last = len(self.amplitude) - 1
         if isinstance(frequency, np.ndarray):
             nodes = self.step * np.arange(last + 1)
@@ -70,29 +74,29 @@ class RadialSpectrum:
 
 
 class SpectrumDesign(NamedTuple):
-    """A spectrum, and how near it comes to what was wished.
+    """A spectrum, and how near it comes to its target.
 
     Distances are those on the torus, where a field of FMix lives: half a length is far.
 
     Attributes:
         spectrum: For `FMixLayer(spectrum=...)`.
-        wished: The wished coefficient by distance.
-        reachable: What the spectrum gives by the arcsine relation.
-        achieved: What an `FMixLayer` with it gives, drawn.
-        error: Standard error of `achieved`, on the high side: as if all offsets of a
-            distance erred together.
-        unreachable: Root mean square of `wished - reachable` over all offsets but 0, in
-            the units of the coefficient.
-        negative: Share of the wished correlation's spectrum that was negative and set
-            to 0; 0 where the wish is positive definite.
+        target: The coefficient that was asked for, by distance.
+        predicted: What the spectrum gives by the arcsine relation, by distance.
+        measured: What an `FMixLayer` with it gives by distance, drawn.
+        error: Standard error of `measured`, `(distances,)`, on the high side: as if all
+            offsets of a distance erred together.
+        rms_residual: Root mean square of `target - predicted` over all offsets except
+            for 0, in the units of the coefficient.
+        negative: Share of the target correlation's spectrum that was negative and set
+            to 0; 0 where the target is positive definite.
     """
 
     spectrum: RadialSpectrum
-    wished: Radial
-    reachable: Radial
-    achieved: Radial
+    target: Radial
+    predicted: Radial
+    measured: Radial
     error: Array
-    unreachable: float
+    rms_residual: float
     negative: float
 
 
@@ -104,7 +108,7 @@ def design_spectrum(
     draws: int = 500,
     seed: int = 0,
 ) -> SpectrumDesign:
-    """Returns the spectrum of FMix whose coefficients come closest to a wish.
+    """Returns the spectrum of FMix whose coefficients come closest to a target.
 
     FMix's pixels are those of a Gaussian field above a threshold, so that a coefficient
     follows from the field's correlation rho: E[lambda (1 - lambda)], which is MixUp's,
@@ -112,16 +116,20 @@ def design_spectrum(
     pi, where t is the threshold. It is solved for rho, transformed, averaged over
     directions, and projected: the closest spectrum in least squares that is nowhere
     negative and has rho = 1 at distance 0. At 0 the coefficient is the methods' common
-    one, whatever is wished, and the mean over all offsets is MixUp's. The real masks
-    hold the exact number of pixels, which lowers correlations a little: see `achieved`.
+    one, whatever the target, and the mean over all offsets is MixUp's. The real masks
+    hold the exact number of pixels, which lowers correlations a little: see `measured`.
 
     Args:
-        coefficients: Wished `regularization_coefficients(...).second` by distance 0, 1,
-            2, ... pixels; the last one holds beyond.
+        coefficients: Target of `regularization_coefficients(...).second` by distance 0,
+            1, 2, ... pixels; the last one holds beyond.
         shape: Spatial lengths, one to three, without channels.
         alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
-        draws: Masks to draw for `achieved`, 2 or more.
+        draws: Masks to draw for `measured`, 2 or more.
         seed: Of the draws.
+
+    Returns:
+        `SpectrumDesign`; its curves have the distances 0, 1, 2, ... up to the longest
+        on the torus, each of shape `(distances,)`.
 
     Raises:
         ValueError: If the coefficients are not finite numbers, two at least, or an
@@ -130,10 +138,10 @@ def design_spectrum(
     Example:
         >>> import keras_msda as msda
         >>> from keras_msda import analysis
-        >>> wish = [0.33, 0.25, 0.2, 0.17, 0.16]
-        >>> design = analysis.design_spectrum(wish, (16, 16), draws=50)
+        >>> target = [0.33, 0.25, 0.2, 0.17, 0.16]
+        >>> design = analysis.design_spectrum(target, (16, 16), draws=50)
         >>> layer = msda.FMixLayer(spectrum=design.spectrum)
-        >>> print(design.reachable.value[:3].round(2), design.negative < 0.1)
+        >>> print(design.predicted.value[:3].round(2), design.negative < 0.1)
         [0.33 0.24 0.2 ] True
     """
     owner = "design_spectrum"
@@ -144,22 +152,22 @@ def design_spectrum(
     curve = _check_curve(owner, coefficients)
     angle, value = _relation(a, b)
     distance = _distances(shape)
-    wished = np.interp(distance, np.arange(len(curve)), curve)
-    target = np.sin(np.interp(wished, value, angle))
-    target[(0,) * len(shape)] = 1.0
-    spectrum, negative = _closest(target)
-    reachable = np.interp(np.arcsin(_correlation(spectrum, shape)), angle, value)
+    target = np.interp(distance, np.arange(len(curve)), curve)
+    correlation = np.sin(np.interp(target, value, angle))
+    correlation[(0,) * len(shape)] = 1.0
+    spectrum, negative = _closest_spectrum(correlation)
+    predicted = np.interp(np.arcsin(_correlation(spectrum, shape)), angle, value)
     layer = FMixLayer((a, b), spectrum=spectrum)
     found = regularization_coefficients(layer, shape, draws=draws, seed=seed)
     apart = distance > 0
     return SpectrumDesign(
         spectrum,
-        _radial(_spread(wished), shape),
-        _radial(_spread(reachable), shape),
-        _radial(found.second, shape),
-        _radial(found.error, shape).value,
-        float(np.sqrt(np.mean((wished - reachable)[apart] ** 2))),
-        negative,
+        target=_radial(_spread(target), shape),
+        predicted=_radial(_spread(predicted), shape),
+        measured=_radial(found.second, shape),
+        error=_radial(found.error, shape).value,
+        rms_residual=float(np.sqrt(np.mean((target - predicted)[apart] ** 2))),
+        negative=negative,
     )
 
 
@@ -176,19 +184,19 @@ def _relation(a: float, b: float) -> tuple[Array, Array]:
     return angle, even + above - above[len(angle) // 2]
 
 
-def _distances(shape: tuple[int, ...]) -> Array:
+def _distances(shape: Shape) -> Array:
     """Returns the distance of each offset from 0 on the torus, `shape`."""
     axes = [np.minimum(np.arange(n), n - np.arange(n)) ** 2.0 for n in shape]
     return np.asarray(np.sqrt(functools.reduce(np.add.outer, axes)), np.float64)
 
 
-def _frequencies(shape: tuple[int, ...]) -> Array:
+def _frequencies(shape: Shape) -> Array:
     """Returns the frequencies in cycles per pixel, in FFT order, `shape`."""
     axes = [np.fft.fftfreq(n) ** 2 for n in shape]
     return np.asarray(np.sqrt(functools.reduce(np.add.outer, axes)), np.float64)
 
 
-def _closest(target: Array) -> tuple[RadialSpectrum, float]:
+def _closest_spectrum(target: Array) -> tuple[RadialSpectrum, float]:
     """Returns the closest spectrum to a correlation, and the share that was negative.
 
     The mean is left out: a constant added to a field changes no mask.
@@ -210,7 +218,7 @@ def _closest(target: Array) -> tuple[RadialSpectrum, float]:
     return RadialSpectrum(1 / longest, np.sqrt(power)), float(negative)
 
 
-def _correlation(spectrum: RadialSpectrum, shape: tuple[int, ...]) -> Array:
+def _correlation(spectrum: RadialSpectrum, shape: Shape) -> Array:
     """Returns the correlation of the field of a spectrum by offset on the torus."""
     power = np.asarray(spectrum(_frequencies(shape))) ** 2
     power[(0,) * len(shape)] = 0
@@ -224,9 +232,9 @@ def _spread(torus: Array) -> Array:
     return np.asarray(torus[np.ix_(*lengths)], np.float64)
 
 
-def _radial(offsets: Array, shape: tuple[int, ...]) -> Radial:
+def _radial(offsets: Array, shape: Shape) -> Radial:
     """Returns an offset map by distance on the torus."""
-    return mean_by(offsets, _spread(_distances(shape)))
+    return Radial(*average_by_distance(offsets, _spread(_distances(shape))))
 
 
 def _finite_row(values: Any, dtype: str) -> np.ndarray | None:

@@ -20,7 +20,7 @@ BORDERS = ("clip", "wrap", "inside", "clip_odd")
 
 # What float32 may have taken from a share that is computed as 1 - lambda. Without it
 # lambda = 1 - (k / L)^n gives the side k - 1 in a quarter of all cases.
-_SHARE_SLACK = 2.0**-23
+SHARE_SLACK = 2.0**-23
 
 
 class Extent(NamedTuple):
@@ -63,7 +63,7 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     ops = _backend.get_ops(share)
     rank = len(size)
     lengths = ops.cast(_convert_lengths(size, ops), "float32")
-    share = (share + ops.minimum(share, _SHARE_SLACK))[:, None]
+    share = (share + ops.minimum(share, SHARE_SLACK))[:, None]
 
     def power(x: Tensor) -> Tensor:
         return functools.reduce(operator.mul, [x] * rank)
@@ -80,6 +80,25 @@ def box_sides(share: Tensor, size: Sequence[Any], rounding: Any) -> Tensor:
     side = ops.where(fits(side + 1.0), side + 1.0, side)
     side = ops.truncate(ops.minimum(ops.maximum(side, 0.0), lengths))
     return ops.broadcast_to(side, [*ops.shape(share)[:1], rank])
+
+
+def side_bounds(
+    lengths: Tensor, ratio_range: tuple[float, float], *, endpoint: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Returns the shortest and the longest side of a range of ratios.
+
+    Args:
+        lengths: Spatial lengths L, float32.
+        ratio_range: The pair (low, high), in [0, 1].
+        endpoint: As in `pick_sides`.
+
+    Returns:
+        floor(low L) and floor(high L), int32, shaped as `lengths`.
+    """
+    ops = _backend.get_ops(lengths)
+    # Some ratios, such as 0.7, are below their decimal in float32.
+    low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
+    return low, high if endpoint else ops.maximum(high - 1, low)
 
 
 def pick_sides(
@@ -103,10 +122,7 @@ def pick_sides(
     """
     ops = _backend.get_ops(noise)
     lengths = ops.cast(_convert_lengths(size, ops), "float32")
-    # In float32 some ratios, such as 0.7, are below the decimal number.
-    low, high = (ops.truncate(lengths * end + 1e-4) for end in ratio_range)
-    if not endpoint:
-        high = ops.maximum(high - 1, low)
+    low, high = side_bounds(lengths, ratio_range, endpoint=endpoint)
     return low + ops.truncate(noise * ops.cast(high - low + 1, "float32"))
 
 

@@ -48,7 +48,7 @@ class Quadratic(keras.layers.Layer):
         return self.square + self.square.transpose(0, 2, 1)
 
 
-def drawn(count, shape, *, classes, scale=1.0, seed=0):
+def draw_images(count, shape, *, classes, scale=1.0, seed=0):
     """Returns images of normal values and class ids, each class first once."""
     generator = np.random.default_rng(1000 + seed)
     images = generator.normal(size=(count, *shape)) * scale

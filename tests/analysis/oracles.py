@@ -1,8 +1,8 @@
 """Moments and coefficients of masks by brute force, in plain float64, for tests only.
 
-Every mask that a method can make is listed with its chance; what is asked for is then
-a sum over them. B = 1 - M is the partner's share of a pixel. Nothing is factored and
-nothing wraps that the mask itself does not wrap.
+Every mask that a method can make is listed with its probability; what is asked for is
+then a sum over them. B = 1 - M is the partner's share of a pixel. Nothing is factored
+and nothing wraps that the mask itself does not wrap.
 """
 
 import functools
@@ -38,7 +38,7 @@ class Method(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A random choice among methods: (chance, method) pairs."""
+    """A random choice among methods: (probability, method) pairs."""
 
     members: tuple[tuple[float, Method], ...]
 
@@ -56,11 +56,11 @@ UNSEEN = 2.5 * 2.0**-24
 
 
 class Masks(NamedTuple):
-    """Everything that can be drawn: B `(draws, pixels)`, own weights and chances."""
+    """All that can be drawn: B `(draws, pixels)`, own weights and probabilities."""
 
     partner: np.ndarray
     weight: np.ndarray
-    chance: np.ndarray
+    probability: np.ndarray
 
 
 # One axis of a box
@@ -78,32 +78,36 @@ def _box_places(side, length, border):
 
 
 def _box_sides(who, share, length, rank):
-    """Lists (chance, side) on one axis; rounding noise makes two of them likely."""
+    """Lists (probability, side) on one axis; rounding noise makes two likely."""
     side = oracles.box_side(share, length, rank)
     if who.kind == "hmix" or who.get("border", "clip") in ("clip", "clip_odd"):
         return [(1.0, side)]
     up = oracles.box_side_chance(share, length, rank)
-    return [(chance, k) for chance, k in ((1 - up, side), (up, side + 1)) if chance > 0]
+    return [
+        (probability, k)
+        for probability, k in ((1 - up, side), (up, side + 1))
+        if probability > 0
+    ]
 
 
 def _ranged_sides(ratio_range, length, endpoint):
-    """Lists (chance, side) of a range of relative sides, all of one chance."""
+    """Lists (probability, side) of a range of relative sides, equally probable."""
     low, high = (math.floor(ratio * length + 1e-9) for ratio in ratio_range)
     high = high if endpoint or low == high else high - 1
     return [(1 / (high - low + 1), side) for side in range(low, high + 1)]
 
 
 def _products(axes):
-    """Multiplies out the axes: each a pair of chances `(n,)` and rows `(n, length)`."""
-    chance, rows = np.ones(1), np.ones((1, 1))
+    """Multiplies out axes, each probabilities `(n,)` and rows `(n, length)`."""
+    probability, rows = np.ones(1), np.ones((1, 1))
     for more, row in axes:
-        chance = np.multiply.outer(chance, more).ravel()
-        rows = np.einsum("ij,kl->ikjl", rows, row).reshape(len(chance), -1)
-    return chance, rows
+        probability = np.multiply.outer(probability, more).ravel()
+        rows = np.einsum("ij,kl->ikjl", rows, row).reshape(len(probability), -1)
+    return probability, rows
 
 
 def _boxes(who, size, share):
-    """Lists all boxes: chances `(draws,)` and the pixels covered `(draws, pixels)`."""
+    """Lists boxes: probabilities `(draws,)` and pixels covered `(draws, pixels)`."""
     axes = []
     for length in size:
         if who.get("ratio_range"):
@@ -114,8 +118,10 @@ def _boxes(who, size, share):
             sides = _box_sides(who, share, length, len(size))
             border = who.get("border", "clip")
         places = [(c, _box_places(side, length, border)) for c, side in sides]
-        chances = [np.full(len(rows), c / len(rows)) for c, rows in places]
-        axes.append((np.concatenate(chances), np.concatenate([r for _, r in places])))
+        probabilities = [np.full(len(rows), c / len(rows)) for c, rows in places]
+        axes.append(
+            (np.concatenate(probabilities), np.concatenate([r for _, r in places]))
+        )
     return _products(axes)
 
 
@@ -123,20 +129,20 @@ def _boxes(who, size, share):
 
 
 def _cutmix(who, size, lam):
-    chance, partner = _boxes(who, size, np.float32(1) - np.float32(lam))
+    probability, partner = _boxes(who, size, np.float32(1) - np.float32(lam))
     weight = 1 - partner.mean(1)
     if not who.get("exact_weight", True):
         weight = np.full_like(weight, lam)
-    return Masks(partner, weight, chance)
+    return Masks(partner, weight, probability)
 
 
 def _hmix(who, size, lam):
     share = np.float32(who.get("box_ratio", 0.5)) * (np.float32(1) - np.float32(lam))
-    chance, covered = _boxes(who, size, share)
+    probability, covered = _boxes(who, size, share)
     rest = 1 - covered.mean(1)
     level = np.divide(lam, rest, out=np.zeros_like(rest), where=rest > 0)
     mask = np.minimum(level, 1)[:, None] * (1 - covered)
-    return Masks(1 - mask, mask.mean(1), chance)
+    return Masks(1 - mask, mask.mean(1), probability)
 
 
 @functools.cache
@@ -166,8 +172,8 @@ def _bumps(size, rho, border):
 def _gmix(who, size, lam):
     bump = _bumps(size, min(lam, 1 - lam), who.get("border", "clip"))
     mask = bump if lam < 0.5 else 1 - bump
-    chance = np.full(len(mask), 1 / len(mask))
-    return Masks(1 - mask, mask.mean(1), chance)
+    probability = np.full(len(mask), 1 / len(mask))
+    return Masks(1 - mask, mask.mean(1), probability)
 
 
 def _mixup(_, size, lam):
@@ -178,17 +184,19 @@ def _mixup(_, size, lam):
 def masks_at(who, size, lam):
     """Lists all masks of a method at one lambda."""
     if isinstance(who, Choice):
-        total = sum(chance for chance, _ in who.members)
+        total = sum(probability for probability, _ in who.members)
         parts = [masks_at(member, size, lam) for _, member in who.members]
-        shares = [chance / total for chance, _ in who.members]
-        chance = [c * part.chance for c, part in zip(shares, parts, strict=True)]
+        shares = [probability / total for probability, _ in who.members]
+        probability = [
+            c * part.probability for c, part in zip(shares, parts, strict=True)
+        ]
         partner, weight, _ = (np.concatenate(x) for x in zip(*parts, strict=True))
-        return Masks(partner, weight, np.concatenate(chance))
+        return Masks(partner, weight, np.concatenate(probability))
     makers = {"mixup": _mixup, "cutmix": _cutmix, "hmix": _hmix, "gmix": _gmix}
     return makers[who.kind](who, size, float(lam))
 
 
-# The law of lambda
+# The distribution of lambda
 
 
 def breaks(who, size):
@@ -207,14 +215,14 @@ def breaks(who, size):
 
 
 def beta_nodes(a, b, breaks, order=10):
-    """Returns lambda and chances: Gauss and Legendre in the quantile, in pieces."""
+    """Returns lambda and probabilities: Gauss and Legendre in parts of quantiles."""
     ends = special.betainc(a, b, [0, *breaks, 1])
     points, weights = np.polynomial.legendre.leggauss(order)
     half = np.diff(ends)[:, None] / 2
     quantile = ends[:-1, None] + half * (points + 1)
-    chance = (half * weights).ravel()
-    kept = chance > 0
-    return special.betaincinv(a, b, quantile.ravel()[kept]), chance[kept]
+    probability = (half * weights).ravel()
+    kept = probability > 0
+    return special.betaincinv(a, b, quantile.ravel()[kept]), probability[kept]
 
 
 def weighted_nodes(a, b, breaks):
@@ -222,35 +230,35 @@ def weighted_nodes(a, b, breaks):
     if a == b:
         return beta_nodes(a + 1, a, breaks)
     first, second = beta_nodes(a + 1, b, breaks), beta_nodes(b + 1, a, breaks)
-    chance = np.concatenate([first[1] * a / (a + b), second[1] * b / (a + b)])
-    return np.concatenate([first[0], second[0]]), chance
+    probability = np.concatenate([first[1] * a / (a + b), second[1] * b / (a + b)])
+    return np.concatenate([first[0], second[0]]), probability
 
 
-def law(who, size, alpha=1.0, *, own=False):
-    """Lists `(chance, Masks)` over the law of lambda, D~ if `own`."""
+def distribution(who, size, alpha=1.0, *, own=False):
+    """Lists `(probability, Masks)` over the distribution of lambda, D~ if `own`."""
     if isinstance(who, Choice):
-        total = sum(chance for chance, _ in who.members)
+        total = sum(probability for probability, _ in who.members)
         for share, member in who.members:
-            for chance, masks in law(member, size, alpha, own=own):
-                yield share / total * chance, masks
+            for probability, masks in distribution(member, size, alpha, own=own):
+                yield share / total * probability, masks
         return
     if who.get("ratio_range"):
         yield 1.0, masks_at(who, size, 0.5)
         return
     a, b = alpha if isinstance(alpha, tuple) else (alpha, alpha)
     nodes = weighted_nodes if own else beta_nodes
-    for lam, chance in zip(*nodes(a, b, breaks(who, size)), strict=True):
-        yield chance, masks_at(who, size, lam)
+    for lam, probability in zip(*nodes(a, b, breaks(who, size)), strict=True):
+        yield probability, masks_at(who, size, lam)
 
 
 # Sums over all masks
 
 
 def moments(parts):
-    """Returns E[B] and E[B_j B_k] of what `law` lists."""
+    """Returns E[B] and E[B_j B_k] of what `distribution` lists."""
     mean = second = 0.0
-    for chance, masks in parts:
-        weighted = (chance * masks.chance)[:, None] * masks.partner
+    for probability, masks in parts:
+        weighted = (probability * masks.probability)[:, None] * masks.partner
         mean = mean + weighted.sum(0)
         second = second + weighted.T @ masks.partner
     return mean, second
@@ -259,9 +267,9 @@ def moments(parts):
 def effective(parts):
     """Returns E[w B + s (1 - B)] and E[w B_j B_k + s (1 - B_j)(1 - B_k)]."""
     first = second = 0.0
-    for chance, (partner, weight, odds) in parts:
-        own = (chance * odds * weight)[:, None]
-        other = (chance * odds * (1 - weight))[:, None]
+    for probability, (partner, weight, odds) in parts:
+        own = (probability * odds * weight)[:, None]
+        other = (probability * odds * (1 - weight))[:, None]
         first = first + np.sum(own * partner + other * (1 - partner), 0)
         second = second + (own * partner).T @ partner
         second = second + (other * (1 - partner)).T @ (1 - partner)
@@ -270,13 +278,13 @@ def effective(parts):
 
 def own_label(parts):
     """Sets all weights to 1: the partner's label is not used."""
-    for chance, masks in parts:
-        yield chance, masks._replace(weight=np.ones_like(masks.weight))
+    for probability, masks in parts:
+        yield probability, masks._replace(weight=np.ones_like(masks.weight))
 
 
 def mean_of_weights(parts, function):
     """Returns E[f(weight)]."""
-    return sum(c * np.sum(m.chance * function(m.weight)) for c, m in parts)
+    return sum(c * np.sum(m.probability * function(m.weight)) for c, m in parts)
 
 
 @functools.cache
@@ -310,7 +318,7 @@ def pair_mean(offsets, size):
 
 
 def torus_overlap(side, length, offset):
-    """Returns the chance that a box of this side covers two pixels of a circle."""
+    """Returns the probability that a box of this side covers two pixels of a circle."""
     d = offset % length
     return (max(side - d, 0) + max(side - length + d, 0)) / length
 
@@ -321,9 +329,9 @@ def wrapped_cutmix(lam, size, offset):
     for length, d in zip(size, offset, strict=True):
         exact = length * (1 - lam) ** (1 / len(size))
         side = math.floor(exact)
-        chance = exact - side
+        probability = exact - side
         low, high = (torus_overlap(side + i, length, d) for i in (0, 1))
-        value *= (1 - chance) * low + chance * high
+        value *= (1 - probability) * low + probability * high
     return value
 
 
@@ -351,16 +359,16 @@ def wrapped_gmix(lam, size, offset):
 
 
 def clipped_cutmix(lam, size, offset):
-    """Averages over pairs the published box's chance to cover both pixels."""
+    """Averages over pairs the published box's probability to cover both pixels."""
     value = 1.0
     for length, d in zip(size, offset, strict=True):
         half = math.floor(length * (1 - lam) ** (1 / len(size))) // 2
-        chances = []
+        probabilities = []
         for y in range(length - abs(d)):
             last = min(y + half, length - 1)
             first = max(y + abs(d) - half + 1, 0)
-            chances.append(max(0, last - first + 1) / length)
-        value *= sum(chances) / len(chances)
+            probabilities.append(max(0, last - first + 1) / length)
+        value *= sum(probabilities) / len(probabilities)
     return value
 
 

@@ -42,7 +42,7 @@ methods = pytest.mark.parametrize("name", METHODS)
 def check(found, who, size, alpha):
     """Compares all three of them with sums over all masks."""
     assert found.exact
-    first, second = oracles.effective(oracles.law(who, size, alpha))
+    first, second = oracles.effective(oracles.distribution(who, size, alpha))
     assert_allclose(found.first, first.reshape(size), atol=TOLERANCE)
     expected = oracles.offset_map(second, size)
     assert_allclose(found.second, expected, atol=TOLERANCE)
@@ -54,7 +54,7 @@ def check_paper(found, who, size, alpha):
     if "range" in str(who):
         assert found.paper is None
         return
-    _, second = oracles.moments(oracles.law(who, size, alpha, own=True))
+    _, second = oracles.moments(oracles.distribution(who, size, alpha, own=True))
     assert_allclose(found.paper, oracles.offset_map(second, size), atol=TOLERANCE)
 
 
@@ -78,7 +78,7 @@ def test_coefficients_are_those_of_all_masks_at_any_alpha(name, size, alpha):
 def test_own_labels_alone_have_the_coefficients_of_the_paper(name, alpha):
     layer = METHODS[name].layer(alpha=alpha, targets="own", seed=1)
     found = regularization_coefficients(layer, (6, 5))
-    parts = oracles.law(METHODS[name], (6, 5), alpha, own=True)
+    parts = oracles.distribution(METHODS[name], (6, 5), alpha, own=True)
     first, second = oracles.effective(oracles.own_label(parts))
     assert_allclose(found.first, first.reshape(6, 5), atol=TOLERANCE)
     assert_allclose(found.second, oracles.offset_map(second, (6, 5)), atol=TOLERANCE)
@@ -179,8 +179,8 @@ def share_squared(lam, size):
     value = 1.0
     for length in size:
         exact = length * (1 - lam) ** (1 / len(size))
-        chance = exact - math.floor(exact)
-        value *= (exact**2 + chance * (1 - chance)) / length**2
+        probability = exact - math.floor(exact)
+        value *= (exact**2 + probability * (1 - probability)) / length**2
     return value
 
 
@@ -191,11 +191,11 @@ def test_coefficients_are_means_of_the_closed_forms(name):
     nodes = oracles.beta_nodes(1, 1, oracles.breaks(who, size), order=3)
     for dx, dy in OFFSETS[1::3]:
         second = paper = 0.0
-        for lam, chance in zip(*nodes, strict=True):
+        for lam, probability in zip(*nodes, strict=True):
             both = form(lam, size, (dy, dx), **RATIOS[name])
             square = share_squared(lam, size) if name == "cutmix" else (1 - lam) ** 2
-            second += chance * (both + 1 - lam - 2 * square)
-            paper += chance * 2 * lam * both  # D~ is Beta(2, 1).
+            second += probability * (both + 1 - lam - 2 * square)
+            paper += probability * 2 * lam * both  # D~ is Beta(2, 1).
         found = on_torus(name)
         assert_allclose(found.second[31 + dy, 31 + dx], second, atol=TOLERANCE)
         assert_allclose(found.paper[31 + dy, 31 + dx], paper, atol=TOLERANCE)
@@ -250,7 +250,7 @@ def test_the_mean_over_all_pairs_is_that_of_mixup(name, size, alpha):
 @pytest.mark.parametrize("name", [n for n in METHODS if "drawn" not in n])
 def test_the_mean_over_all_pairs_is_that_of_the_product_of_weights(name, size):
     found = regularization_coefficients(METHODS[name].layer(seed=1), size)
-    parts = oracles.law(METHODS[name], size)
+    parts = oracles.distribution(METHODS[name], size)
     expected = oracles.mean_of_weights(parts, lambda w: w * (1 - w))
     average = oracles.pair_mean(found.second, size)
     assert_allclose(average, expected, atol=TOLERANCE)
@@ -259,7 +259,7 @@ def test_the_mean_over_all_pairs_is_that_of_the_product_of_weights(name, size):
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix"])
 def test_the_mean_of_the_first_order_is_that_of_the_product_of_weights(name):
     found = regularization_coefficients(METHODS[name].layer(seed=1), (6, 5))
-    parts = oracles.law(METHODS[name], (6, 5))
+    parts = oracles.distribution(METHODS[name], (6, 5))
     expected = oracles.mean_of_weights(parts, lambda w: 2 * w * (1 - w))
     assert_allclose(np.mean(found.first), expected, atol=TOLERANCE)
 
@@ -317,12 +317,12 @@ def test_a_random_choice_has_the_mean_of_its_layers():
 def test_coefficients_are_those_of_the_moments_where_the_mean_is_even():
     """Given lambda and w = lambda, E[B_j B_k] + (1 - lam) (2 lam - 1) is averaged."""
     layer = msda.HMixLayer(border="wrap", seed=1)
-    lams, chances = oracles.beta_nodes(1, 1, np.linspace(0, 1, 51)[1:-1], order=1)
+    lams, probabilities = oracles.beta_nodes(1, 1, np.linspace(0, 1, 51)[1:-1], order=1)
     expected = 0.0
-    for lam, chance in zip(lams, chances, strict=True):
+    for lam, probability in zip(lams, probabilities, strict=True):
         covariance = mask_moments(layer, (5,), lam=float(lam), draws=2).covariance
         both = covariance + (1 - lam) ** 2 + (1 - lam) * (2 * lam - 1)
-        expected = expected + chance * both
+        expected = expected + probability * both
     found = regularization_coefficients(layer, (5,)).second
     # Sides change between the nodes of fifty pieces.
     assert_allclose(found, expected, atol=2e-3)
@@ -338,7 +338,7 @@ def of_fmix(size, seed, draws=2000, **arguments):
 
 
 @pytest.mark.parametrize("size", [(9,), (6, 5), (3, 4, 2)], ids=str)
-def test_fmix_is_drawn_about_what_its_law_says(size):
+def test_fmix_is_drawn_about_the_symmetric_methods_coefficients(size):
     found = of_fmix(size, 1)
     assert not found.exact
     zero = tuple(length - 1 for length in size)

@@ -73,7 +73,7 @@ def assert_is(found, norms):
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_maps_are_those_of_loops(size, classes, of):
     shape = (*size, 2)
-    images, ids = models.drawn(5, shape, classes=max(classes, 2), scale=0.2)
+    images, ids = models.draw_images(5, shape, classes=max(classes, 2), scale=0.2)
     model = models.Quadratic(np.prod(shape), classes=classes)
     found = measured(model, images, ids, of=of, batch_size=2)
     assert_is(found, expected_norms(model, images, ids, of))
@@ -113,7 +113,7 @@ def test_scales_grow_with_the_square_of_the_gradient_and_maps_do_not():
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_maps_are_symmetric_with_their_largest_value_in_the_middle(size):
     shape = (*size, 1)
-    images, ids = models.drawn(3, shape, classes=2)
+    images, ids = models.draw_images(3, shape, classes=2)
     model = models.Quadratic(np.prod(shape), classes=2)
     found = measured(model, images, ids)
     for values in (found.maximum, found.mean):
@@ -124,7 +124,7 @@ def test_maps_are_symmetric_with_their_largest_value_in_the_middle(size):
 
 
 def test_far_offsets_are_left_out_of_the_maximum_alone():
-    images, ids = models.drawn(3, (4, 5, 1), classes=2)
+    images, ids = models.draw_images(3, (4, 5, 1), classes=2)
     model = models.Quadratic(20, classes=2)
     whole = measured(model, images, ids)
     near = measured(model, images, ids, max_offset=2)
@@ -137,7 +137,7 @@ def test_far_offsets_are_left_out_of_the_maximum_alone():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
 def test_the_size_of_batches_changes_nothing(batch_size):
-    images, ids = models.drawn(5, (6, 1), classes=3)
+    images, ids = models.draw_images(5, (6, 1), classes=3)
     model = models.Quadratic(6, classes=3)
     found = measured(model, images, ids, batch_size=batch_size)
     assert_is(found, expected_norms(model, images, ids, "logit"))
@@ -145,14 +145,14 @@ def test_the_size_of_batches_changes_nothing(batch_size):
 
 def test_many_images_are_taken_in_several_passes(monkeypatch):
     monkeypatch.setattr(gradients, "_PASS", 12)
-    images, ids = models.drawn(7, (6, 1), classes=3)
+    images, ids = models.draw_images(7, (6, 1), classes=3)
     model = models.Quadratic(6, classes=3)
     found = measured(model, images, ids)
     assert_is(found, expected_norms(model, images, ids, "logit"))
 
 
 def test_ids_one_hot_labels_and_tensors_are_the_same():
-    images, ids = models.drawn(4, (5, 1), classes=3)
+    images, ids = models.draw_images(4, (5, 1), classes=3)
     model = models.Quadratic(5, classes=3)
     expected = expected_norms(model, images, ids, "logit")
     for labels in (ids[:, None], list(ids), np.eye(3)[ids]):
@@ -162,7 +162,7 @@ def test_ids_one_hot_labels_and_tensors_are_the_same():
 
 
 def test_channels_may_come_first():
-    images, ids = models.drawn(4, (3, 4, 2), classes=2)
+    images, ids = models.draw_images(4, (3, 4, 2), classes=2)
     model = models.Quadratic(24, classes=2)
     turned = np.moveaxis(images, -1, 1)
 
@@ -279,7 +279,7 @@ def scores(images):
 FOUR = np.ones((3, 4, 1), "float32")
 ERRORS = {
     "rounded": (rounded, FOUR, [0, 1, 1], {}, "gradients of the logit are 0"),
-    "numpy": (with_numpy, FOUR, [0, 1, 1], {}, "must have .* by its images"),
+    "numpy": (with_numpy, FOUR, [0, 1, 1], {}, "with respect to its inputs"),
     "saturated": (saturated, FOUR, [1, 1, 1], {"of": "loss"}, "of the loss are 0"),
     "infinite": (infinite, FOUR, [0, 1, 1], {}, "must be finite.*NaN"),
     "two outputs": (two_outputs, FOUR, [0, 1, 1], {}, "must return floats.*dict"),
@@ -290,7 +290,7 @@ ERRORS = {
     "high id": (scores, FOUR, [0, 1, 4], {}, r"in \[0, num_classes=4\).*0 to 4"),
     "low id": (scores, FOUR, [0, -1, 1], {}, r"ids from -1 to 1"),
     "float id": (scores, FOUR, [0.0, 1.0, 1.0], {}, "class ids, integers.*float64"),
-    "soft": (scores, FOUR, np.full((3, 4), 0.25), {}, "one class an image.*0.25"),
+    "soft": (scores, FOUR, np.full((3, 4), 0.25), {}, "one class per image.*0.25"),
     "not a sum": (scores, FOUR, np.ones((3, 4)), {}, "have the sum 1.*from 1"),
     "classes": (scores, FOUR, np.ones((3, 3)), {}, r"classes=4\)\.* .*shape \(3, 3\)"),
     "count": (
@@ -327,7 +327,7 @@ def test_a_maximum_that_would_take_long_is_refused_and_a_near_one_offered():
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("max_offset", [None, 0, 2])
 def test_the_work_is_estimated_right(size, max_offset):
-    offsets = list(gradients._half(gradients._reach(size, max_offset)))
+    offsets = list(gradients._half_of_offsets(gradients._reach(size, max_offset)))
     pairs = (gradients._inside(offset, size) for offset in offsets)
     products = sum(np.zeros(size)[where].size for where in pairs)
     # The offset 0 is no half, and all of it is taken.

@@ -1,4 +1,4 @@
-"""Spectra for wished coefficients: the relation, the projection, what layers reach."""
+"""Spectra for target coefficients: the relation, the projection, what layers reach."""
 
 import functools
 
@@ -12,7 +12,7 @@ from keras_msda import analysis
 from keras_msda.analysis import spectrum as _spectrum
 from keras_msda.masks.spectrum import fourier_field
 
-#: Coefficients of a wish that falls off, by distance.
+#: Coefficients of a target that falls off, by distance.
 FALLING = [0.333, 0.3, 0.27, 0.24, 0.21, 0.19, 0.17, 0.16]
 
 
@@ -24,8 +24,8 @@ def frequencies(shape):
 def orthant(rho, share):
     """Returns P(g < t, h < t) for correlated normals, P(g < t) = share."""
     threshold = stats.norm.ppf(share)
-    law = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]])
-    return law.cdf([threshold, threshold])
+    normals = stats.multivariate_normal([0, 0], [[1, rho], [rho, 1]])
+    return normals.cdf([threshold, threshold])
 
 
 @pytest.mark.parametrize("alpha", [(1.0, 1.0), (0.4, 0.4), (2.0, 1.0)], ids=str)
@@ -36,9 +36,9 @@ def test_the_relation_is_the_mean_of_bivariate_normals(alpha, rho):
     lams = stats.beta.ppf((np.arange(400) + 0.5) / 400, *alpha)
     both = [orthant(rho, 1 - lam) for lam in lams]
     neither = [orthant(rho, lam) for lam in lams]
-    wished = np.mean(lams * both + (1 - lams) * neither)
+    expected = np.mean(lams * both + (1 - lams) * neither)
     found = np.interp(np.arcsin(rho), angle, value)
-    np.testing.assert_allclose(found, wished, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
 
 
 def test_at_lambda_one_half_the_relation_is_the_arcsine():
@@ -61,7 +61,7 @@ def test_a_curve_that_a_spectrum_makes_is_reached(shape):
     power = 1.0 / (1 + np.arange(count)) ** 2
     true = analysis.RadialSpectrum(1 / longest, np.sqrt(power))
     correlation = _spectrum._correlation(true, shape)
-    found, _ = _spectrum._closest(correlation)
+    found, _ = _spectrum._closest_spectrum(correlation)
     # Between rings the amplitude is interpolated: exact, in float32, on one axis alone.
     reached = _spectrum._correlation(found, shape)
     atol = 1e-6 if len(shape) == 1 else 0.04
@@ -73,7 +73,7 @@ def test_the_projection_is_the_closest_of_many_spectra():
     half = generator.uniform(-0.6, 0.6, 13)
     target = np.concatenate([half, half[-2:0:-1]])
     target[0] = 1.0
-    found, negative = _spectrum._closest(target)
+    found, negative = _spectrum._closest_spectrum(target)
     assert negative > 0.01
     best = np.sum((target - target.mean() - _spectrum._correlation(found, (24,))) ** 2)
     rings = np.array(found.amplitude, float) ** 2
@@ -84,12 +84,12 @@ def test_the_projection_is_the_closest_of_many_spectra():
         assert np.sum(error**2) >= best - 1e-9
 
 
-def test_what_is_negative_is_told_and_a_positive_wish_has_none():
+def test_what_is_negative_is_told_and_a_positive_target_has_none():
     positive = analysis.design_spectrum([0.33, 0.2, 0.1667], (16, 16), draws=2)
     swinging = [0.33, 0.1, 0.25, 0.1, 0.25, 0.1667]
     negative = analysis.design_spectrum(swinging, (16, 16), draws=2)
     assert positive.negative < 0.01 < 0.2 < negative.negative
-    assert positive.unreachable < negative.unreachable
+    assert positive.rms_residual < negative.rms_residual
 
 
 @pytest.mark.parametrize("shape", [(64,), (16, 16), (12, 15)], ids=str)
@@ -97,29 +97,29 @@ def test_the_layer_reaches_what_the_relation_says(shape):
     design = analysis.design_spectrum(FALLING, shape, draws=800, seed=2)
     # Exact pixel counts lower near coefficients by up to 0.012 on these small images;
     # the rest is noise, 4 standard errors.
-    gap = np.abs(design.achieved.value - design.reachable.value)
+    gap = np.abs(design.measured.value - design.predicted.value)
     assert (gap <= 0.012 + 4 * design.error).all(), gap - 4 * design.error
-    # A wish beside the point would not pass: MixUp's is the same everywhere.
-    assert np.abs(design.achieved.value - 1 / 6).max() > 0.1
+    # A target beside the point would not pass: MixUp's is the same everywhere.
+    assert np.abs(design.measured.value - 1 / 6).max() > 0.1
 
 
-def test_unreachable_is_the_distance_of_the_curves():
+def test_the_residual_is_the_distance_of_the_curves():
     design = analysis.design_spectrum(FALLING, (40,), draws=2)
     # In one dimension offsets d and -d are one distance, and half a length is itself.
     twice = np.where(np.arange(1, 21) == 20, 1, 2)
-    gap = (design.wished.value - design.reachable.value)[1:]
+    gap = (design.target.value - design.predicted.value)[1:]
     expected = np.sqrt(np.average(gap**2, weights=twice))
-    np.testing.assert_allclose(design.unreachable, expected, rtol=1e-9)
+    np.testing.assert_allclose(design.rms_residual, expected, rtol=1e-9)
 
 
-def test_the_mean_over_all_offsets_is_mixups_whatever_is_wished():
+def test_the_mean_over_all_offsets_is_mixups_whatever_the_target():
     high = analysis.design_spectrum([0.33, 0.3, 0.3], (15,), draws=2)
     twice = np.where(np.arange(8) == 0, 1, 2)
-    mean = np.average(high.wished.value, weights=twice)
+    mean = np.average(high.target.value, weights=twice)
     assert mean > 0.29
     # 0.02: the relation is not linear, and rho's mean is 0 where the coefficient's is
     # MixUp's only nearly so.
-    reached = np.average(high.reachable.value, weights=twice)
+    reached = np.average(high.predicted.value, weights=twice)
     np.testing.assert_allclose(reached, 1 / 6, rtol=0, atol=0.02)
 
 
@@ -155,7 +155,7 @@ def test_a_layer_with_a_spectrum_is_saved_and_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wish", "settings", "words"),
+    ("target", "settings", "words"),
     [
         ([0.3], {}, r"two at least.*Received: coefficients=\[0.3\]"),
         ([0.3, float("nan")], {}, "finite numbers"),
@@ -168,9 +168,9 @@ def test_a_layer_with_a_spectrum_is_saved_and_loaded(tmp_path):
     ],
     ids=["one", "nan", "matrix", "words", "shape", "pixel", "alpha", "draws"],
 )
-def test_wrong_arguments_are_named(wish, settings, words):
+def test_wrong_arguments_are_named(target, settings, words):
     with pytest.raises(ValueError, match=f"design_spectrum: .*{words}"):
-        analysis.design_spectrum(wish, **({"shape": (8, 8)} | settings))
+        analysis.design_spectrum(target, **({"shape": (8, 8)} | settings))
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import keras_msda as msda
 from keras_msda import analysis, masks
-from keras_msda.analysis import theorem
-from keras_msda.analysis.sets import MaskSet
+from keras_msda.analysis import MaskSet, _displacements
 from tests.analysis import models
 
 SIZE = (4, 3)
@@ -26,30 +25,30 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def nodes(copies):
-    """Returns lambdas of a uniform law, each some times, with their chances.
+    """Returns lambdas of a uniform distribution, each some times, with probabilities.
 
     By quadrature between the kinks of GMix: at 1/2, and at bumps of one pixel's share.
     """
-    places, chances = np.polynomial.legendre.leggauss(4)
+    places, probabilities = np.polynomial.legendre.leggauss(4)
     ends = np.array([0, 1 / 12, 1 / 2, 11 / 12, 1])[:, None]
     half = np.diff(ends, axis=0) / 2
     lam = (ends[:-1] + half * (places + 1)).reshape(-1).astype("float32")
-    chance = (half * chances).reshape(-1)
-    return np.repeat(lam, copies), np.repeat(chance, copies) / copies
+    probability = (half * probabilities).reshape(-1)
+    return np.repeat(lam, copies), np.repeat(probability, copies) / copies
 
 
-def as_set(made, chance):
-    """Returns a mask and its weight, as tensors, with chances as a set."""
+def as_set(made, probability):
+    """Returns a mask and its weight, as tensors, with probabilities as a set."""
     mask, weight = (keras.ops.convert_to_numpy(x).astype(float) for x in made)
-    return MaskSet(mask, weight, chance)
+    return MaskSet(mask, weight, probability)
 
 
 def bumps():
     """Returns GMix's masks on the torus around all centres."""
     centers = list(itertools.product(*map(range, SIZE)))
-    lam, chance = nodes(len(centers))
+    lam, probability = nodes(len(centers))
     center = np.tile(centers, (16, 1)).astype("int32")
-    return as_set(masks.gaussian_mask(lam, center, SIZE, border="wrap"), chance)
+    return as_set(masks.gaussian_mask(lam, center, SIZE, border="wrap"), probability)
 
 
 def fields():
@@ -57,8 +56,8 @@ def fields():
     drawn = np.random.default_rng(0).normal(size=(2, *SIZE)).astype("float32")
     shifts = itertools.product(*map(range, SIZE))
     shifted = np.concatenate([np.roll(drawn, shift, (1, 2)) for shift in shifts])
-    lam, chance = nodes(len(shifted))
-    return as_set(masks.fourier_mask(lam, np.tile(shifted, (16, 1, 1))), chance)
+    lam, probability = nodes(len(shifted))
+    return as_set(masks.fourier_mask(lam, np.tile(shifted, (16, 1, 1))), probability)
 
 
 def listed(kind, **arguments):
@@ -77,7 +76,7 @@ METHODS = {
 
 @functools.cache
 def every_mask(method):
-    """Returns all masks of a method, lambda by quadrature over a uniform law."""
+    """Returns all masks of a method over a uniform distribution of lambda."""
     return METHODS[method]()
 
 
@@ -85,7 +84,7 @@ def problem(loss="softmax", *, scale, count=3, seed=0, **arguments):
     """Returns a network, images and class ids."""
     classes = LOSSES[loss]
     model = models.Quadratic(VALUES, classes=classes, seed=seed, **arguments)
-    images, ids = models.drawn(
+    images, ids = models.draw_images(
         count, SHAPE, classes=max(classes, 2), scale=scale, seed=seed
     )
     return model, images, ids
@@ -93,7 +92,7 @@ def problem(loss="softmax", *, scale, count=3, seed=0, **arguments):
 
 def terms(model, images, labels, masks, **arguments):
     arguments = {"batch_size": 1024, "verbose": 0} | arguments
-    return theorem.loss_terms(model, images, labels, masks, **arguments)
+    return analysis.loss_terms(model, images, labels, masks, **arguments)
 
 
 # What the terms should be, by explicit derivatives and an explicit matrix.
@@ -113,11 +112,11 @@ def coefficients(found):
     """Returns factors of the first order, and a_jk, by a loop over the masks."""
     pixels = np.prod(found.mask.shape[1:])
     first, second = np.zeros(pixels), np.zeros((pixels, pixels))
-    for mask, weight, chance in zip(*found, strict=True):
+    for mask, weight, probability in zip(*found, strict=True):
         own, other = mask.reshape(-1), 1 - mask.reshape(-1)
-        first += chance * (weight * other + (1 - weight) * own)
-        second += chance * weight * np.outer(other, other)
-        second += chance * (1 - weight) * np.outer(own, own)
+        first += probability * (weight * other + (1 - weight) * own)
+        second += probability * weight * np.outer(other, other)
+        second += probability * (1 - weight) * np.outer(own, own)
     return first, second
 
 
@@ -126,7 +125,7 @@ def paper_coefficients(found):
 
     For alpha 1, that is the expectation over lambda of density 2 lambda.
     """
-    factors = 2 * found.chance * found.weight
+    factors = 2 * found.probability * found.weight
     other = 1 - found.mask.reshape(len(found.mask), -1)
     return factors @ other, np.einsum("m,mj,mk->jk", factors, other, other)
 
@@ -163,13 +162,13 @@ def mixed_loss(model, images, ids, found):
     """Returns the loss on mixed images with mixed labels, by loops."""
     labels = encoded(ids, len(model.offset))
     total = 0.0
-    for mask, weight, chance in zip(*found, strict=True):
+    for mask, weight, probability in zip(*found, strict=True):
         share = mask[..., None]
         for (x, y), (other, z) in itertools.product(
             list(zip(images, labels, strict=True)), repeat=2
         ):
             logits = model.logits(share * x + (1 - share) * other)
-            total += chance * loss_value(logits, weight * y + (1 - weight) * z)
+            total += probability * loss_value(logits, weight * y + (1 - weight) * z)
     return total / len(images) ** 2
 
 
@@ -204,7 +203,7 @@ def test_the_measured_loss_is_that_of_mixed_images_and_labels(method, loss):
 @pytest.mark.parametrize("split", [0, 2048], ids=["by-mask", "by-eigenvector"])
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix"])
 def test_displacements_may_be_split_or_not(method, split, monkeypatch):
-    monkeypatch.setattr(theorem, "_SPLIT", split)
+    monkeypatch.setattr(_displacements, "_SPLIT", split)
     found = every_mask(method)
     # Fewer masks than pixels, too: their matrix is split the other way round.
     some = MaskSet(found.mask[:5], found.weight[:5], np.full(5, 0.2))
@@ -215,7 +214,7 @@ def test_displacements_may_be_split_or_not(method, split, monkeypatch):
 
 
 def test_mixup_goes_along_one_direction():
-    directions = theorem._directions(every_mask("mixup"))
+    directions = _displacements.find_directions(every_mask("mixup"))
     # The mean, of first order, and one eigenvector.
     assert len(directions.field) == 2
 
@@ -302,7 +301,7 @@ def mixed_loss_at_once(model, images, ids, found):
     weight, ids = found.weight[:, None, None], np.asarray(ids, float)
     labels = weight * ids[:, None] + (1 - weight) * ids
     losses = np.logaddexp(0, logits) - labels * logits
-    return found.chance @ losses.mean((1, 2))
+    return found.probability @ losses.mean((1, 2))
 
 
 class Cubic(models.Quadratic):
@@ -450,7 +449,7 @@ def test_channels_may_come_first():
 def test_the_size_of_batches_changes_nothing(batch_size):
     model, images, ids = problem(scale=0.2)
     found = MaskSet(*(part[:4] for part in every_mask("cutmix")))
-    found = found._replace(chance=np.full(4, 0.25))
+    found = found._replace(probability=np.full(4, 0.25))
     assert_allclose(
         terms(model, images, ids, found, batch_size=batch_size),
         terms(model, images, ids, found),
@@ -533,7 +532,7 @@ OTHER = MaskSet(np.full((1, 3, 4), 0.5), np.full(1, 0.5), np.ones(1))
 UNION = {"targets": "union", "num_classes": 2}
 ERRORS = {
     "rounded": (rounded, TWO, MIXUP, {}, "must have gradients.*all gradients are 0"),
-    "numpy": (with_numpy, TWO, MIXUP, {}, "must have .* by its images"),
+    "numpy": (with_numpy, TWO, MIXUP, {}, "with respect to its inputs"),
     "size": (scores, TWO, OTHER, {}, r"images, \(4, 3\).*size \(3, 4\)"),
     "no masks": (scores, TWO, "mixup", {}, "must be a mixing layer.*type str"),
     "union": (scores, TWO, msda.MixUpLayer(**UNION), {}, "targets='union'"),

@@ -38,19 +38,19 @@ class Scale(NamedTuple):
     high: float
 
 
-def named(owner: str, given: Any, kind: type) -> tuple[dict[str, Any], int]:
+def name_results(owner: str, given: Any, kind: type) -> tuple[dict[str, Any], int]:
     """Returns results by name, of which a single one has none, and how many axes.
 
     Args:
-        owner: Whom an error names.
-        given: A result or a dictionary of such.
+        owner: Name that an error starts with.
+        given: A result or a dictionary of results.
         kind: Of the results; each has a `mean` or `second`.
 
     Returns:
         The results and the rank that all share.
 
     Raises:
-        TypeError: If it is anything else.
+        TypeError: If a value is of another type.
         ValueError: If there are none, or ranks differ.
     """
     results = dict(given) if isinstance(given, Mapping) else {"": given}
@@ -114,7 +114,7 @@ def _edges(values: Array) -> tuple[float, float, float, float]:
 
 
 def _draw_zero(axes: Axes, image: AxesImage, most: float) -> None:
-    """Draws where a map is zero, unless it only comes near by rounding."""
+    """Draws where a map is zero, unless only rounding makes it cross zero."""
     values = np.asarray(image.get_array())
     if values.min() > -1e-3 * most or values.max() < 1e-3 * most:
         return
@@ -139,7 +139,7 @@ def draw_curves(
     for number, (name, panel) in enumerate(panels.items()):
         length = len(panel.values)
         x = np.arange(length) - (length // 2 if offsets else 0)
-        # Where curves are one, their markers stand beside one another.
+        # Where curves coincide, their markers stand side by side.
         every = max(1, length // 8)
         first = number * every // len(panels)
         axes.plot(
@@ -180,7 +180,7 @@ def _check_results(owner: str, results: Mapping[Any, Any], kind: type) -> None:
     if wrong:
         _errors.fail(
             owner,
-            f"what is drawn must be of type {kind.__name__}, or a dictionary of such.",
+            f"what is drawn must be of type {kind.__name__}, or a dictionary of them.",
             f"a value of type {type(wrong[0]).__name__}",
             "Give what the function of `keras_msda.analysis` has returned.",
             TypeError,

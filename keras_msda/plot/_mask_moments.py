@@ -1,4 +1,4 @@
-"""Figures of what masks are on average, and of how their pixels go together."""
+"""Figures of the mean of masks and of the covariance of their pixels."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from keras_msda import analysis
-from keras_msda.plot import grids, style
-from keras_msda.plot.grids import Panel, Scale
+from keras_msda.plot import _maps_and_curves, style
+from keras_msda.plot._maps_and_curves import Panel, Scale
 
 # Least widths of scales, so that rounding is not drawn as a pattern.
 _LEAST_SPAN, _LEAST_COVARIANCE = 0.1, 1e-3
@@ -20,21 +20,21 @@ def mask_moments(
 ) -> Figure:
     """Draws the expected mask and its covariance by offset.
 
-    Of masks in two dimensions both are maps, with one colour scale each for all
-    methods; a dashed line is where the covariance is zero. In one dimension they are
-    curves, with a band of two standard errors where they are sampled, and in three the
-    central slice.
+    Masks with two axes give maps, with one colour scale for all means and one for all
+    covariances; a dashed line shows where the covariance is zero. Masks with one axis
+    give curves, with a band of two standard errors where they are drawn. Of masks with
+    three axes the central slice is shown.
 
     Args:
-        moments: From `analysis.mask_moments`, or a dictionary of such by name; all with
-            as many axes.
+        moments: From `analysis.mask_moments`, or a dictionary of them by name; all with
+            the same number of axes.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
 
     Raises:
-        TypeError: If it is anything else.
-        ValueError: If there are none, or numbers of axes differ.
+        TypeError: If a value is not such a result.
+        ValueError: If there are none, or their numbers of axes differ.
 
     Example:
         >>> import keras_msda as msda
@@ -47,7 +47,9 @@ def mask_moments(
         λ = 0.50, exact
         0.500 … 0.500
     """
-    named, rank = grids.named("plot.mask_moments", moments, analysis.MaskMoments)
+    named, rank = _maps_and_curves.name_results(
+        "plot.mask_moments", moments, analysis.MaskMoments
+    )
     figure = style.new_figure(*figure_size(named, rank))
     draw_moments(figure, named, rank)
     return figure
@@ -85,20 +87,22 @@ def draw_moments(
     covariances = {name: _covariance(found) for name, found in named.items()}
     if rank == 1:
         left, right = figure.subplots(1, 2)
-        grids.draw_curves(left, means, label="E[M]", offsets=False)
+        _maps_and_curves.draw_curves(left, means, label="E[M]", offsets=False)
         left.legend(*_legend(left, named), fontsize=9)
         label = "covariance of M"
-        grids.draw_curves(right, covariances, label=label, offsets=True)
+        _maps_and_curves.draw_curves(right, covariances, label=label, offsets=True)
         return
     alone = len(named) == 1
     axes = figure.subplots(*((1, 2) if alone else (2, len(named))), squeeze=False)
     axes = axes.reshape(2, -1)
     panels = list(means.values())
-    grids.draw_maps(axes[0], panels, _mean_scale(panels), label="E[M]", offsets=False)
+    _maps_and_curves.draw_maps(
+        axes[0], panels, _mean_scale(panels), label="E[M]", offsets=False
+    )
     panels = list(covariances.values())
     scale = _covariance_scale(panels)
     label = "covariance of M"
-    grids.draw_maps(axes[1], panels, scale, label=label, offsets=True)
+    _maps_and_curves.draw_maps(axes[1], panels, scale, label=label, offsets=True)
     if rank == 3:
         words = "central slice along the first axis; covariances at offset 0 along it"
         figure.suptitle(words, fontsize=10)
@@ -116,7 +120,7 @@ def _covariance(found: analysis.MaskMoments) -> Panel:
 
 
 def _origin(found: analysis.MaskMoments) -> str:
-    """Says which lambda it was, and whether anything was drawn."""
+    """Returns which lambda it was and whether anything was drawn, in words."""
     lam = "λ drawn" if found.lam is None else f"λ = {found.lam:.2f}"
     return f"{lam}, {'exact' if found.exact else f'{found.draws:,} draws'}"
 
@@ -129,7 +133,7 @@ def _legend(
     return list(axes.lines), [text.removeprefix(": ") for text in words]
 
 
-def _range(values: grids.Array, error: grids.Array | None) -> str:
+def _range(values: _maps_and_curves.Array, error: _maps_and_curves.Array | None) -> str:
     # Without a minus before what rounds to zero.
     low, high = (f"{float(x):.3f}" for x in (values.min(), values.max()))
     words = f"{low.replace('-0.000', '0.000')} … {high}"

@@ -10,9 +10,13 @@ from numpy.testing import assert_allclose, assert_array_less
 from scipy import special, stats
 
 import keras_msda as msda
-from keras_msda.analysis import _averages, mask_moments, mask_set
-from keras_msda.analysis import _methods as methods
-from keras_msda.analysis._quadrature import beta_nodes
+from keras_msda.analysis import (
+    _expectations,
+    _mask_distributions,
+    mask_moments,
+    mask_set,
+)
+from keras_msda.analysis._beta_quadrature import beta_nodes
 from keras_msda.analysis.coefficients import over_all_pairs, regularization_coefficients
 from tests.analysis import oracles
 from tests.analysis.cases import METHODS
@@ -28,8 +32,12 @@ SHAPES = {1: (23,), 2: (9, 14), 3: (4, 5, 6)}
 ranks = pytest.mark.parametrize("rank", SHAPES)
 
 
+def breaks_of_layer(layer, size):
+    return _mask_distributions.family(layer).breaks(layer, size)
+
+
 def breaks_of(rank):
-    return methods.breaks(msda.CutMixLayer(seed=1), SHAPES[rank])
+    return breaks_of_layer(msda.CutMixLayer(seed=1), SHAPES[rank])
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -71,9 +79,9 @@ def test_jumps_and_kinks_at_breaks_cost_nothing(alpha, rank):
     breaks = [1 - (k / length) ** rank + oracles.UNSEEN for k in range(1, length + 1)]
     lam, weight = beta_nodes(alpha, [*breaks, 0.5], rank)
     found = weight @ jagged(lam, rank)
-    fine, chance = fine_nodes(alpha, breaks)
+    fine, probability = fine_nodes(alpha, breaks)
     # At alpha .01 many lambdas are 1 - 1e-16 or so, rounded: a cube root of 5e-6.
-    assert_allclose(found, chance @ jagged(fine, rank), atol=5e-6)
+    assert_allclose(found, probability @ jagged(fine, rank), atol=5e-6)
 
 
 def fine_nodes(alpha, breaks):
@@ -91,10 +99,10 @@ def test_usual_alphas_keep_their_number_of_nodes(layer):
     count = {"CutMixLayer": 304, "HMixLayer": 192, "GMixLayer": 112}[layer.__name__]
     leaf = layer(seed=1)
     for alpha in (0.2, 1.0, 2.0, 5.0):
-        found = beta_nodes((alpha, alpha), methods.breaks(leaf, (32, 32)), 2)
+        found = beta_nodes((alpha, alpha), breaks_of_layer(leaf, (32, 32)), 2)
         assert len(found[0]) == count
     for pair in PAIRS:
-        assert len(beta_nodes(pair, methods.breaks(leaf, (32, 32)), 2)[0]) < 1.25 * 304
+        assert len(beta_nodes(pair, breaks_of_layer(leaf, (32, 32)), 2)[0]) < 1.25 * 304
 
 
 @pytest.mark.parametrize("alpha", [(5e-324, 5e-324), (1e-5, 1e9), (1e3, 1e9)], ids=str)
@@ -146,15 +154,17 @@ def test_moments_and_sets_of_narrow_peaks_are_those_of_all_masks(name, alpha):
     pair = alpha if isinstance(alpha, tuple) else (alpha, alpha)
     nodes = fine_nodes(pair, oracles.breaks(METHODS[name], size))
     masks_of = functools.partial(oracles.masks_at, METHODS[name], size)
-    parts = [(chance, masks_of(lam)) for lam, chance in zip(*nodes, strict=True)]
+    parts = [
+        (probability, masks_of(lam)) for lam, probability in zip(*nodes, strict=True)
+    ]
     mean, second = oracles.moments(parts)
     found = mask_moments(layer, size, draws=2)
     assert_allclose(1 - found.mean.ravel(), mean, atol=2e-6)
     expected = oracles.offset_map(second - np.outer(mean, mean), size)
     assert_allclose(found.covariance, expected, atol=2e-6)
     masks = mask_set(layer, size)
-    assert_allclose(masks.chance.sum(), 1, rtol=1e-12)
-    shares = masks.chance @ (1 - masks.mask.reshape(-1, 12))
+    assert_allclose(masks.probability.sum(), 1, rtol=1e-12)
+    shares = masks.probability @ (1 - masks.mask.reshape(-1, 12))
     assert_allclose(shares, mean, atol=2e-6)
 
 
@@ -169,7 +179,7 @@ def test_own_labels_of_peaked_alphas_have_the_mixture_of_both_betas(alpha):
     assert_allclose(found.mean, mean, atol=1e-7)
     assert_allclose(over_all_pairs(found.covariance), square - mean**2, rtol=1e-6)
     masks = mask_set(layer, (3,))
-    assert_allclose(masks.chance @ masks.weight, mean, atol=1e-7)
+    assert_allclose(masks.probability @ masks.weight, mean, atol=1e-7)
 
 
 @pytest.mark.parametrize("alpha", [(200.0, 20.0), (400.0, 400.0)], ids=str)
@@ -208,15 +218,17 @@ def test_folded_lambdas_are_the_larger_share(name, alpha):
         for share, member in getattr(METHODS[name], "members", [(1.0, METHODS[name])])
         for part in larger(share, member, size, alpha)
     ]
-    total = sum(chance for chance, _ in parts)
-    mean, second = oracles.moments([(chance / total, x) for chance, x in parts])
+    total = sum(probability for probability, _ in parts)
+    mean, second = oracles.moments(
+        [(probability / total, x) for probability, x in parts]
+    )
     layer = folded(METHODS[name].layer(alpha=alpha, seed=1))
     found = mask_moments(layer, size, draws=2)
     assert_allclose(1 - found.mean.ravel(), mean, atol=2e-6)
     expected = oracles.offset_map(second - np.outer(mean, mean), size)
     assert_allclose(found.covariance, expected, atol=2e-6)
     masks = mask_set(layer, size)
-    shares = masks.chance @ (1 - masks.mask.reshape(-1, 12))
+    shares = masks.probability @ (1 - masks.mask.reshape(-1, 12))
     assert_allclose(shares, mean, atol=2e-6)
 
 
@@ -225,8 +237,8 @@ def larger(share, who, size, alpha):
     a, b = alpha if isinstance(alpha, tuple) else (alpha, alpha)
     breaks = oracles.breaks(who, size)
     ends = sorted({*breaks, *(1 - x for x in breaks)})
-    for lam, chance in zip(*oracles.beta_nodes(a, b, ends), strict=True):
-        yield share * chance, oracles.masks_at(who, size, max(lam, 1 - lam))
+    for lam, probability in zip(*oracles.beta_nodes(a, b, ends), strict=True):
+        yield share * probability, oracles.masks_at(who, size, max(lam, 1 - lam))
 
 
 def test_folding_leaves_the_papers_distribution_as_it_is():
@@ -235,9 +247,9 @@ def test_folding_leaves_the_papers_distribution_as_it_is():
         for layer in (msda.CutMixLayer(seed=1), folded(msda.CutMixLayer(seed=1)))
     )
     assert_allclose(other.paper, plain.paper, atol=1e-12)
-    rule = _averages.rule(msda.MixUpLayer(seed=1), (6, 5), folded=True)
+    nodes = _expectations.lam_nodes(msda.MixUpLayer(seed=1), (6, 5), folded=True)
     # Of the larger of two parts of a stick that is broken anywhere.
-    assert_allclose(rule.drawn @ rule.lam, 0.75, rtol=1e-12)
+    assert_allclose(nodes.drawn @ nodes.lam, 0.75, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

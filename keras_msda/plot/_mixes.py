@@ -1,4 +1,4 @@
-"""Figures of mixes: a method a row, or a method a column as in the paper."""
+"""Figures of mixes: a method per row, or a method per column as in the paper."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from keras_msda import _checks, _errors
-from keras_msda.plot import samples, style
-from keras_msda.plot.samples import Panels
+from keras_msda.plot import _samples, style
+from keras_msda.plot._samples import Panels
 
 HEADS = ("own", "partner", "mask", "mix")
 LAYOUTS = ("rows", "columns")
@@ -27,28 +27,28 @@ def mixes(
     seed: tuple[int, int] = (0, 0),
     layout: str = "rows",
 ) -> Figure:
-    """Draws how layers mix a few images, a layer a row or a layer a column.
+    """Draws how layers mix a few images, a layer per row or a layer per column.
 
-    Random are the partners, where the layer draws them, and the masks; one seed gives
-    one figure.
+    Masks are random, and so are partners where the layer draws them. The same seed
+    gives the same figure.
 
     Args:
         images: Two to four images or so, shape `(batch, height, width)` or
             `(batch, height, width, channels)` with 1 or 3 channels; integers in
             [0, 255] or floats in [0, 1].
         layers: One layer or several.
-        lam: Lambda for all images, or one for each; without it every layer draws. In
-            columns one number, as in the paper 0.65 where it is not given.
+        lam: Lambda for all images, or one for each; None to let every layer draw it. In
+            columns a single number, by default 0.65 as in the paper.
         seed: Two integers.
         layout: "rows", every image with its partner, mask and mix, or "columns", the
-            paper's figure: the first two images at the left, then their mixes by each
-            layer with the same lambda, and below them the masks.
+            paper's figure: the first two images on the left, then their mixes by each
+            layer with the same lambda, and the masks below.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
 
     Raises:
-        ValueError: If images are no pictures, or arguments are out of range.
+        ValueError: If the images are not pictures, or an argument is out of range.
 
     Example:
         >>> import numpy as np, keras_msda as msda
@@ -73,13 +73,13 @@ def mixes(
         asked = _PAPERS_LAM if lam is None else lam
         remedy = "In columns all methods have one lambda."
         asked = _checks.check_share("plot.mixes", "lam", asked, remedy)
-        floats = samples.as_floats(images)
+        floats = _samples.as_floats(images)
         _check_two_images("plot.mixes", floats.shape)
         pair = floats[:2]
-        drawn = [samples.sample_pair(x, pair, lam=asked, seed=seed) for x in members]
+        drawn = [_samples.sample_pair(x, pair, lam=asked, seed=seed) for x in members]
         return column_figure(drawn, lam=asked)
     return panel_figure(
-        [samples.sample_panels(layer, images, lam=lam, seed=seed) for layer in members]
+        [_samples.sample_panels(layer, images, lam=lam, seed=seed) for layer in members]
     )
 
 
@@ -89,7 +89,7 @@ def panel_figure(
     shown: int | None = None,
     heads: Sequence[str] = HEADS,
 ) -> Figure:
-    """Draws panels, a method a row, with lambda and weight above every mask and mix.
+    """Draws panels, a method per row, with lambda and weight above each mask and mix.
 
     Args:
         rows: What to draw.
@@ -118,7 +118,7 @@ def panel_figure(
 def _empty_figure(
     rows: Sequence[Panels], samples: int
 ) -> tuple[Figure, list[list[Axes]]]:
-    """Makes the figure with four axes a sample and a gap between samples."""
+    """Makes the figure with four axes per sample and a gap between samples."""
     height, width = rows[0].images.shape[1:3]
     side = max(1.15, min(2.6, 12 / (4 * samples)))
     # The text above a panel takes a third of an inch, however flat the images are.
@@ -148,7 +148,7 @@ def _draw_sample(
 
 
 def column_figure(drawn: Sequence[Panels], *, lam: float) -> Figure:
-    """Draws two images and what methods make of them, a method a column.
+    """Draws two images and what methods make of them, a method per column.
 
     Args:
         drawn: The same two images by each method; the first sample is shown.

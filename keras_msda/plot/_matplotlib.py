@@ -1,4 +1,4 @@
-"""Says how to install Matplotlib, where it is missing."""
+"""Checks for Matplotlib, and says how to install it."""
 
 import importlib.util
 

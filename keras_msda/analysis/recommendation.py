@@ -1,4 +1,4 @@
-"""Which method regularises what a model of one's own has, in numbers."""
+"""Compares how methods regularise the input gradients of a given model."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_msda import _errors, layers
-from keras_msda.analysis._laws import Array, pair_counts
+from keras_msda.analysis._offsets import offset_lengths, pair_counts
+from keras_msda.analysis._types import Array, Shape
 from keras_msda.analysis.coefficients import (
     Coefficients,
     by_distance,
-    offset_lengths,
     regularization_coefficients,
 )
 from keras_msda.analysis.gradients import GradientMap, input_gradient_map
@@ -20,7 +20,7 @@ from keras_msda.layers.base import MixLayer
 #: Strengths that differ by less, relatively, are called equal.
 _EQUAL = 0.02
 
-LIMITS = (
+_LIMITS = (
     "The map takes lengths of gradients: products of opposite sign, which mixing "
     "weighs with those of the data, count as if they were of one.",
     "Only the second-order term of gradient products is compared, not the Hessian's.",
@@ -36,7 +36,7 @@ class Strength(NamedTuple):
         name: The method.
         zero: Coefficient of a pixel's own squared gradient.
         near: Mean coefficient of two pixels nearer than the boundary.
-        far: That of two pixels farther apart.
+        far: Mean coefficient of two pixels farther apart.
         strength: Mean coefficient of two different pixels, each pair as heavy as the
             model's product of gradients there.
         error: Standard error of `strength` where masks were drawn, on the high side.
@@ -96,7 +96,7 @@ class Recommendation(NamedTuple):
             f"Near products: {self.near} regularises them most. Far ones: {self.far}.",
             self._verdict(),
             "",
-            *(f"- {limit}" for limit in LIMITS),
+            *(f"- {limit}" for limit in _LIMITS),
         ]
         return "\n".join(lines)
 
@@ -143,10 +143,14 @@ def recommend(  # noqa: PLR0913
             its defaults.
         boundary: Distance between near and far, in pixels; None for that at which the
             coefficients of CutMix on a torus fall below MixUp's.
-        draws: Masks to draw for methods whose law is not known.
+        draws: Masks to draw for methods whose distribution is not known.
         seed: Of the draws.
         verbose: 1 for a progress bar, 0 for none.
         data_format: "channels_last", "channels_first" or None for Keras's setting.
+
+    Returns:
+        `Recommendation`, whose `str()` is a report; `methods` has one `Strength` per
+        method, and `gradients` maps of shape `(2 length - 1, ...)`.
 
     Raises:
         ValueError: If model, images or labels are not those of `input_gradient_map`,
@@ -184,25 +188,24 @@ def recommend(  # noqa: PLR0913
     )
     shape = tuple((length + 1) // 2 for length in gradients.mean.shape)
     limit = _crossing(shape) if boundary is None else boundary
-    pairs = _pairs(gradients, shape, limit)
+    pairs = _weigh_pairs(gradients, shape, limit)
     _check_boundary(owner, limit, bool(pairs.near.any() and pairs.far.any()))
-    rows = []
-    for name, layer in methods.items():
-        found = regularization_coefficients(layer, shape, draws=draws, seed=seed)
-        rows.append(_strength(name, found, pairs))
+    found = {
+        name: regularization_coefficients(layer, shape, draws=draws, seed=seed)
+        for name, layer in methods.items()
+    }
+    rows = [_strength(name, x, pairs) for name, x in found.items()]
     rows.sort(key=lambda row: -row.strength)
-    gap = rows[0].strength - rows[1].strength
-    noise = 2 * float(np.hypot(rows[0].error, rows[1].error))
     return Recommendation(
-        float(limit),
-        float((pairs.products * (pairs.near > 0)).sum() / pairs.products.sum()),
-        float(pairs.near.sum() / (pairs.near.sum() + pairs.far.sum())),
-        _median(pairs.products),
-        tuple(rows),
-        max(rows, key=lambda row: row.near).name,
-        max(rows, key=lambda row: row.far).name,
-        gap > max(_EQUAL * rows[1].strength, noise),
-        gradients,
+        boundary=float(limit),
+        near_share=_share(pairs.products * (pairs.near > 0), pairs.products),
+        even_share=_share(pairs.near, pairs.near + pairs.far),
+        half_distance=_median_distance(pairs.products),
+        methods=tuple(rows),
+        near=max(rows, key=lambda row: row.near).name,
+        far=max(rows, key=lambda row: row.far).name,
+        decided=_is_decided(*rows[:2]),
+        gradients=gradients,
     )
 
 
@@ -214,12 +217,23 @@ class _Pairs(NamedTuple):
     products: Array
 
 
+def _share(part: Array, whole: Array) -> float:
+    return float(part.sum() / whole.sum())
+
+
+def _is_decided(first: Strength, second: Strength) -> bool:
+    """Returns whether two strengths differ by more than is called equal, and noise."""
+    noise = 2 * float(np.hypot(first.error, second.error))
+    gap = first.strength - second.strength
+    return gap > max(_EQUAL * second.strength, noise)
+
+
 def _all_methods() -> dict[str, MixLayer]:
     """Returns every method with its defaults, by label."""
     return {method.label: method.layer() for method in layers.METHODS.values()}
 
 
-def _crossing(shape: tuple[int, ...]) -> float:
+def _crossing(shape: Shape) -> float:
     """Returns the distance at which CutMix's coefficient falls below MixUp's."""
     layer = layers.CutMixLayer(border="wrap")
     curve = by_distance(regularization_coefficients(layer, shape).second)
@@ -228,7 +242,7 @@ def _crossing(shape: tuple[int, ...]) -> float:
     return float(below[0]) if len(below) else math.inf
 
 
-def _pairs(gradients: GradientMap, shape: tuple[int, ...], boundary: float) -> _Pairs:
+def _weigh_pairs(gradients: GradientMap, shape: Shape, boundary: float) -> _Pairs:
     """Returns the weights of offsets, those of a pixel with itself left out."""
     pairs = pair_counts(shape)
     distance = offset_lengths(pairs.shape)
@@ -250,7 +264,7 @@ def _strength(name: str, found: Coefficients, pairs: _Pairs) -> Strength:
     return Strength(name, zero, near, far, strength, error)
 
 
-def _median(products: Array) -> float:
+def _median_distance(products: Array) -> float:
     """Returns the distance within which half of some sums by offset lie."""
     distance = np.rint(offset_lengths(products.shape)).astype(int)
     total = np.bincount(distance.reshape(-1), products.reshape(-1)).cumsum()

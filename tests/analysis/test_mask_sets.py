@@ -1,4 +1,4 @@
-"""Sets of masks: all there are, with their chances, or as many as are drawn."""
+"""Sets of masks: all there are, with their probabilities, or as many as are drawn."""
 
 import math
 
@@ -21,14 +21,14 @@ DRAWN = [name for name in METHODS if name.endswith("drawn")]
 def flat(masks):
     """Returns a set in the form of the oracles', of shares of the partner."""
     partner = 1 - masks.mask.reshape(len(masks.mask), -1)
-    return oracles.Masks(partner, masks.weight, masks.chance)
+    return oracles.Masks(partner, masks.weight, masks.probability)
 
 
 def check(found, parts, size):
     """Compares what the coefficients are made of: all second moments with weights."""
     assert found.mask.shape[1:] == size
-    assert_allclose(np.sum(found.chance), 1, rtol=1e-12)
-    assert_array_less(0, found.chance)
+    assert_allclose(np.sum(found.probability), 1, rtol=1e-12)
+    assert_array_less(0, found.probability)
     parts = list(parts)
     mean, second = oracles.moments(parts)
     own = oracles.moments([(1.0, flat(found))])
@@ -40,15 +40,15 @@ def check(found, parts, size):
 
 
 def distinct(masks):
-    """Lists different masks with the sums of their chances, in order."""
+    """Lists different masks with the sums of their probabilities, in order."""
     mask = np.round(masks.partner, 5) + 0.0
     rows, index = np.unique(mask, axis=0, return_inverse=True)
-    return rows, np.bincount(index.ravel(), masks.chance)
+    return rows, np.bincount(index.ravel(), masks.probability)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=named(SIZES))
 @methods
-def test_all_masks_of_a_lambda_are_there_with_their_chances(name, size):
+def test_all_masks_of_a_lambda_are_there_with_their_probabilities(name, size):
     for lam in SIZED_LAMS[size]:
         found = mask_set(METHODS[name].layer(seed=1), size, lam=lam)
         expected = oracles.masks_at(METHODS[name], size, lam)
@@ -59,9 +59,9 @@ def test_all_masks_of_a_lambda_are_there_with_their_chances(name, size):
 def test_masks_are_the_very_ones(name):
     found = mask_set(METHODS[name].layer(seed=1), (5, 6), lam=0.37)
     expected = distinct(oracles.masks_at(METHODS[name], (5, 6), 0.37))
-    rows, chances = distinct(flat(found))
+    rows, probabilities = distinct(flat(found))
     assert_allclose(rows, expected[0], atol=TOLERANCE)
-    assert_allclose(chances, expected[1], atol=TOLERANCE)
+    assert_allclose(probabilities, expected[1], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", [n for n in METHODS if n not in DRAWN])
@@ -80,17 +80,17 @@ def test_a_drawn_weight_is_lambda(name):
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, (2.0, 1.0)], ids=str)
 @methods
-def test_masks_over_the_law_of_lambda_have_its_moments(name, alpha):
+def test_masks_over_the_distribution_of_lambda_have_its_moments(name, alpha):
     found = mask_set(METHODS[name].layer(alpha=alpha, seed=1), (4, 3))
-    check(found, oracles.law(METHODS[name], (4, 3), alpha), (4, 3))
+    check(found, oracles.distribution(METHODS[name], (4, 3), alpha), (4, 3))
 
 
-def test_masks_of_own_labels_follow_their_law_of_lambda():
+def test_masks_of_own_labels_follow_their_distribution_of_lambda():
     layer = msda.MixUpLayer(alpha=0.5, targets="own", seed=1)
     found = mask_set(layer, (3,))
     # Beta(1.5, .5).
-    assert_allclose(found.chance @ found.mask[:, 0], 0.75, atol=TOLERANCE)
-    assert_allclose(found.chance @ found.mask[:, 0] ** 2, 0.625, atol=TOLERANCE)
+    assert_allclose(found.probability @ found.mask[:, 0], 0.75, atol=TOLERANCE)
+    assert_allclose(found.probability @ found.mask[:, 0] ** 2, 0.625, atol=TOLERANCE)
 
 
 def test_samples_that_are_not_mixed_are_left_out():
@@ -105,11 +105,11 @@ def test_samples_that_are_not_mixed_are_left_out():
 
 
 @pytest.mark.parametrize("name", [*METHODS, "fmix"])
-def test_draws_have_equal_chances(name):
+def test_draws_have_equal_probabilities(name):
     layer = METHODS[name].layer(seed=1) if name != "fmix" else msda.FMixLayer(seed=1)
     found = mask_set(layer, (4, 3), draws=7, seed=2)
     assert found.mask.shape == (7, 4, 3)
-    assert_allclose(found.chance, 1 / 7)
+    assert_allclose(found.probability, 1 / 7)
     if name not in DRAWN:
         means = found.mask.reshape(7, -1).mean(1)
         assert_allclose(found.weight, means, atol=TOLERANCE)
@@ -119,7 +119,7 @@ def test_draws_have_equal_chances(name):
 def test_draws_tend_to_all_masks(name):
     layer, draws = METHODS[name].layer(seed=1), 4000
     found = flat(mask_set(layer, (4, 3), draws=draws, seed=2))
-    mean, second = oracles.moments(oracles.law(METHODS[name], (4, 3)))
+    mean, second = oracles.moments(oracles.distribution(METHODS[name], (4, 3)))
     products = found.partner[:, :, None] * found.partner[:, None]
     for drawn, exact in ((found.partner, mean), (products, second)):
         error = drawn.std(axis=0, ddof=1) / math.sqrt(draws)
@@ -133,7 +133,7 @@ def test_draws_follow_the_seed_alone(name):
     found = mask_set(make(seed=1), (6, 5), draws=5, seed=3)
     again = mask_set(make(seed=9), (6, 5), draws=5, seed=3)
     other = mask_set(make(seed=1), (6, 5), draws=5, seed=4)
-    for part in ("mask", "weight", "chance"):
+    for part in ("mask", "weight", "probability"):
         assert_array_equal(getattr(found, part), getattr(again, part))
     assert np.any(found.mask != other.mask)
 

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from keras_msda import _checks, _errors, sampling
 from keras_msda.analysis import _arguments
 from keras_msda.layers.base import MixLayer
-from keras_msda.plot import samples, style
+from keras_msda.plot import _samples, style
 
 # 16 MiB of masks at a time.
 _AT_ONCE = 2**22
 _BINS = 100
-# Where a small alpha heaps weights up at the ends, the middle would not be seen.
+# Beyond, as where a small alpha puts most weights at the ends, the middle is too low.
 _LARGEST_LINEAR = 10
 
 
@@ -29,10 +29,10 @@ def label_histogram(
     draws: int = 10_000,
     seed: int = 0,
 ) -> Figure:
-    """Draws how often each weight of the own label comes, a layer a panel.
+    """Draws a histogram of the weights of the own label, a layer per panel.
 
-    A dotted line is lambda's law, which weights keep unless masks are cut at the
-    border. In two dimensions no weight of `GMixLayer(border="clip")` lies in
+    A dotted line is the distribution of lambda, which weights keep unless masks are cut
+    at the border. In two dimensions no weight of `GMixLayer(border="clip")` lies in
     (0.43, 0.57), and the figure shows the hole.
 
     Args:
@@ -57,44 +57,44 @@ def label_histogram(
         ['GMix', 'GMix']
     """
     owner = "plot.label_histogram"
-    named = _named(layers)
+    named = _name_layers(layers)
     _check_some_layers(owner, named)
     _arguments.check_draws(owner, draws)
     for layer in named.values():
-        shape = _arguments.check_analysed(owner, layer, shape, MixLayer)
+        shape = _arguments.check_layer(owner, layer, shape, MixLayer)
     wide = min(3, len(named))
     tall = -(-len(named) // wide)
     figure = style.new_figure(3.1 * wide + 0.6, 2.3 * tall + 0.5)
     grid = figure.subplots(tall, wide, sharex=True, sharey=True, squeeze=False)
     all_axes = list(grid.flat)
     for (name, layer), axis in zip(named.items(), all_axes, strict=False):
-        weights = _weights(layer, shape, draws=draws, seed=seed)
-        _draw_weights(axis, weights, _lams(layer))
+        weights = _draw_weights(layer, shape, draws=draws, seed=seed)
+        _draw_histogram(axis, weights, _lams(layer))
         words = f"mean {weights.mean():.2f}, sd {weights.std():.2f}"
         axis.set_title(f"{name}\n{words}", fontsize=10)
     for axis in all_axes[len(named) :]:
         axis.set_visible(False)
     if all_axes[0].get_ylim()[1] > _LARGEST_LINEAR:
         all_axes[0].set_yscale("log")  # For all of them.
-    figure.supxlabel("weight of the own label (dotted: law of λ)", fontsize=10)
+    figure.supxlabel("weight of the own label (dotted: distribution of λ)", fontsize=10)
     figure.supylabel("density", fontsize=10)
     return figure
 
 
-def _named(layers: Any) -> dict[str, Any]:
+def _name_layers(layers: Any) -> dict[str, Any]:
     """Returns layers by name: the method's, numbered where it comes again."""
     if isinstance(layers, Mapping):
         return dict(layers)
     members = layers if isinstance(layers, Sequence) else [layers]
     named: dict[str, Any] = {}
     for layer in members:
-        name = samples.name_of(layer)
+        name = _samples.name_of(layer)
         again = sum(known.partition(" ")[0] == name for known in named)
         named[f"{name} {again + 1}" if again else name] = layer
     return named
 
 
-def _weights(
+def _draw_weights(
     layer: Any, shape: tuple[int, ...], *, draws: int, seed: int
 ) -> npt.NDArray[np.float32]:
     """Draws weights; of their masks only some are there at a time."""
@@ -108,14 +108,14 @@ def _weights(
 
 
 def _lams(layer: Any) -> npt.NDArray[np.float32] | None:
-    """Returns lambdas of equal chance, or None where it has no law of the layer's."""
+    """Returns equally probable lambdas, or None where the layer draws none."""
     if not layer.draws_lam or getattr(layer, "ratio_range", None) is not None:
         return None
     a, b = _checks.check_alpha(type(layer).__name__, layer.alpha)
     return sampling.beta_table(a, b, reformulated=layer.targets == "own")
 
 
-def _draw_weights(
+def _draw_histogram(
     axes: Axes, weights: npt.NDArray[Any], lams: npt.NDArray[Any] | None
 ) -> None:
     """Draws a histogram of weights, and as a line that of lambda."""

@@ -1,7 +1,7 @@
 """Means over lambda's Beta distribution, exact where the integrand is smooth.
 
-Smooth between breaks: on each piece between two of them stands a rule of Gauss, so many
-pieces that none is wide beside the distribution.
+Between breaks the integrand is smooth, so that each piece has a rule of Gauss. There
+are enough pieces that none is wide compared with the distribution.
 """
 
 import functools
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy import special
 
-from keras_msda.analysis._laws import Array
+from keras_msda.analysis._types import Array
 
 # SciPy's distribution function is NaN for some smaller parameters.
 _LEAST = 1e-300
-# Of less probability on either side there are no nodes.
+# A tail of less probability has no nodes.
 _TAIL = 1e-17
 # Jacobi's rule ends at -1, where all of a piece's probability is at 0.
 _LEAST_POWER = -1 + 1e-9
@@ -35,6 +35,9 @@ def beta_nodes(
         alpha: The pair (a, b).
         breaks: Values of lambda at which integrands jump or kink.
         rank: Number of spatial axes.
+
+    Returns:
+        Nodes and weights, `(nodes,)`.
     """
     a, b = (max(x, _LEAST) for x in alpha)
     below = sorted({x ** (1 / rank) for x in breaks if 0 < x < 0.5})
@@ -58,9 +61,10 @@ def _half(a: float, b: float, breaks: list[float], rank: int) -> tuple[Array, Ar
         density = factors * _relative_density(a, b, x, rank, singular=low == 0)
         # How probable a piece is follows without the rule, so nothing can underflow.
         ends_of_piece = np.array([low, high]) ** rank
-        chance = max(0.0, float(np.diff(special.betainc(a, b, ends_of_piece))[0]))
+        inside = np.diff(special.betainc(a, b, ends_of_piece))
+        probability = max(0.0, float(inside[0]))
         nodes.append(x)
-        weights.append(density * (chance / density.sum()))
+        weights.append(density * (probability / density.sum()))
     return np.concatenate(nodes), np.concatenate(weights)
 
 
@@ -108,8 +112,8 @@ def _relative_density(
 ) -> Array:
     """Returns the density of x up to a factor, or without its power of x.
 
-    Two large parts of a peak's logarithm all but cancel, so each is taken from the
-    middle of the nodes.
+    Two large parts of a peak's logarithm almost cancel, so that each is taken relative
+    to the middle of the nodes.
     """
     lam = x**rank
     if singular:
@@ -124,7 +128,7 @@ def _relative_density(
 def _graded(ends: list[float], ratio: float) -> list[float]:
     """Returns ascending ends, none more than `ratio` times a positive one before it.
 
-    So that no piece feels a singularity at 0 except for the first, which has its rule.
+    So that a singularity at 0 affects the first piece only, which has its own rule.
     """
     found = ends[:2] if ends[0] == 0 else ends[:1]
     for end in ends[len(found) :]:

@@ -1,4 +1,4 @@
-"""What boxes and bumps may be along one axis."""
+"""Boxes and bumps along one axis: the sides, the places, and what they cover."""
 
 import functools
 import math
@@ -7,13 +7,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize
 
-from keras_msda.analysis._laws import Array, Axis, Shape
+from keras_msda import _backend
+from keras_msda.analysis._distributions import AxisDistribution
+from keras_msda.analysis._types import Array, Shape
+from keras_msda.masks import box
 
-#: Sides that a box may have on an axis, with their chances.
+#: Sides that a box may have on an axis, with their probabilities.
 Sides = tuple[tuple[int, float], ...]
 
-# What `masks.box` forgives a share, 2^-23, and half of what float32 rounds off it.
-_SLACK = 2.5 * 2.0**-24
+# What `masks.box` forgives a share, and half a step of float32 that rounding takes.
+_SLACK = box.SHARE_SLACK + 2.0**-25
 
 
 def floor_side(share: float, length: int, rank: int) -> int:
@@ -27,7 +30,7 @@ def floor_side(share: float, length: int, rank: int) -> int:
 
 
 def rounded_sides(share: float, length: int, rank: int, border: str) -> Sides:
-    """Returns the sides that rounding noise may give a box, with their chances."""
+    """Returns the sides that rounding noise may give a box, with probabilities."""
     if border in ("clip", "clip_odd"):
         return ((floor_side(share, length, rank), 1.0),)
     exact = length * share ** (1 / rank)
@@ -39,10 +42,9 @@ def rounded_sides(share: float, length: int, rank: int, border: str) -> Sides:
 def ranged_sides(
     length: int, ratio_range: tuple[float, float], endpoint: bool = True
 ) -> Sides:
-    """Returns the sides of a range of ratios, floor(low L) ... floor(high L)."""
-    # As in `masks.box`: some ratios, such as 0.7, are below their decimal.
-    low, high = (int(length * end + 1e-4) for end in ratio_range)
-    high = high if endpoint else max(high - 1, low)
+    """Returns the sides of a range of ratios, which are equally likely."""
+    lengths = _backend.get_backend_ops().convert(float(length), "float32")
+    low, high = map(int, box.side_bounds(lengths, ratio_range, endpoint=endpoint))
     return tuple((side, 1 / (high + 1 - low)) for side in range(low, high + 1))
 
 
@@ -56,14 +58,14 @@ def side_changes(shape: Shape, ratio: float = 1.0) -> list[float]:
 
 
 def centers(length: int, side: int, border: str) -> npt.NDArray[np.int_]:
-    """Returns where the centre of a box may be, all places as likely."""
+    """Returns where the centre of a box may be, all places equally likely."""
     if border == "inside":
         return np.arange(length - side + 1) + side // 2
     return np.arange(length)
 
 
-def _covered(length: int, side: int, border: str) -> Array:
-    """Returns what boxes of a side cover, one a row."""
+def _cover(length: int, side: int, border: str) -> Array:
+    """Returns the pixels that boxes of a side cover, `(places, length)`."""
     pixel = np.arange(length)
     start = centers(length, side, border)[:, None] - side // 2
     if border == "clip":
@@ -76,35 +78,37 @@ def _covered(length: int, side: int, border: str) -> Array:
 
 
 @functools.lru_cache(maxsize=4096)
-def box_axis(length: int, side: int, border: str) -> Axis:
+def box_profiles(length: int, side: int, border: str) -> AxisDistribution:
     """Returns the boxes of a side, wherever they are, as one group."""
-    return Axis.of(_covered(length, side, border))
+    return AxisDistribution.of(_cover(length, side, border))
 
 
 @functools.lru_cache(maxsize=1024)
-def box_axis_by_cover(length: int, side: int, border: str) -> Axis:
+def box_profiles_by_cover(length: int, side: int, border: str) -> AxisDistribution:
     """Returns the boxes of a side in groups of those that cover as many pixels."""
-    profiles = _covered(length, side, border)
+    profiles = _cover(length, side, border)
     counts = profiles.sum(1)
     groups = [profiles[counts == count] for count in np.unique(counts)]
-    chance = np.array([len(group) / len(profiles) for group in groups])
-    return Axis.grouped([Axis.of(group) for group in groups], chance)
+    probability = np.array([len(group) / len(profiles) for group in groups])
+    return AxisDistribution.grouped(
+        [AxisDistribution.of(group) for group in groups], probability
+    )
 
 
 @functools.lru_cache(maxsize=4096)
-def box_axis_of(length: int, sides: Sides, border: str) -> Axis:
-    """Returns the boxes of several sides with their chances, as one group."""
-    axes = [box_axis(length, side, border) for side, _ in sides]
-    return Axis.mixture(axes, [chance for _, chance in sides])
+def box_profiles_of_sides(length: int, sides: Sides, border: str) -> AxisDistribution:
+    """Returns the boxes of several sides with their probabilities, as one group."""
+    axes = [box_profiles(length, side, border) for side, _ in sides]
+    return AxisDistribution.mixture(axes, [probability for _, probability in sides])
 
 
-def bump_axis(length: int, width: float, border: str) -> Axis:
+def bump_profiles(length: int, width: float, border: str) -> AxisDistribution:
     """Returns bumps of a relative width, wherever they are, as one group."""
     pixel = np.arange(length)
     distance = np.abs(pixel - pixel[:, None])
     if border == "wrap":
         distance = np.minimum(distance, length - distance)
-    return Axis.of(np.exp(-math.pi / width * (distance / length) ** 2))
+    return AxisDistribution.of(np.exp(-math.pi / width * (distance / length) ** 2))
 
 
 def torus_width(share: float, shape: Shape) -> float:

@@ -9,8 +9,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from keras_msda import analysis
-from keras_msda.plot import grids, moments, style
-from keras_msda.plot.grids import Panel
+from keras_msda.plot import _maps_and_curves, _mask_moments, style
+from keras_msda.plot._maps_and_curves import Panel
 
 
 def coefficients(
@@ -18,23 +18,23 @@ def coefficients(
     *,
     paper: bool = False,
 ) -> Figure:
-    """Draws the coefficients of gradient products by distance, all methods in one.
+    """Draws the coefficients of gradient products by distance, all methods in one plot.
 
-    The distance doubles from tick to tick. Where coefficients were sampled, a band
-    shows two standard errors: their mean at a distance, which that of the mean does not
-    exceed.
+    The distance doubles from tick to tick. Where coefficients were drawn, a band shows
+    two standard errors: the mean of those at a distance, which is at least the standard
+    error of the mean.
 
     Args:
         coefficients: From `analysis.regularization_coefficients`, or a dictionary of
-            such by name.
-        paper: Whether to draw the paper's form, too, dashed.
+            them by name.
+        paper: Whether to draw the paper's form as well, dashed.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
 
     Raises:
-        TypeError: If it is anything else.
-        ValueError: If there are none, or numbers of axes differ.
+        TypeError: If a value is not such a result.
+        ValueError: If there are none, or their numbers of axes differ.
 
     Example:
         >>> import keras_msda as msda
@@ -50,9 +50,9 @@ def coefficients(
         Function Perspective, 2022, for what they multiply.
     """
     owner = "plot.coefficients"
-    named, _ = grids.named(owner, coefficients, analysis.Coefficients)
+    named, _ = _maps_and_curves.name_results(owner, coefficients, analysis.Coefficients)
     figure = style.new_figure(7.5, 4.4)
-    draw_coefficients(figure.add_subplot(), named, paper=paper)
+    _draw_coefficients(figure.add_subplot(), named, paper=paper)
     return figure
 
 
@@ -64,29 +64,29 @@ def moments_and_coefficients(
 
     Args:
         means: Moments by name, one or more.
-        coefficients: By name, one or more; perhaps of further methods.
+        coefficients: By name, one or more; they may be of further methods.
 
     Returns:
         A Matplotlib figure; `figure.savefig(...)` writes it.
 
     Raises:
-        TypeError: If either is anything else.
-        ValueError: If either is empty, or numbers of axes differ.
+        TypeError: If a value is not such a result.
+        ValueError: If either is empty, or the numbers of axes differ.
     """
     owner = "plot.moments_and_coefficients"
-    above, rank = grids.named(owner, means, analysis.MaskMoments)
-    below, _ = grids.named(owner, coefficients, analysis.Coefficients)
-    width, tall = moments.figure_size(above, rank)
+    above, rank = _maps_and_curves.name_results(owner, means, analysis.MaskMoments)
+    below, _ = _maps_and_curves.name_results(owner, coefficients, analysis.Coefficients)
+    width, tall = _mask_moments.figure_size(above, rank)
     figure = style.new_figure(max(7.5, width), tall + 4.2)
     upper, lower = figure.subfigures(
         2, 1, height_ratios=(tall, 4.2), squeeze=False
     ).flat
-    moments.draw_moments(upper, above, rank)
-    draw_coefficients(lower.add_subplot(), below, paper=True)
+    _mask_moments.draw_moments(upper, above, rank)
+    _draw_coefficients(lower.add_subplot(), below, paper=True)
     return figure
 
 
-def draw_coefficients(
+def _draw_coefficients(
     axes: Axes, named: Mapping[str, analysis.Coefficients], *, paper: bool
 ) -> None:
     """Draws curves by distance with their legend.
@@ -100,7 +100,7 @@ def draw_coefficients(
     dashed = [found for found in named.values() if paper and found.paper is not None]
     for name, found in named.items():
         _draw_one(axes, name, found, looks[name], paper=paper)
-    _double(axes, axes.dataLim.x1)
+    _double_ticks(axes, axes.dataLim.x1)
     axes.set_xlabel("distance in pixels")
     axes.set_ylabel("coefficient")
     axes.grid(alpha=0.3)
@@ -148,7 +148,7 @@ def _draw_one(
     if not found.exact:
         error = analysis.by_distance(found.error).value
         band = Panel(value, error=error)
-        grids.draw_band(axes, distance, band, color=look.color)
+        _maps_and_curves.draw_band(axes, distance, band, color=look.color)
     if paper and found.paper is not None:
         axes.plot(
             distance,
@@ -156,7 +156,7 @@ def _draw_one(
             color=look.color,
             marker=look.marker,
             markevery=marked,
-            # A ring about that of the exact form where the two are one.
+            # A ring around the marker of the exact form where the two coincide.
             markersize=9,
             markerfacecolor="white",
             linewidth=1.2,
@@ -166,11 +166,11 @@ def _draw_one(
 
 
 def _is_tick(distance: int) -> bool:
-    """Tells 0, 1, 2, 4, 8 and so on."""
+    """Returns whether a distance is 0, 1, 2, 4, 8 and so on."""
     return distance & (distance - 1) == 0
 
 
-def _double(axes: Axes, last: float) -> None:
+def _double_ticks(axes: Axes, last: float) -> None:
     """Has the distance double from tick to tick, after those of 0 and 1."""
     axes.set_xscale("symlog", base=2, linthresh=1, linscale=1)
     ticks = [x for x in range(int(last) + 1) if _is_tick(x)]

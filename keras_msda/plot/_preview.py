@@ -10,16 +10,16 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from keras_msda import _backend, _checks
-from keras_msda.plot import panels, samples
+from keras_msda.plot import _mixes, _samples
 
 
 class MixPreview(keras.callbacks.Callback):
-    """Draws mixes of a few images at the begin of each epoch.
+    """Draws mixes of a few images at the beginning of each epoch.
 
-    They are in TensorBoard, under the tag "mixes", or a folder of pictures,
-    `epoch-0000.png` and so on. They follow the layer as it is then: a `MixSchedule`
-    that stands before in the list of callbacks has set its values. Training goes on as
-    without: the layer's own sequence of draws is left alone.
+    They go to TensorBoard, under the tag "mixes", or to a folder of pictures,
+    `epoch-0000.png` and so on. They show the layer as it is at that time: a
+    `MixSchedule` earlier in the list of callbacks has set its values. Training is not
+    changed: the layer's own sequence of draws is left alone.
 
     Args:
         log_dir: Folder for TensorBoard's file or for the pictures. It is made, with
@@ -28,13 +28,13 @@ class MixPreview(keras.callbacks.Callback):
         images: Two to four images or so, as for `mixes`: before any scaling to other
             ranges.
         to: "tensorboard" or "folder". For the first TensorFlow must be installed,
-            whatever Keras's backend; TensorBoard itself only to look at the file.
+            whatever Keras's backend is; TensorBoard is only needed to view the file.
         every: Epochs from one picture to the next; the first epoch has one.
         seed: One integer draws the same partners, lambda and masks in each epoch, so
-            that only settings change the picture; None draws anew.
+            that only settings change the picture; None draws new ones.
 
     Raises:
-        ValueError: If the images are no pictures, or an argument is out of range.
+        ValueError: If the images are not pictures, or an argument is out of range.
         ImportError: If TensorBoard's file is asked for and TensorFlow is missing.
         OSError: If the folder cannot be made.
 
@@ -45,7 +45,7 @@ class MixPreview(keras.callbacks.Callback):
         >>> images = np.random.default_rng(0).random((3, 16, 16, 3))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     preview = plot.MixPreview(folder, msda.HMixLayer(), images, to="folder")
-        ...     preview.show(7)  # As `fit` does, in a loop of one's own.
+        ...     preview.show(7)  # As `fit` does, in your own loop.
         ...     print([path.name for path in preview.folder.iterdir()])
         ['epoch-0007.png']
     """
@@ -68,9 +68,9 @@ class MixPreview(keras.callbacks.Callback):
         self.layers = list(layer) if isinstance(layer, Sequence) else [layer]
         for member in self.layers:
             _checks.check_scheduled(owner, member, ("sample",))
-        self.images = samples.as_floats(images)
+        self.images = _samples.as_floats(images)
         self.folder = Path(log_dir)
-        # Made now, so that what is missing is said before any training.
+        # Made now, so that a missing TensorFlow is an error before any training.
         self._writer: Any = None
         if to == "tensorboard":
             self._writer = _backend.make_event_writer(owner, str(log_dir))
@@ -85,14 +85,14 @@ class MixPreview(keras.callbacks.Callback):
         """
         seed = (0, epoch) if self.seed is None else (1, self.seed)
         drawn = [
-            samples.sample_panels(layer, self.images, lam=None, seed=seed)
+            _samples.sample_panels(layer, self.images, lam=None, seed=seed)
             for layer in self.layers
         ]
-        figure = panels.panel_figure(drawn)
+        figure = _mixes.panel_figure(drawn)
         if self._writer is None:
             figure.savefig(self.folder / f"epoch-{epoch:04d}.png")
         else:
-            self._writer.write("mixes", epoch, *_encoded(figure))
+            self._writer.write("mixes", epoch, *_encode(figure))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Shows the first epoch, and every so many."""
@@ -100,7 +100,7 @@ class MixPreview(keras.callbacks.Callback):
             self.show(epoch)
 
 
-def _encoded(figure: Figure) -> tuple[bytes, int, int]:
+def _encode(figure: Figure) -> tuple[bytes, int, int]:
     """Returns a figure as PNG, with its width and height."""
     file = io.BytesIO()
     figure.savefig(file, format="png")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_msda import _checks, sampling
-from keras_msda.analysis._laws import Array, Shape
+from keras_msda.analysis._types import Array, Shape
 
 Chunks = Iterator[tuple[Array, Array]]
 
@@ -16,7 +16,7 @@ Chunks = Iterator[tuple[Array, Array]]
 _NUMBERS = 2**23
 
 
-def drawn_masks(
+def draw_masks(
     layer: Any, shape: Shape, *, draws: int, seed: int, lam: Any = None
 ) -> Chunks:
     """Yields masks `(some, *shape)` and weights `(some,)`, in all `draws`.
@@ -37,7 +37,7 @@ def drawn_masks(
         yield mask.astype("float64"), weight.astype("float64")
 
 
-def weighted_lams(layer: Any, draws: int, seed: int) -> Array:
+def draw_weighted_lam(layer: Any, draws: int, seed: int) -> Array:
     """Draws lambdas weighted by themselves, D~ of the paper, `(draws,)`."""
     a, b = _checks.check_alpha(type(layer).__name__, layer.alpha)
     table = sampling.beta_table(a, b, reformulated=True)
@@ -50,8 +50,11 @@ def mean_and_error(
     """Returns mean and standard error of a function of masks and weights.
 
     Args:
-        chunks: From `drawn_masks`.
-        function: Its result has one entry a draw in front.
+        chunks: From `draw_masks`.
+        function: Its result has one entry per draw in front.
+
+    Returns:
+        Two arrays of the shape of one entry.
     """
     count, total, squares = 0, np.zeros(()), np.zeros(())
     for mask, weight in chunks:

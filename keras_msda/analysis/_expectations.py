@@ -1,4 +1,4 @@
-"""Moments of masks over lambda's law, where their law given lambda is known.
+"""Moments of masks over lambda, where their distribution given lambda is known.
 
 Exact of the Beta distribution itself. A layer draws lambda from 65,536 of its
 quantiles, those above 1 - 1e-6 taken as 1, which moves moments by less than 1e-6.
@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_msda import _checks, _errors
-from keras_msda.analysis import _methods
-from keras_msda.analysis._laws import Array, Moments, Shape, moments
-from keras_msda.analysis._quadrature import beta_nodes
+from keras_msda.analysis import _mask_distributions
+from keras_msda.analysis._beta_quadrature import beta_nodes
+from keras_msda.analysis._distributions import Moments, moments
+from keras_msda.analysis._types import Array, Shape
 
-#: Beyond, SciPy's distribution function is not exact enough to integrate with.
+#: Beyond this, SciPy's distribution function is not exact enough to integrate with.
 LARGEST_EXACT_ALPHA = 1e9
 
 
-class Rule(NamedTuple):
-    """Nodes of lambda, with weights for two laws.
+class LamNodes(NamedTuple):
+    """Nodes of lambda, with weights for two distributions of it.
 
     Attributes:
         lam: `(nodes,)`.
@@ -32,13 +33,13 @@ class Rule(NamedTuple):
     weighted: Array
 
 
-def uses_lam(leaf: Any) -> bool:
-    """Tells whether a layer's masks depend on lambda."""
-    return getattr(leaf, "ratio_range", None) is None
+def depends_on_lam(leaf: Any) -> bool:
+    """Returns whether a layer draws lambda by its own alpha, and its masks show it."""
+    return bool(leaf.draws_lam) and getattr(leaf, "ratio_range", None) is None
 
 
-def rule(leaf: Any, shape: Shape, *, folded: bool = False) -> Rule:
-    """Returns the rule of a layer's lambda.
+def lam_nodes(leaf: Any, shape: Shape, *, folded: bool = False) -> LamNodes:
+    """Returns the nodes of a layer's lambda.
 
     D~ is a mixture whose parts are lambda times the densities of Beta(a, b) and of
     Beta(b, a). Folding, lambda to max(lambda, 1 - lambda), leaves D~ as it is: both
@@ -54,19 +55,20 @@ def rule(leaf: Any, shape: Shape, *, folded: bool = False) -> Rule:
     """
     owner = type(leaf).__name__
     a, b = _check_exact_alpha(owner, _checks.check_alpha(owner, leaf.alpha))
-    breaks = _methods.breaks(leaf, shape)
+    breaks = _mask_distributions.family(leaf).breaks(leaf, shape)
     if folded:
         breaks = [*breaks, *(1 - x for x in breaks)]
     lam, drawn = beta_nodes((a, b), breaks, len(shape))
-    parts = [Rule(lam, drawn, drawn * lam)]
+    parts = [LamNodes(lam, drawn, drawn * lam)]
     if a != b:
         other, mirrored = beta_nodes((b, a), breaks, len(shape))
-        parts.append(Rule(other, np.zeros_like(mirrored), mirrored * other))
+        parts.append(LamNodes(other, np.zeros_like(mirrored), mirrored * other))
     if folded:
         parts[0] = parts[0]._replace(drawn=np.zeros_like(drawn))
-        parts.append(Rule(np.maximum(lam, 1 - lam), drawn, np.zeros_like(drawn)))
+        larger = np.maximum(lam, 1 - lam)
+        parts.append(LamNodes(larger, drawn, np.zeros_like(drawn)))
     nodes, drawn, weighted = map(np.concatenate, zip(*parts, strict=True))
-    return Rule(nodes, drawn, weighted / weighted.sum())
+    return LamNodes(nodes, drawn, weighted / weighted.sum())
 
 
 def is_folded(layer: Any, leaf: Any) -> bool:
@@ -74,21 +76,21 @@ def is_folded(layer: Any, leaf: Any) -> bool:
     return any(getattr(x, "fold", False) for x in (layer, leaf))
 
 
-def known_moments(
+def exact_moments(
     layer: Any, shape: Shape, *, lam: float | None = None
 ) -> tuple[Moments, Moments]:
     """Returns the moments over lambda as it is drawn, and weighted by itself.
 
     Args:
-        layer: A mixing layer whose law is known.
+        layer: A mixing layer whose distribution is known.
         shape: Spatial lengths.
-        lam: A given lambda instead of its law; both results are then the same.
+        lam: A given lambda instead of its distribution; both results are then the same.
     """
     parts = (
-        [found.times(chance * float(weight)) for weight in weights]
-        for chance, leaf in _methods.members(layer)
-        for node, *weights in zip(*_rule_or(lam, layer, leaf, shape), strict=True)
-        for found in [moments(_methods.law(leaf, float(node), shape))]
+        [found.times(probability * float(weight)) for weight in weights]
+        for probability, leaf in _mask_distributions.members(layer)
+        for node, *weights in zip(*_nodes_or(lam, layer, leaf, shape), strict=True)
+        for found in [_moments_at(leaf, float(node), shape)]
     )
     drawn, weighted = functools.reduce(
         lambda totals, both: list(map(Moments.plus, totals, both)), parts
@@ -96,12 +98,17 @@ def known_moments(
     return drawn, weighted
 
 
-def _rule_or(lam: float | None, layer: Any, leaf: Any, shape: Shape) -> Rule:
-    """Returns the rule of a member's lambda, or that of a given or an unused one."""
-    if lam is None and uses_lam(leaf):
-        return rule(leaf, shape, folded=is_folded(layer, leaf))
+def _moments_at(leaf: Any, lam: float, shape: Shape) -> Moments:
+    """Returns the moments of a member's masks at one lambda."""
+    return moments(_mask_distributions.family(leaf).distribution(leaf, lam, shape))
+
+
+def _nodes_or(lam: float | None, layer: Any, leaf: Any, shape: Shape) -> LamNodes:
+    """Returns the nodes of a member's lambda, or a given or an unused one."""
+    if lam is None and depends_on_lam(leaf):
+        return lam_nodes(leaf, shape, folded=is_folded(layer, leaf))
     one = np.ones(1)
-    return Rule(np.full(1, 0.5 if lam is None else lam), one, one)
+    return LamNodes(np.full(1, 0.5 if lam is None else lam), one, one)
 
 
 def _check_exact_alpha(owner: str, alpha: tuple[float, float]) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import plans
+from keras_msda import _errors, plans
 
 
 class Panels(NamedTuple):
@@ -42,7 +42,7 @@ def sample_panels(
     """Draws one plan of a layer and mixes images by it.
 
     Args:
-        layer: Any layer of this package.
+        layer: A mixing layer.
         images: As for `mixes`.
         lam: As for `mixes`.
         seed: Two integers.
@@ -76,7 +76,7 @@ def sample_pair(
     """Mixes two images with each other by one mask, whatever the pairing is.
 
     Args:
-        layer: Any layer of this package.
+        layer: A mixing layer.
         pair: Two images, from `as_floats`.
         lam: Lambda.
         seed: Two integers.
@@ -117,9 +117,12 @@ def as_floats(images: npt.ArrayLike) -> npt.NDArray[np.float32]:
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or array.shape[-1] not in (1, 3):
-        raise ValueError(
-            "plot: `images` must have shape (batch, height, width) or (batch, height, "
-            f"width, 1 or 3). Received: shape={np.shape(images)}"
+        _errors.fail(
+            "plot",
+            "`images` must have shape (batch, height, width) or (batch, height, width, "
+            "1 or 3).",
+            f"shape={np.shape(images)}",
+            "Give grey or RGB images with the channels last.",
         )
     scale = 255 if np.issubdtype(array.dtype, np.integer) else 1
     return (array / scale).astype(np.float32)
