@@ -51,8 +51,9 @@ test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
 # What is run where Keras computes with another library; one that is not there fails.
-BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
-  tests/test_pipeline.py tests/test_grain.py tests/test_backend.py tests/test_workers.py
+BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draws.py \
+  tests/test_handoff.py tests/test_pipeline.py tests/test_grain.py \
+  tests/test_backend.py tests/test_workers.py
 # Of the analysis what takes derivatives by that library.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommending)
 # At most so many cases of each test, evenly spread: TensorFlow tries more of them.
