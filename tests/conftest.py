@@ -11,6 +11,9 @@ import keras
 import pytest
 import tensorflow as tf
 
+# Their asserts say what they compared, as those of tests do.
+pytest.register_assert_rewrite("tests.support")
+
 tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.threading.set_intra_op_parallelism_threads(2)
 # MirroredStrategy over two CPUs stands for two accelerators.
@@ -64,7 +67,7 @@ collect_ignore = [
     f"test_{name}.py" for name in ("jax", "torch") if name != keras.config.backend()
 ]
 # A program.
-collect_ignore += ["replica_worker.py"]
+collect_ignore += ["support/replica_worker.py"]
 
 
 if keras.config.backend() == "jax":

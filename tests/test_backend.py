@@ -15,7 +15,7 @@ from keras_msda import _backend, masks
 from keras_msda._backend._keras import KerasOps
 from keras_msda._backend._tensorflow import TensorFlowOps
 from keras_msda.masks import spectrum
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 SIZE = (6, 7)
 #: What pipelines alone need.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_msda as msda
 from keras_msda import sampling
-from tests.test_checks import check_error
+from tests.support.errors import check_error
 
 # What the layers draw shows in images alone, and losses here do not matter.
 pytestmark = pytest.mark.filterwarnings("ignore::keras_msda.MixWarning")

@@ -15,28 +15,12 @@ from numpy.testing import assert_array_equal, assert_equal
 import keras_msda as msda
 from keras_msda import _checks
 from keras_msda.layers.base import MixLayer
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
 
 NAN, INF = float("nan"), float("inf")
 SIZE = (4, 5)
 SHARES = ["probability", "label_smoothing", "target_threshold", "min_box_share"]
-#: One line: owner, rule, what was received, remedy.
-FORM = (
-    r"{}: (?P<rule>.+\.) Received: (?P<received>.+)\. (?P<remedy>[A-Z0-9`].+\.)(?=\s|$)"
-)
-
-
-def check_error(call, owner, kind, rule, received):
-    """Checks that a call raises the error, in the house's form."""
-    with pytest.raises(kind) as caught:
-        call()
-    assert_equal(type(caught.value), kind)
-    # Keras adds colours, and lines before and behind.
-    text = re.sub(r"\x1b\[\d*m", "", str(caught.value.args[0]))
-    found = re.search(FORM.format(owner), text)
-    assert found, text
-    assert rule in found["rule"], text
-    assert received in found["received"], text
 
 
 def images(batch=3):

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
 
 SIZE = (6, 8)
 BATCH = 5

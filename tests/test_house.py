@@ -15,6 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in FILES
 }
+TESTS = {
+    path.relative_to(Path(__file__).parent).as_posix(): ast.parse(path.read_text())
+    for path in sorted(Path(__file__).parent.rglob("*.py"))
+}
 LIBRARIES = {"tensorflow", "jax", "torch"}
 EXPORTING = ["keras_msda", "keras_msda.layers", "keras_msda.masks"]
 EXPORTING += ["keras_msda.analysis", "keras_msda.plot"]
@@ -169,3 +173,20 @@ def test_no_line_names_a_place_of_one_machine():
         if pattern.search(line) and path != Path(__file__)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("name", sorted(TESTS))
+def test_no_test_imports_another(name):
+    """What tests share is in `tests/support`, which knows of no test."""
+    shared = [
+        module
+        for module in imported(TESTS[name])
+        if module.split(".")[0] == "tests" and not module.startswith("tests.support")
+    ]
+    written = re.findall(r"tests\.test_\w+", (Path(__file__).parent / name).read_text())
+    assert shared + written == []
+
+
+def test_helpers_of_tests_are_in_one_folder():
+    kinds = re.compile(r"(.*/)?(test_\w+|conftest|__init__)\.py|support/\w+\.py")
+    assert [name for name in TESTS if not kinds.fullmatch(name)] == []

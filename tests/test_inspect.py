@@ -8,7 +8,7 @@ from PIL import Image
 
 import keras_msda as msda
 from keras_msda import _inspect, analysis, cli, plot
-from tests.test_plot import shown
+from tests.support.figures import shown
 
 
 def run(capsys, *arguments):

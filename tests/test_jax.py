@@ -11,9 +11,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from keras import distribution
 
 import keras_msda as msda
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import (
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.handing_off import (
     EXACT,
     LAYERS,
     HandedOff,

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
 
 BATCH = 16
 # Means of a few float32 numbers in [0, 1].

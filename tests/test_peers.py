@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 import keras_msda as msda
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 SIZE = (6, 7)
 LAYERS = pytest.mark.parametrize("kind", [msda.MixUpLayer, msda.CutMixLayer])

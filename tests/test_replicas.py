@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_equal
 
-from tests.test_handoff import EXACT, assert_handed_off
+from tests.support.handing_off import EXACT, assert_handed_off
 
 pytestmark = pytest.mark.tensorflow
 
 
 def start(*arguments, **environment):
-    command = [sys.executable, "-m", "tests.replica_worker", *arguments]
+    command = [sys.executable, "-m", "tests.support.replica_worker", *arguments]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

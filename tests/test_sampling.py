@@ -17,7 +17,7 @@ from scipy import integrate, special, stats
 
 import keras_msda as msda
 from keras_msda import _backend, sampling
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 DRAWS = 100_000
 FALSE_ALARM = 1e-5

@@ -12,9 +12,9 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles_dense
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import dense_oracles
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
 
 SIZE = (6, 7)
 CLASSES = 4
@@ -105,7 +105,7 @@ def blends(dtype, layout):
 def check_blended(mixed, masks, plan, data_format="channels_last"):
     """Checks a blend, to the rounding of its dtype."""
     assert_equal(mixed.dtype.name, masks.dtype.name)
-    expected = oracles_dense.blend_masks(cases.numbers(masks), plan, data_format)
+    expected = dense_oracles.blend_masks(cases.numbers(masks), plan, data_format)
     rtol, atol = FLOATS[masks.dtype.name]
     assert_allclose(cases.numbers(mixed), expected, rtol=rtol, atol=atol)
 
@@ -113,14 +113,14 @@ def check_blended(mixed, masks, plan, data_format="channels_last"):
 def check_selected(mixed, masks, plan, data_format="channels_last"):
     """Checks a selection, bit for bit."""
     assert_equal(mixed.dtype.name, masks.dtype.name)
-    expected = oracles_dense.select_masks(cases.numbers(masks), plan, data_format)
+    expected = dense_oracles.select_masks(cases.numbers(masks), plan, data_format)
     assert_array_equal(cases.numbers(mixed), expected)
 
 
 def check_one_hot(mixed, masks, plan, data_format="channels_last"):
     """Checks blended one-hot rows."""
     assert_equal(mixed.dtype.name, "float32")
-    expected = oracles_dense.one_hot_masks(masks, plan, CLASSES, data_format)
+    expected = dense_oracles.one_hot_masks(masks, plan, CLASSES, data_format)
     assert_equal(mixed.shape, expected.shape)
     assert_allclose(mixed, expected, rtol=0, atol=BLENDED)
 
@@ -132,17 +132,17 @@ PAIR_MASKS = np.array([[0, 1, 2, 3], [3, 255, 1, 0]])
 
 
 def test_the_oracle_selects_as_by_hand():
-    selected = oracles_dense.select_masks(PAIR_MASKS, PAIR)
+    selected = dense_oracles.select_masks(PAIR_MASKS, PAIR)
     assert_array_equal(selected, [[0, 255, 1, 3], [0, 255, 2, 3]])
 
 
 def test_the_oracle_blends_as_by_hand():
-    blended = oracles_dense.blend_masks(PAIR_MASKS, PAIR)
+    blended = dense_oracles.blend_masks(PAIR_MASKS, PAIR)
     assert_array_equal(blended, [[0.75, 128, 1, 3], [0.75, 255, 1.5, 3]])
 
 
 def test_the_oracle_makes_one_hot_rows_as_by_hand():
-    rows = oracles_dense.one_hot_masks(PAIR_MASKS, PAIR, 4)
+    rows = dense_oracles.one_hot_masks(PAIR_MASKS, PAIR, 4)
     expected = [[0.75, 0, 0, 0.25], [0, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
     assert_array_equal(rows[0], expected)
     expected = [[0.75, 0, 0, 0.25], [0, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]]

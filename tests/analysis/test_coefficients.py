@@ -15,15 +15,15 @@ from keras_msda.analysis import (
     over_all_pairs,
     regularization_coefficients,
 )
-from tests.analysis import oracles
-from tests.analysis.cases import (
+from tests.support import analysis_oracles as oracles
+from tests.support.analysis_cases import (
     ALPHAS,
     BAD_INPUT,
     EXACT_MEANS,
     METHODS,
     SYMMETRIC,
 )
-from tests.analysis.oracles import method
+from tests.support.analysis_oracles import method
 
 # As of the moments: quadratures agree to that.
 TOLERANCE = 2e-6

@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 
 import keras_msda as msda
 from keras_msda.analysis import mask_moments
-from tests.analysis import oracles
-from tests.analysis.cases import (
+from tests.support import analysis_oracles as oracles
+from tests.support.analysis_cases import (
     ALPHAS,
     BAD_INPUT,
     EXACT_MEANS,

@@ -11,8 +11,8 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
 
 # In pipelines too: what a layer draws shows in images alone.
 images_alone = pytest.mark.filterwarnings("ignore::keras_msda.MixWarning")

@@ -5,10 +5,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import answering, assert_step_handed_off
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.handing_off import answering, assert_step_handed_off
 
 BATCH, SIZE, SEED = 32, (4, 5), (5, 6)
 # One float32 product and sum of numbers of size 1.

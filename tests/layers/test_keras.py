@@ -11,10 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda.layers.base import MixLayer
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import EXACT, answering, residual
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.handing_off import EXACT, answering, residual
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 BATCH, SIZE, CLASSES = 6, (5, 6), 4

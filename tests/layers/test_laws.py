@@ -16,8 +16,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import stats
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
 
 SIZE = (6, 7)
 Z = 4.5

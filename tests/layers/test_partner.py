@@ -10,10 +10,10 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles, oracles_dense
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import answering, residual
+from tests.support import dense_oracles, oracles
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.handing_off import answering, residual
 
 BATCH, SIZE, CLASSES = 6, (5, 6), 4
 INDICES = np.array([3, 3, 0, 3, 5, 2])  # Sample 3 is its own; 3 is that of several.
@@ -261,11 +261,11 @@ def test_masks_boxes_points_and_further_keys_follow(method, kind):
         expected = rows_of((first[key], second[key]), plan)
         assert_allclose(cases.array(mixed[key]), expected, **CLOSE, err_msg=key)
     masks = both((first["segmentation_masks"], second["segmentation_masks"]))
-    expected = oracles_dense.select_masks(masks, plan)[:BATCH]
+    expected = dense_oracles.select_masks(masks, plan)[:BATCH]
     assert_array_equal(cases.array(mixed["segmentation_masks"]), expected)
     for key, mix in {
-        "bounding_boxes": lambda x: oracles_dense.mix_boxes(x, plan, "rel_xyxy"),
-        "keypoints": lambda x: oracles_dense.mix_keypoints(x, plan),
+        "bounding_boxes": lambda x: dense_oracles.mix_boxes(x, plan, "rel_xyxy"),
+        "keypoints": lambda x: dense_oracles.mix_keypoints(x, plan),
     }.items():
         joined = {k: both((first[key][k], second[key][k])) for k in first[key]}
         for part, value in mix(joined).items():

@@ -6,9 +6,9 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
 
 SIZE = (6, 7)
 CLASSES = 4

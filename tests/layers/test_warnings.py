@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers as kl
 
 import keras_msda as msda
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 SIZE, CLASSES = (6, 6), 3
 PIPELINE = "a pipeline must mix labels together with the images."

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 import keras_msda as msda
 from keras_msda import _backend, masks
 from keras_msda.masks import box as _box
-from tests import oracles
-from tests.masks import cases
+from tests.support import mask_cases as cases
+from tests.support import oracles
 
 sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
 borders = pytest.mark.parametrize("border", ["clip", "clip_odd", "wrap", "inside"])
