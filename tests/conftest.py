@@ -34,11 +34,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
-    """Marks what XLA compiles or two replicas run: they take most of the time."""
-    for item in items:
-        words = item.nodeid.partition("::")[2]
-        if any(word in words for word in ("xla", "compile", "replicas", "jit")):
-            item.add_marker(pytest.mark.xla)
+    """Leaves out what is for another backend, and cases beyond `--most-cases`."""
     # Left out and not skipped: on this backend they are no tests at all.
     absent = "others" if keras.config.backend() == "tensorflow" else "tensorflow"
     items[:] = [x for x in items if not x.get_closest_marker(absent)]

@@ -203,6 +203,7 @@ def test_a_schedule_reaches_a_running_pipeline():
     assert_array_equal(np.asarray(weight) % 1, np.zeros(5))
 
 
+@pytest.mark.xla
 def test_a_model_s_schedule_reaches_its_compiled_step():
     layer = cases.make("mixup")
     inputs = keras.Input((*SIZE, 5))

@@ -15,6 +15,7 @@ import keras_msda as msda
 from tests.support import dense_oracles
 from tests.support import layer_cases as cases
 from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 CLASSES = 4
@@ -652,7 +653,7 @@ NAMES_AND_WORLDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "world"), NAMES_AND_WORLDS)
+@parametrize(("name", "world"), NAMES_AND_WORLDS)
 def test_layers_mix_all_keys_by_the_plan_of_the_images(name, world):
     box_format, min_share, mode = SETTINGS[name]
     layer = layer_of(name, box_format, min_box_share=min_share, segmentation=mode)
@@ -707,7 +708,7 @@ def test_a_drawn_weight_serves_boxes_of_no_area():
     check_outputs(layer(inputs), inputs, plan)
 
 
-@pytest.mark.parametrize("world", ["eager", "graph", "mapped"])
+@parametrize("world", ["eager", "graph", "mapped"])
 @pytest.mark.parametrize("key", ["bounding_boxes", "keypoints"])
 def test_rows_need_no_labels_of_the_images(world, key):
     layer = layer_of("cutmix")
@@ -719,7 +720,7 @@ def test_rows_need_no_labels_of_the_images(world, key):
     check(outputs[key], inputs[key], plan)
 
 
-@pytest.mark.parametrize("world", ["eager", "graph"])
+@parametrize("world", ["eager", "graph"])
 def test_rows_keep_their_form_outside_training(world):
     layer = layer_of("mixup")
     inputs = inputs_of(3)
@@ -852,7 +853,7 @@ RAGGED_WORLDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "world"), RAGGED_WORLDS)
+@parametrize(("name", "world"), RAGGED_WORLDS)
 def test_layers_mix_ragged_rows(name, world):
     layer = layer_of(name)
     rows, inputs = ragged_inputs()

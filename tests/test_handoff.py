@@ -31,9 +31,10 @@ from tests.support.handing_off import (
     revealing,
     unaware,
 )
+from tests.support.marks import parametrize
 
 
-@pytest.mark.parametrize("mode", MODES)
+@parametrize("mode", MODES)
 @every_layer
 def test_fit_hands_off_exactly(method, mode):
     # 61 leave 5 for the last batch of 8; XLA would compile that anew for every method.
@@ -45,6 +46,7 @@ def test_fit_hands_off_exactly(method, mode):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_a_partial_last_batch_hands_off_exactly_under_xla():
     images, labels, weights = answering(13)
     layer = msda.HMixLayer(seed=7, pairing="roll")
@@ -59,7 +61,7 @@ def two_sizes():
         yield answering(8, ((8, 8), (5, 12))[number % 2], seed=number)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("method", "mode"),
     [(method, "graph") for method in LAYERS]
     + [("hmix", mode) for mode in ("xla",) if mode in MODES],
@@ -85,7 +87,7 @@ def test_two_image_sizes_hand_off_exactly_by_train_on_batch(layer):
         assert logs["unaware"] > WRONG
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("method", "jit"),
     [(method, False) for method in LAYERS] + [("mixup", True), ("gmix", True)],
 )
@@ -179,6 +181,7 @@ def test_sample_weights_may_be_a_column():
     [(method, True) for method in LAYERS] + [("hmix", False), ("fmix", False)],
 )
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_replicas_of_a_mirrored_strategy_hand_off_exactly(two_replicas, method, sync):
     images, labels, weights = answering(61)
     with two_replicas.scope():
@@ -190,6 +193,7 @@ def test_replicas_of_a_mirrored_strategy_hand_off_exactly(two_replicas, method, 
 
 
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_replicas_draw_different_numbers(two_replicas):
     images = answering(16)[0]
     with two_replicas.scope():
@@ -209,7 +213,7 @@ def test_replicas_draw_different_numbers(two_replicas):
     assert np.all(one.numpy() != other.numpy())
 
 
-@pytest.mark.parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
+@parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
 def test_validation_inside_fit_is_plain_and_training_goes_on_mixed(mode):
     images, labels, weights = answering(48)
     layer = msda.CutMixLayer(seed=13)
@@ -273,7 +277,7 @@ def test_predict_equals_the_model_without_the_layer():
     )
 
 
-@pytest.mark.parametrize("mode", [x for x in ("graph", "xla") if x in MODES])
+@parametrize("mode", [x for x in ("graph", "xla") if x in MODES])
 def test_the_accuracy_counts_each_label_with_its_weight(mode):
     # The output is the mean of one-hot images, the mixed label itself, so that the
     # choice is the label of the larger weight and scores that weight.
@@ -392,7 +396,7 @@ def test_two_threads_train_by_one_layer(graph):
     assert len(set(drawn)) == 6
 
 
-@pytest.mark.parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
+@parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
 def test_two_models_train_by_one_layer_in_turn(mode):
     layer = msda.GMixLayer(seed=24)
     models = [compiled(revealing(layer), layer, mode) for _ in range(2)]

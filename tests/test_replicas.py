@@ -48,6 +48,7 @@ def outputs(processes):
     return [json.loads(line) for _, (line,), _ in found]
 
 
+@pytest.mark.xla
 def test_four_replicas_hand_off_exactly():
     (history,) = outputs([start("mirrored")])
     assert_handed_off(history)
@@ -70,6 +71,7 @@ def two_workers(folder, killed=-1):
     return processes
 
 
+@pytest.mark.xla
 def test_replicas_in_two_processes_draw_their_own_numbers_and_go_on(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()

@@ -18,6 +18,7 @@ from scipy import integrate, special, stats
 import keras_msda as msda
 from keras_msda import _backend, sampling
 from tests.support import layer_cases as cases
+from tests.support.marks import parametrize
 
 DRAWS = 100_000
 FALSE_ALARM = 1e-5
@@ -210,7 +211,7 @@ samplers = pytest.mark.parametrize("name", SAMPLERS)
 
 
 @samplers
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 @pytest.mark.tensorflow
 def test_draws_are_bit_for_bit_the_same_in_every_world(name, jit):
     sampler = SAMPLERS[name]
@@ -445,7 +446,7 @@ def test_calls_and_layers_have_seeds_of_their_own():
     assert_equal(len(set(seeds)), 400)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 @pytest.mark.tensorflow
 def test_seeds_are_the_same_in_a_graph(jit):
     layer = msda.MixUpLayer(seed=2**40 + 7)

@@ -23,6 +23,7 @@ from tests.support.handing_off import (
     residual,
     unaware,
 )
+from tests.support.marks import parametrize
 
 BATCH = 6
 VIDEO = (3, 6, 7)
@@ -83,7 +84,7 @@ def test_masks_are_those_of_fewer_axes_the_same_along_the_others(method, form):
     assert_allclose(cases.array(labels), soft, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix", "fmix"])
 def test_videos_share_a_mask_in_every_world(method, world):
     layer = made(method, (2, 3))
@@ -317,7 +318,7 @@ ROWS = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 @ROWS
 def test_rows_are_mixed_by_lambda(layer, world):
     layer = layer(pairing="roll", num_classes=3, per="sample")

@@ -18,6 +18,7 @@ from scipy import stats
 import keras_msda as msda
 from tests.support import layer_cases as cases
 from tests.support import oracles
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 Z = 4.5
@@ -87,7 +88,7 @@ def test_not_a_number_reaches_only_pixels_that_take_from_it(name):
     assert_array_equal(np.isfinite(mixed[..., 2]), True)
 
 
-@pytest.mark.parametrize("world", cases.worlds("graph", "compiled"))
+@parametrize("world", cases.worlds("graph", "compiled"))
 @pytest.mark.parametrize("name", ["cutmix", "fmix", "hmix"])
 def test_not_a_number_stays_where_it_is_in_compiled_code_too(name, world):
     images = poisoned(5, SIZE)
@@ -97,7 +98,7 @@ def test_not_a_number_stays_where_it_is_in_compiled_code_too(name, world):
     assert 0 < np.isfinite(expected[..., 1]).mean() < 1
 
 
-@pytest.mark.parametrize("world", cases.worlds("eager", "compiled"))
+@parametrize("world", cases.worlds("eager", "compiled"))
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["cutmix", "fmix"])
 def test_pixels_at_the_ends_are_copied_bit_for_bit(name, dtype, world):
@@ -374,6 +375,7 @@ def test_lambda_of_zero_shows_the_partner(name, size):
 @pytest.mark.parametrize("size", [(31,), (41,), (7, 7)], ids=str)
 @pytest.mark.parametrize("name", [*COVERING, "gmix-wrap", "fmix-soft"])
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_ends_of_lambda_are_exact_under_xla(name, size):
     lam = np.array([0, 1, 0, 1], np.float32)
     layer = cases.make(name, pairing="roll")
@@ -493,7 +495,7 @@ def test_images_are_kept_outside_training(name, dtype):
 
 
 @methods
-@pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
+@parametrize("world", cases.worlds("eager", "graph", "mapped"))
 def test_labels_outside_training_have_the_form_of_training(name, world):
     images, ids = cases.images(4, SIZE), np.array([2, 0, 1, 2])
     weights = np.array([1, 2, 0, 4], np.float32)
