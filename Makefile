@@ -32,7 +32,7 @@ OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla test-jax test-torch test-oldest test-notebooks \
+.PHONY: help demo test test-fast test-xla test-jax test-torch test-oldest test-notebooks \
   accelerator-check tpu-check bench bench-startup bench-memory check format build clean
 
 help: ## lists what there is
@@ -41,11 +41,16 @@ help: ## lists what there is
 demo: $(SOME_READY) ## trains without mixing and with each method, draws a picture
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
-# At most so many cases of each test, evenly spread; 10000 is all of them.
-TEST_CASES ?= 40
+# At most so many cases of each test; 10000 is all of them. Every value of a parameter
+# is there, so each rule is tried on each method, layer, size and mode.
+TEST_CASES ?= 20
 test: $(DEV_READY) ## runs the tests, except for those that wait for compilers
 	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
 	  --most-cases $(TEST_CASES) $(TEST_ARGS)
+
+test-fast: $(DEV_READY) ## runs one case of each test that takes no time
+	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook and not slow" \
+	  --most-cases 1 $(TEST_ARGS)
 
 test-xla: $(DEV_READY) ## runs the tests that XLA compiles or two replicas run
 	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
@@ -56,7 +61,7 @@ BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draw
   tests/test_backend.py tests/test_workers.py
 # Of the analysis what takes derivatives by that library.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommending)
-# At most so many cases of each test, evenly spread: TensorFlow tries more of them.
+# At most so many cases of each test: TensorFlow tries more of them.
 BACKEND_CASES ?= 20
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract where Keras has another backend
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \

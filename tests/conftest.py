@@ -11,8 +11,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-# Their asserts say what they compared, as those of tests do.
-pytest.register_assert_rewrite("tests.support")
+from tests.support.thinning import thinned
 
 tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.threading.set_intra_op_parallelism_threads(2)
@@ -27,8 +26,8 @@ if keras.config.backend() != "tensorflow":
 
 
 def pytest_addoption(parser):
-    """Adds what `make test-oldest` is thinned by."""
-    words = "run at most this many cases of each test, evenly spread over all of them"
+    """Adds what most targets of the Makefile are thinned by."""
+    words = "run at most this many cases of each test, those that show most"
     parser.addoption("--most-cases", type=int, metavar="N", help=words)
 
 
@@ -42,20 +41,6 @@ def pytest_collection_modifyitems(config, items):
     if most := config.getoption("--most-cases"):
         items[:] = thinned(items, most)
     return result
-
-
-def thinned(items, most):
-    """Returns at most so many cases of each test, the first among them."""
-    of_one = {}
-    for item in items:
-        of_one.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    steps = {name: max(len(cases) / most, 1) for name, cases in of_one.items()}
-    kept = {
-        of_one[name][int(step * place)].nodeid
-        for name, step in steps.items()
-        for place in range(min(most, len(of_one[name])))
-    }
-    return [item for item in items if item.nodeid in kept]
 
 
 # What imports another backend's library belongs to a process of that backend.

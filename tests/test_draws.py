@@ -22,12 +22,14 @@ def assert_drawn(received, noted, name):
     assert_allclose(received["mask"], noted["mask"], rtol=0, atol=atol)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", draws.NAMES)
 def test_a_plan_is_the_one_that_its_seed_has_always_drawn(name):
     noted = NOTED[draws.BACKEND]["sample"][name]
     assert_drawn(draws.sampled(name), noted, name)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", draws.NAMES)
 def test_calls_draw_what_they_have_always_drawn(name):
     noted = NOTED[draws.BACKEND]["calls"][name]
