@@ -358,6 +358,7 @@ def test_fmix_is_symmetric_so_that_the_paper_is_exact_for_it():
     assert_array_less(np.abs(found.second - found.paper), 5 * 1.5 * found.error)
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_repeated_draws():
     found = [of_fmix((6, 4), seed, 300) for seed in range(30)]
     drawn = np.array([x.second for x in found])

@@ -174,6 +174,7 @@ def test_draws_are_within_five_errors_of_what_is_exact(name, size):
         assert_array_less(np.abs(np.concatenate(scores(found))), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cutmix", "gmix", "random"])
 def test_errors_are_those_of_repeated_draws(name):
     layer = METHODS[name].layer(seed=1)
