@@ -306,7 +306,7 @@ def test_ranges_may_stand_with_the_border_that_they_have():
 
 
 @pytest.mark.parametrize("name", ["MixUpLayer", "GMixLayer", "FMixLayer"])
-def test_own_targets_are_for_masks_whose_complement_has_their_law(name):
+def test_own_targets_are_for_masks_whose_complement_has_their_distribution(name):
     assert_equal(getattr(msda, name)(targets="own").targets, "own")
 
 

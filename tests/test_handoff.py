@@ -153,7 +153,7 @@ def test_every_border_hands_off_exactly(method, border):
     ],
     ids=["pair-of-alphas", "probability", "ratio", "box", "soft", "weights"],
 )
-def test_arguments_that_change_the_law_hand_off_exactly(layer):
+def test_arguments_that_change_the_distribution_hand_off_exactly(layer):
     assert_step_handed_off(layer, *answering(16))
 
 

@@ -261,7 +261,7 @@ def test_weights_come_in_parts_that_are_as_many_as_asked_for(monkeypatch):
     assert np.any(counts.round() % 2 == 1)
 
 
-def test_the_dotted_line_is_the_law_of_lambda():
+def test_the_dotted_line_is_the_distribution_of_lambda():
     layers = {
         "drawn": msda.MixUpLayer((2.0, 1.0)),
         "own": msda.MixUpLayer(targets="own"),
@@ -269,7 +269,7 @@ def test_the_dotted_line_is_the_law_of_lambda():
     }
     figure = plot.label_histogram(layers, shape=(8, 8), draws=100)
     places = np.linspace(0.005, 0.995, 100)
-    # Both laws have the density 2 x; a table of 65,536 has its quantiles.
+    # Both distributions have the density 2 x; a table of 65,536 has its quantiles.
     for axes in figure.axes[:2]:
         expected = axes.patches[2].get_data().values
         np.testing.assert_allclose(expected, 2 * places, rtol=0, atol=0.01)

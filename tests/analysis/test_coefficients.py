@@ -42,7 +42,7 @@ methods = pytest.mark.parametrize("name", METHODS)
 def check(found, who, size, alpha):
     """Compares all three of them with sums over all masks."""
     assert found.exact
-    first, second = oracles.effective(oracles.law(who, size, alpha))
+    first, second = oracles.effective(oracles.distribution(who, size, alpha))
     assert_allclose(found.first, first.reshape(size), atol=TOLERANCE)
     expected = oracles.offset_map(second, size)
     assert_allclose(found.second, expected, atol=TOLERANCE)
@@ -54,7 +54,7 @@ def check_paper(found, who, size, alpha):
     if "range" in str(who):
         assert found.paper is None
         return
-    _, second = oracles.moments(oracles.law(who, size, alpha, own=True))
+    _, second = oracles.moments(oracles.distribution(who, size, alpha, own=True))
     assert_allclose(found.paper, oracles.offset_map(second, size), atol=TOLERANCE)
 
 
@@ -78,7 +78,7 @@ def test_coefficients_are_those_of_all_masks_at_any_alpha(name, size, alpha):
 def test_own_labels_alone_have_the_coefficients_of_the_paper(name, alpha):
     layer = METHODS[name].layer(alpha=alpha, targets="own", seed=1)
     found = regularization_coefficients(layer, (6, 5))
-    parts = oracles.law(METHODS[name], (6, 5), alpha, own=True)
+    parts = oracles.distribution(METHODS[name], (6, 5), alpha, own=True)
     first, second = oracles.effective(oracles.own_label(parts))
     assert_allclose(found.first, first.reshape(6, 5), atol=TOLERANCE)
     assert_allclose(found.second, oracles.offset_map(second, (6, 5)), atol=TOLERANCE)
@@ -250,7 +250,7 @@ def test_the_mean_over_all_pairs_is_that_of_mixup(name, size, alpha):
 @pytest.mark.parametrize("name", [n for n in METHODS if "drawn" not in n])
 def test_the_mean_over_all_pairs_is_that_of_the_product_of_weights(name, size):
     found = regularization_coefficients(METHODS[name].layer(seed=1), size)
-    parts = oracles.law(METHODS[name], size)
+    parts = oracles.distribution(METHODS[name], size)
     expected = oracles.mean_of_weights(parts, lambda w: w * (1 - w))
     average = oracles.pair_mean(found.second, size)
     assert_allclose(average, expected, atol=TOLERANCE)
@@ -259,7 +259,7 @@ def test_the_mean_over_all_pairs_is_that_of_the_product_of_weights(name, size):
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix"])
 def test_the_mean_of_the_first_order_is_that_of_the_product_of_weights(name):
     found = regularization_coefficients(METHODS[name].layer(seed=1), (6, 5))
-    parts = oracles.law(METHODS[name], (6, 5))
+    parts = oracles.distribution(METHODS[name], (6, 5))
     expected = oracles.mean_of_weights(parts, lambda w: 2 * w * (1 - w))
     assert_allclose(np.mean(found.first), expected, atol=TOLERANCE)
 
@@ -338,7 +338,7 @@ def of_fmix(size, seed, draws=2000, **arguments):
 
 
 @pytest.mark.parametrize("size", [(9,), (6, 5), (3, 4, 2)], ids=str)
-def test_fmix_is_drawn_about_what_its_law_says(size):
+def test_fmix_is_drawn_about_what_its_distribution_says(size):
     found = of_fmix(size, 1)
     assert not found.exact
     zero = tuple(length - 1 for length in size)

@@ -61,18 +61,22 @@ def test_moments_are_those_of_all_masks(name, size):
 @pytest.mark.parametrize("alpha", ALPHAS, ids=str)
 @pytest.mark.parametrize("size", [(16,), (6, 5)], ids=named([(16,), (6, 5)]))
 @methods
-def test_moments_over_the_law_of_lambda_are_those_of_all_masks(name, size, alpha):
+def test_moments_over_the_distribution_of_lambda_are_those_of_all_masks(
+    name, size, alpha
+):
     layer = METHODS[name].layer(alpha=alpha, seed=1)
     found = mask_moments(layer, size, draws=2)
     assert found.lam is None
-    check(found, oracles.law(METHODS[name], size, alpha), size)
+    check(found, oracles.distribution(METHODS[name], size, alpha), size)
 
 
 @pytest.mark.parametrize("name", ["mixup", "gmix", "gmix-wrap"])
-def test_a_layer_of_own_labels_has_its_own_law_of_lambda(name):
+def test_a_layer_of_own_labels_has_its_own_distribution_of_lambda(name):
     layer = METHODS[name].layer(targets="own", alpha=(2.0, 0.5), seed=1)
     found = mask_moments(layer, (6, 5), draws=2)
-    check(found, oracles.law(METHODS[name], (6, 5), (2.0, 0.5), own=True), (6, 5))
+    check(
+        found, oracles.distribution(METHODS[name], (6, 5), (2.0, 0.5), own=True), (6, 5)
+    )
 
 
 def test_samples_that_are_not_mixed_do_not_count():

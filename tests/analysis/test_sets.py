@@ -80,12 +80,12 @@ def test_a_drawn_weight_is_lambda(name):
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, (2.0, 1.0)], ids=str)
 @methods
-def test_masks_over_the_law_of_lambda_have_its_moments(name, alpha):
+def test_masks_over_the_distribution_of_lambda_have_its_moments(name, alpha):
     found = mask_set(METHODS[name].layer(alpha=alpha, seed=1), (4, 3))
-    check(found, oracles.law(METHODS[name], (4, 3), alpha), (4, 3))
+    check(found, oracles.distribution(METHODS[name], (4, 3), alpha), (4, 3))
 
 
-def test_masks_of_own_labels_follow_their_law_of_lambda():
+def test_masks_of_own_labels_follow_their_distribution_of_lambda():
     layer = msda.MixUpLayer(alpha=0.5, targets="own", seed=1)
     found = mask_set(layer, (3,))
     # Beta(1.5, .5).
@@ -119,7 +119,7 @@ def test_draws_have_equal_chances(name):
 def test_draws_tend_to_all_masks(name):
     layer, draws = METHODS[name].layer(seed=1), 4000
     found = flat(mask_set(layer, (4, 3), draws=draws, seed=2))
-    mean, second = oracles.moments(oracles.law(METHODS[name], (4, 3)))
+    mean, second = oracles.moments(oracles.distribution(METHODS[name], (4, 3)))
     products = found.partner[:, :, None] * found.partner[:, None]
     for drawn, exact in ((found.partner, mean), (products, second)):
         error = drawn.std(axis=0, ddof=1) / math.sqrt(draws)

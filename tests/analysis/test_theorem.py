@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def nodes(copies):
-    """Returns lambdas of a uniform law, each some times, with their chances.
+    """Returns lambdas of a uniform distribution, each some times, with their shares.
 
     By quadrature between the kinks of GMix: at 1/2, and at bumps of one pixel's share.
     """
@@ -77,7 +77,7 @@ METHODS = {
 
 @functools.cache
 def every_mask(method):
-    """Returns all masks of a method, lambda by quadrature over a uniform law."""
+    """Returns all masks of a method, for lambda uniform, by quadrature."""
     return METHODS[method]()
 
 

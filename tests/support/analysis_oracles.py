@@ -188,7 +188,7 @@ def masks_at(who, size, lam):
     return makers[who.kind](who, size, float(lam))
 
 
-# The law of lambda
+# The distribution of lambda
 
 
 def breaks(who, size):
@@ -226,12 +226,12 @@ def weighted_nodes(a, b, breaks):
     return np.concatenate([first[0], second[0]]), chance
 
 
-def law(who, size, alpha=1.0, *, own=False):
-    """Lists `(chance, Masks)` over the law of lambda, D~ if `own`."""
+def distribution(who, size, alpha=1.0, *, own=False):
+    """Lists `(chance, Masks)` over the distribution of lambda, D~ if `own`."""
     if isinstance(who, Choice):
         total = sum(chance for chance, _ in who.members)
         for share, member in who.members:
-            for chance, masks in law(member, size, alpha, own=own):
+            for chance, masks in distribution(member, size, alpha, own=own):
                 yield share / total * chance, masks
         return
     if who.get("ratio_range"):
@@ -247,7 +247,7 @@ def law(who, size, alpha=1.0, *, own=False):
 
 
 def moments(parts):
-    """Returns E[B] and E[B_j B_k] of what `law` lists."""
+    """Returns E[B] and E[B_j B_k] of what `distribution` lists."""
     mean = second = 0.0
     for chance, masks in parts:
         weighted = (chance * masks.chance)[:, None] * masks.partner
