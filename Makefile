@@ -32,7 +32,7 @@ OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-xla test-jax test-torch test-oldest test-notebooks \
+.PHONY: help demo test test-fast test-xla test-jax test-torch test-oldest test-notebooks \
   accelerator-check tpu-check bench bench-startup bench-memory check format build clean
 
 help: ## lists all commands
@@ -41,21 +41,27 @@ help: ## lists all commands
 demo: $(SOME_READY) ## trains without mixing and with each method, and draws a picture
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
 
-# The largest number of cases per test, evenly spread; 10000 runs all of them.
-TEST_CASES ?= 40
+# The largest number of cases per test; 10000 runs all of them. Every value of every
+# parameter is among them.
+TEST_CASES ?= 20
 test: $(DEV_READY) ## runs the tests, except for those that need compilers
 	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
 	  --most-cases $(TEST_CASES) $(TEST_ARGS)
+
+test-fast: $(DEV_READY) ## runs one case of each quick test
+	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook and not slow" \
+	  --most-cases 1 $(TEST_ARGS)
 
 test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
 	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
 
 # The tests for Keras's other backends. A file that does not exist is an error.
-BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_handoff.py \
-  tests/test_pipeline.py tests/test_grain.py tests/test_backend.py tests/test_workers.py
+BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draws.py \
+  tests/test_handoff.py tests/test_pipeline.py tests/test_grain.py \
+  tests/test_backend.py tests/test_workers.py
 # The tests of the analysis that compute derivatives with the backend.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommendation)
-# Fewer cases per test than on TensorFlow, evenly spread.
+# Fewer cases per test than on TensorFlow.
 BACKEND_CASES ?= 20
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \

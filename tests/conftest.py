@@ -11,6 +11,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.support.thinning import thinned
+
 tf.config.threading.set_inter_op_parallelism_threads(2)
 tf.config.threading.set_intra_op_parallelism_threads(2)
 # MirroredStrategy over two CPUs stands for two accelerators.
@@ -24,18 +26,14 @@ if keras.config.backend() != "tensorflow":
 
 
 def pytest_addoption(parser):
-    """Adds what `make test-oldest` is thinned by."""
-    words = "run at most this many cases of each test, evenly spread over all of them"
+    """Adds what most targets of the Makefile are thinned by."""
+    words = "run at most this many cases of each test, those that show most"
     parser.addoption("--most-cases", type=int, metavar="N", help=words)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config, items):
-    """Marks what XLA compiles or two replicas run: they take most of the time."""
-    for item in items:
-        words = item.nodeid.partition("::")[2]
-        if any(word in words for word in ("xla", "compile", "replicas", "jit")):
-            item.add_marker(pytest.mark.xla)
+    """Leaves out what is for another backend, and cases beyond `--most-cases`."""
     # Left out and not skipped: on this backend they are no tests at all.
     absent = "others" if keras.config.backend() == "tensorflow" else "tensorflow"
     items[:] = [x for x in items if not x.get_closest_marker(absent)]
@@ -45,26 +43,12 @@ def pytest_collection_modifyitems(config, items):
     return result
 
 
-def thinned(items, most):
-    """Returns at most so many cases of each test, the first among them."""
-    of_one = {}
-    for item in items:
-        of_one.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    steps = {name: max(len(cases) / most, 1) for name, cases in of_one.items()}
-    kept = {
-        of_one[name][int(step * place)].nodeid
-        for name, step in steps.items()
-        for place in range(min(most, len(of_one[name])))
-    }
-    return [item for item in items if item.nodeid in kept]
-
-
 # What imports another backend's library belongs to a process of that backend.
 collect_ignore = [
     f"test_{name}.py" for name in ("jax", "torch") if name != keras.config.backend()
 ]
 # A program.
-collect_ignore += ["replica_worker.py"]
+collect_ignore += ["support/replica_worker.py"]
 
 
 if keras.config.backend() == "jax":

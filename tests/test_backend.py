@@ -16,7 +16,7 @@ from keras_msda._backend._keras import KerasOps
 from keras_msda._backend._protocol import Ops
 from keras_msda._backend._tensorflow import TensorFlowOps
 from keras_msda.masks import spectrum
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 SIZE = (6, 7)
 #: What pipelines and ragged tensors need.
@@ -193,6 +193,7 @@ def test_a_schedule_reaches_a_running_pipeline():
     assert_array_equal(np.asarray(weight) % 1, np.zeros(5))
 
 
+@pytest.mark.xla
 def test_a_model_s_schedule_reaches_its_compiled_step():
     layer = cases.make("mixup")
     inputs = keras.Input((*SIZE, 5))

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 import keras_msda as msda
 from keras_msda import sampling
-from tests.test_checks import check_error
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 # What the layers draw shows in images alone, and losses here do not matter.
 pytestmark = pytest.mark.filterwarnings("ignore::keras_msda.MixWarning")
@@ -39,7 +40,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("world", CALLS)
+@parametrize("world", CALLS)
 def test_a_new_probability_takes_effect_after_tracing(world):
     layer = layer_of()
     call, images = CALLS[world](layer), tf.constant(signatures())
@@ -50,7 +51,7 @@ def test_a_new_probability_takes_effect_after_tracing(world):
     assert np.all(shown(call(images)) < 1)
 
 
-@pytest.mark.parametrize("world", CALLS)
+@parametrize("world", CALLS)
 def test_a_new_alpha_takes_effect_after_tracing(world):
     layer = layer_of(alpha=1.0)
     call, images = CALLS[world](layer), tf.constant(signatures())
@@ -124,7 +125,7 @@ def share(labels, outputs):
     return keras.ops.sum(labels * outputs, -1)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_fit_follows_a_table_of_epochs(jit):
     layer = layer_of()
     model = model_of(layer, jit_compile=jit)
@@ -236,6 +237,7 @@ def test_a_learning_rate_schedule_of_keras_is_a_schedule():
     np.testing.assert_allclose(values, [1, 0.75, 0.5, 0.25, 0, 0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.xla
 def test_replicas_follow(two_replicas):
     with two_replicas.scope():
         layer = layer_of()

@@ -121,6 +121,7 @@ def test_a_row_learns_in_either_place(tmp_path, capsys, place):
 
 
 @pytest.mark.slow
+@pytest.mark.xla
 def test_xla_compiles_the_step(tmp_path, monkeypatch):
     compiled = []
     original = keras.Model.compile

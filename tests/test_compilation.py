@@ -6,7 +6,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 CHOICES = ["auto", True, False]
 KNOWN, UNKNOWN = (4, 6, 8, 1), (None, None, None, 1)

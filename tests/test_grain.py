@@ -8,8 +8,8 @@ from absl import flags
 from numpy.testing import assert_array_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
 
 # Grain 0.2.18 reads a flag without that (google/grain#1355) when JAX is installed.
 flags.FLAGS.mark_as_parsed()

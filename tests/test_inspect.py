@@ -9,7 +9,7 @@ from PIL import Image
 import keras_msda as msda
 from keras_msda import analysis, cli, plot
 from keras_msda.cli import _inspect
-from tests.test_plot import shown
+from tests.support.figures import shown
 
 
 def run(capsys, *arguments):

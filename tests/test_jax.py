@@ -11,9 +11,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 from keras import distribution
 
 import keras_msda as msda
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import (
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.handing_off import (
     EXACT,
     LAYERS,
     HandedOff,
@@ -24,6 +24,7 @@ from tests.test_handoff import (
     residual,
     revealing,
 )
+from tests.support.marks import parametrize
 
 SIZE = (8, 8)
 
@@ -48,7 +49,7 @@ def step(layer, loss, state, batch):
         return loss(labels, outputs, weights), state
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 @every_layer
 def test_a_step_written_by_hand_hands_off_exactly(method, jit):
     layer = built(LAYERS[method](pairing="derangement"))
@@ -74,7 +75,7 @@ def test_no_tracer_leaks():
         jax.jit(lambda *batch: step(layer, loss, state, batch)[0])(*answering(8))
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 def test_a_step_that_drops_the_state_loses_nan(jit):
     images, labels, weights = answering(8)
     layer = built(msda.HMixLayer(seed=1))

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 BATCH = 8
 # Float32 logarithms and sums of a few terms of size 1.
@@ -501,7 +502,7 @@ def test_the_gradient_of_a_layers_loss_is_that_of_mixed_labels():
     np.testing.assert_allclose(tape.gradient(value, logits), expected, **CLOSE)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_packed_labels_give_the_same_loss_when_compiled(jit):
     ids, partner, weight, probabilities = drawn()
     loss = msda.MixedLoss("sparse_categorical_crossentropy")
@@ -633,7 +634,7 @@ def test_ignored_pixels_do_not_count_where_they_are_shown():
     np.testing.assert_allclose(np.ravel(values), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@parametrize("jit", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("method", ["cutmix", "gmix", "fmix"])
 def test_a_model_learns_from_the_pixels_that_its_layer_showed(method, jit):
     # The image is the answer: value of the own image's label at each pixel, or the
@@ -861,7 +862,7 @@ def test_ids_cannot_be_united_inside_a_model():
 # Packed labels of a higher rank
 
 
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 def test_packed_sequences_give_the_mix_of_the_losses_of_each_step(world):
     layer = cases.make("hmix", targets="pair")
     plan = cases.next_plan(layer, BATCH, (6, 7))

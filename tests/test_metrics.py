@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.marks import parametrize
 
 BATCH = 16
 # Means of a few float32 numbers in [0, 1].
@@ -214,7 +215,7 @@ def test_batches_count_by_their_weights_until_the_metric_is_reset():
     np.testing.assert_array_equal(metric.result(), 0.0)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_a_compiled_update_gives_the_same_accuracy(jit):
     ids, partner, weight, scores = drawn()
     metric = msda.MixedAccuracy()

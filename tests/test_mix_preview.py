@@ -11,7 +11,7 @@ from PIL import Image
 
 import keras_msda as msda
 from keras_msda import plot
-from tests.test_plot import checkered
+from tests.support.figures import checkered
 
 
 def model_of(layer):

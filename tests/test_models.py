@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import keras_msda as msda
 from keras_msda.layers.base import MixLayer
-from tests.test_checks import check_error
-from tests.test_saving import LAYERS, Subclassed
+from tests.support.errors import check_error
+from tests.support.saving import LAYERS, Subclassed
 
 SIZE = (8, 8, 2)
 KINDS = ["sequential", "functional", "nested", "branched"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
-from tests import oracles
-from tests.masks import cases
+from tests.support import mask_cases as cases
+from tests.support import oracles
 
 HALF = np.array([0.5], np.float32)
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 import keras_msda as msda
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 LAYERS = pytest.mark.parametrize("kind", [msda.MixUpLayer, msda.CutMixLayer])
@@ -87,7 +88,7 @@ def test_train_metric_under_mixing(kind):
 
 
 @LAYERS
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 def test_segmentation_masks_and_their_channels(kind, world):
     masks = np.random.default_rng(0).integers(0, 9, (5, *SIZE, 1)).astype("uint8")
     layer, plan = made(kind)
@@ -99,7 +100,7 @@ def test_segmentation_masks_and_their_channels(kind, world):
 
 
 @LAYERS
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 def test_bounding_boxes_and_their_labels(kind, world):
     boxes = np.tile(np.array([0, 0, 7, 6], "float32"), (5, 2, 1))
     labels = np.arange(10, dtype="int32").reshape(5, 2)
@@ -153,6 +154,7 @@ def test_works_inside_a_model_without_labels(kind):
 
 
 @LAYERS
+@pytest.mark.xla
 def test_xla(kind):
     layer, plan = made(kind, num_classes=5)
     _, labels = cases.compiled(layer, images(), np.arange(5))
@@ -177,7 +179,7 @@ def test_uint8_in_uint8_out(kind, training):
 
 @LAYERS
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 def test_half_precision_and_512_pixels(kind, dtype, world):
     layer = kind(dtype=f"mixed_{dtype}", num_classes=1000, seed=1)
     ids = np.array([999, 998])

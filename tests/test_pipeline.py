@@ -14,23 +14,12 @@ import tensorflow as tf
 from numpy.testing import assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.pipelines import BATCH, BATCHES, REPEATED, SIZE, batches, mixer
 
 ROOT = Path(__file__).parent.parent
-BATCHES, BATCH, SIZE = 12, 4, (5, 6)
 service = tf.data.experimental.service
-
-
-def batches(number=BATCHES):
-    """Returns signatures of batches and the ids of their samples."""
-    images = np.tile(cases.signatures(BATCH, SIZE), (number, 1, 1, 1))
-    ids = np.arange(number * BATCH)
-    return tf.data.Dataset.from_tensor_slices((images, ids)).batch(BATCH)
-
-
-def mixer(name="hmix", **arguments):
-    return cases.make(name, targets="pair", **arguments)
 
 
 def drawn(dataset):
@@ -111,15 +100,6 @@ def after_a_restart(dataset, restored, taken, path):
     return [np.asarray(packed) for _, packed in iterator]
 
 
-REPEATED = {
-    "after": lambda seed: batches().apply(msda.mixing(mixer(), seed=seed)).repeat(3),
-    "before": lambda seed: batches().repeat(3).apply(msda.mixing(mixer(), seed=seed)),
-    "taken": lambda seed: (
-        batches(20).apply(msda.mixing(mixer(), seed=seed)).take(BATCHES).repeat(3)
-    ),
-}
-
-
 # At each of these the map has read ahead, perhaps over the end of the epoch.
 @pytest.mark.parametrize("taken", [6, 11, 12])
 @pytest.mark.parametrize("order", REPEATED)
@@ -136,7 +116,7 @@ def test_later_epochs_of_a_restored_iterator_are_those_of_an_unbroken_run(
 IN_ANOTHER_PROCESS = """
 import sys
 import numpy as np, tensorflow as tf
-from tests.test_pipeline import REPEATED
+from tests.support.pipelines import REPEATED
 dataset = REPEATED["after"](7)
 iterator = iter(dataset)
 tf.train.Checkpoint(iterator=iterator).restore(sys.argv[1])

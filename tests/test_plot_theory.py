@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 import keras_msda as msda
 from keras_msda import analysis, plot
 from keras_msda.plot import style
-from tests.test_plot import check_texts, shown
+from tests.support.figures import check_texts, shown
 
 
 def moments_of(shape, *, scale=1.0, exact=True, seed=0, lam=0.5):

@@ -1,4 +1,4 @@
-"""The law of timm's arguments, against a transcription of what it draws."""
+"""The distribution of timm's arguments, against a transcription of what it draws."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
 
 SIZE = (8, 8)
 DRAWS = 4000
@@ -45,9 +45,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_weights_follow_the_law_of_timm(name):
+def test_weights_are_distributed_as_those_of_timm(name):
     given = CASES[name]
-    # "elem": as many draws as samples; the law of one draw is that of all modes.
+    # "elem": as many draws as samples; a draw has the same distribution in all modes.
     layer = msda.mix_from_timm(**given, mode="elem", num_classes=10, seed=1)
     _, weights = drawn(layer)
     expected = timm_weights(
@@ -192,7 +192,7 @@ def test_further_arguments_reach_the_layer():
         ),
     ],
 )
-def test_what_has_no_law_is_refused(given, rule, received):
+def test_what_has_no_distribution_is_refused(given, rule, received):
     check_error(
         lambda: msda.mix_from_timm(**given),
         "mix_from_timm",

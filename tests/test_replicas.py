@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_equal
 
-from tests.test_handoff import EXACT, assert_handed_off
+from tests.support.handing_off import EXACT, assert_handed_off
 
 pytestmark = pytest.mark.tensorflow
 
 
 def start(*arguments, **environment):
-    command = [sys.executable, "-m", "tests.replica_worker", *arguments]
+    command = [sys.executable, "-m", "tests.support.replica_worker", *arguments]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -48,6 +48,7 @@ def outputs(processes):
     return [json.loads(line) for _, (line,), _ in found]
 
 
+@pytest.mark.xla
 def test_four_replicas_hand_off_exactly():
     (history,) = outputs([start("mirrored")])
     assert_handed_off(history)
@@ -70,6 +71,7 @@ def two_workers(folder, killed=-1):
     return processes
 
 
+@pytest.mark.xla
 def test_replicas_in_two_processes_draw_their_own_numbers_and_go_on(tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     whole.mkdir()

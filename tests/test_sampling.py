@@ -17,14 +17,15 @@ from scipy import integrate, special, stats
 
 import keras_msda as msda
 from keras_msda import _backend, sampling
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support.marks import parametrize
 
 DRAWS = 100_000
 FALSE_ALARM = 1e-5
 # The 1 % point of the Kolmogorov-Smirnov statistic.
 BOUND = 1.628 / math.sqrt(DRAWS)
-LAWS = [(0.05, 0.05), (0.2, 0.2), (1.0, 1.0), (5.0, 5.0), (0.5, 3.0), (8.0, 1.0)]
-laws = pytest.mark.parametrize(("a", "b"), LAWS)
+ALPHAS = [(0.05, 0.05), (0.2, 0.2), (1.0, 1.0), (5.0, 5.0), (0.5, 3.0), (8.0, 1.0)]
+alphas = pytest.mark.parametrize(("a", "b"), ALPHAS)
 
 
 def seed_of(*pair):
@@ -39,37 +40,40 @@ def lambdas(a, b, draws=DRAWS, pair=(1, 2), reformulated=False):
 # Law 4: lambda.
 
 
-def sup_distance(values, law, low=1e-6, high=1 - 1e-6):
+def sup_distance(values, distribution, low=1e-6, high=1 - 1e-6):
     """Returns the Kolmogorov-Smirnov distance over [low, high]."""
     values = np.sort(values.astype(np.float64))
     inner = values[(values >= low) & (values <= high)]
     points = np.unique([low, *inner, high])
-    cdf = law.cdf(points)
+    cdf = distribution.cdf(points)
     below = np.searchsorted(values, points, side="left") / len(values)
     upto = np.searchsorted(values, points, side="right") / len(values)
     # At `low` only the right limit counts: values below it lie together by rounding.
     return max(np.abs(upto - cdf)[:-1].max(), np.abs(below - cdf)[1:].max())
 
 
-@laws
+@alphas
 def test_lambda_follows_beta(a, b):
     assert sup_distance(lambdas(a, b), stats.beta(a, b)) < BOUND
 
 
-@laws
+@alphas
 def test_the_table_itself_is_beta_to_half_an_entry(a, b):
     table = sampling.beta_table(a, b)
-    law = stats.beta(a, b)
+    distribution = stats.beta(a, b)
     # Each of 65,536 entries is the middle of its share, rounded to float32: by 2^-25
     # below 1, where a small alpha has its highest density.
-    bound = 0.5 / 65_536 + 2**-25 * max(law.pdf(1 - 1e-6), 10)
-    assert sup_distance(table, law) < bound
+    bound = 0.5 / 65_536 + 2**-25 * max(distribution.pdf(1 - 1e-6), 10)
+    assert sup_distance(table, distribution) < bound
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2, 1.0, 5.0])
 def test_the_ends_have_their_mass(alpha):
-    values, law = lambdas(alpha, alpha), stats.beta(alpha, alpha)
-    ends = [(values < 1e-6, law.cdf(1e-6)), (values > 1 - 1e-6, law.sf(1 - 1e-6))]
+    values, distribution = lambdas(alpha, alpha), stats.beta(alpha, alpha)
+    ends = [
+        (values < 1e-6, distribution.cdf(1e-6)),
+        (values > 1 - 1e-6, distribution.sf(1 - 1e-6)),
+    ]
     for found, chance in ends:
         error = math.sqrt(chance * (1 - chance) / DRAWS)
         # One entry of the table more, where the chance is less than that.
@@ -135,7 +139,7 @@ def test_uniforms_are_multiples_of_the_float32_spacing():
     assert_array_equal(values * 2**23, np.rint(values * 2**23))
     assert 0 <= values.min()
     assert values.max() < 1
-    # Kolmogorov-Smirnov, chance 1e-5 of a false alarm.
+    # Kolmogorov-Smirnov, a false alarm has probability 1e-5.
     assert stats.kstest(values, "uniform").pvalue > FALSE_ALARM
 
 
@@ -212,7 +216,7 @@ samplers = pytest.mark.parametrize("name", SAMPLERS)
 
 
 @samplers
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 @pytest.mark.tensorflow
 def test_draws_are_bit_for_bit_the_same_in_every_world(name, jit):
     sampler = SAMPLERS[name]
@@ -447,7 +451,7 @@ def test_calls_and_layers_have_seeds_of_their_own():
     assert_equal(len(set(seeds)), 400)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 @pytest.mark.tensorflow
 def test_seeds_are_the_same_in_a_graph(jit):
     layer = msda.MixUpLayer(seed=2**40 + 7)

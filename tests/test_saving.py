@@ -11,47 +11,21 @@ import pytest
 
 import keras_msda as msda
 from keras_msda.layers.base import MixLayer
-from tests.test_handoff import CLASSES, EXACT, WRONG, answering, residual, unaware
-
-for function in (residual, unaware):
-    keras.saving.register_keras_serializable(package="tests")(function)
-
-
-@keras.saving.register_keras_serializable(package="tests")
-def reddish(frequency):
-    """A user's spectrum."""
-    return 1 / (frequency + 0.05)
+from tests.support.handing_off import (
+    CLASSES,
+    EXACT,
+    WRONG,
+    answering,
+    residual,
+    unaware,
+)
+from tests.support.saving import LAYERS, Subclassed, reddish
 
 
 @keras.saving.register_keras_serializable(package="tests")
 def largest(_, y_pred):
     """The share of the label that has most of a mixed batch's sample."""
     return keras.ops.max(y_pred, -1)
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class Subclassed(keras.Model):
-    """A model that is given its layers."""
-
-    def __init__(self, mix, head, **kwargs):
-        super().__init__(**kwargs)
-        self.mix, self.head = mix, head
-        self.pool = keras.layers.GlobalAveragePooling2D()
-
-    def call(self, inputs, training=None):
-        return self.head(self.pool(self.mix(inputs, training=training)))
-
-    def get_config(self):
-        parts = {"mix": self.mix, "head": self.head}
-        parts = {k: keras.saving.serialize_keras_object(v) for k, v in parts.items()}
-        return super().get_config() | parts
-
-    @classmethod
-    def from_config(cls, config):
-        parts = {
-            k: keras.saving.deserialize_keras_object(config[k]) for k in ("mix", "head")
-        }
-        return cls(**(config | parts))
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -70,16 +44,6 @@ class SelfMade(Subclassed):
         return cls(**config)
 
 
-LAYERS = {
-    "mixup": lambda: msda.MixUpLayer(seed=1),
-    "cutmix": lambda: msda.CutMixLayer(seed=2),
-    "hmix": lambda: msda.HMixLayer(seed=3),
-    "gmix": lambda: msda.GMixLayer(seed=4),
-    "fmix": lambda: msda.FMixLayer((0.5, 2.0), spectrum=reddish, seed=5),
-    "random": lambda: msda.RandomMixLayer(
-        [msda.MixUpLayer(), msda.FMixLayer(spectrum=reddish)], seed=6
-    ),
-}
 every_layer = pytest.mark.parametrize("method", LAYERS)
 KINDS = ["sequential", "functional", "subclassed"]
 

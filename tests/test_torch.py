@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.layers import cases
-from tests.test_handoff import (
+from tests.support import layer_cases as cases
+from tests.support.handing_off import (
     EXACT,
     LAYERS,
     answering,

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_equal
 
 from keras_msda.layers import _workers as workers
-from tests import worker_batches as batches
+from tests.support import worker_batches as batches
 
 
 def elsewhere(monkeypatch):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.analysis import models
+from tests.support import quadratic
 
 
 @pytest.fixture
 def float64():
     """Lets JAX have float64."""
-    if models.BACKEND != "jax":
+    if quadratic.BACKEND != "jax":
         yield
         return
     import jax

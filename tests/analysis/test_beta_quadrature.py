@@ -18,8 +18,8 @@ from keras_msda.analysis import (
 )
 from keras_msda.analysis._beta_quadrature import beta_nodes
 from keras_msda.analysis.coefficients import over_all_pairs, regularization_coefficients
-from tests.analysis import oracles
-from tests.analysis.cases import METHODS
+from tests.support import analysis_oracles as oracles
+from tests.support.analysis_cases import METHODS
 
 ALPHAS = [0.01, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 50.0, 200.0, 400.0, 1e3, 1e4]
 EQUAL = [(a, a) for a in ALPHAS]

@@ -15,15 +15,15 @@ from keras_msda.analysis import (
     over_all_pairs,
     regularization_coefficients,
 )
-from tests.analysis import oracles
-from tests.analysis.cases import (
+from tests.support import analysis_oracles as oracles
+from tests.support.analysis_cases import (
     ALPHAS,
     BAD_INPUT,
     EXACT_MEANS,
     METHODS,
     SYMMETRIC,
 )
-from tests.analysis.oracles import method
+from tests.support.analysis_oracles import method
 
 # As of the moments: quadratures agree to that.
 TOLERANCE = 2e-6
@@ -358,6 +358,7 @@ def test_fmix_is_symmetric_so_that_the_paper_is_exact_for_it():
     assert_array_less(np.abs(found.second - found.paper), 5 * 1.5 * found.error)
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_repeated_draws():
     found = [of_fmix((6, 4), seed, 300) for seed in range(30)]
     drawn = np.array([x.second for x in found])

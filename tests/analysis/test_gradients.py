@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from keras_msda import _backend
 from keras_msda.analysis import gradients
-from tests.analysis import models
+from tests.support import quadratic
 
 # float64, and a transform of Fourier's over a few hundred pixels.
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
@@ -50,10 +50,10 @@ def expected_norms(model, images, ids, of):
     for image, label in zip(images, ids, strict=True):
         logits, jacobian = model.logits(image), model.jacobian(image)
         if len(logits) == 1:
-            factor = models.sigmoid(logits) - label if of == "loss" else [1.0]
+            factor = quadratic.sigmoid(logits) - label if of == "loss" else [1.0]
         else:
             own = np.arange(len(logits)) == label
-            factor = models.softmax(logits) - own if of == "loss" else own
+            factor = quadratic.softmax(logits) - own if of == "loss" else own
         gradient = (np.asarray(factor) @ jacobian).reshape(image.shape)
         found.append(np.sqrt((gradient**2).sum(-1)))
     return np.array(found)
@@ -73,8 +73,8 @@ def assert_is(found, norms):
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_maps_are_those_of_loops(size, classes, of):
     shape = (*size, 2)
-    images, ids = models.draw_images(5, shape, classes=max(classes, 2), scale=0.2)
-    model = models.Quadratic(np.prod(shape), classes=classes)
+    images, ids = quadratic.draw_images(5, shape, classes=max(classes, 2), scale=0.2)
+    model = quadratic.Quadratic(np.prod(shape), classes=classes)
     found = measured(model, images, ids, of=of, batch_size=2)
     assert_is(found, expected_norms(model, images, ids, of))
     assert found.images == 5
@@ -113,8 +113,8 @@ def test_scales_grow_with_the_square_of_the_gradient_and_maps_do_not():
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_maps_are_symmetric_with_their_largest_value_in_the_middle(size):
     shape = (*size, 1)
-    images, ids = models.draw_images(3, shape, classes=2)
-    model = models.Quadratic(np.prod(shape), classes=2)
+    images, ids = quadratic.draw_images(3, shape, classes=2)
+    model = quadratic.Quadratic(np.prod(shape), classes=2)
     found = measured(model, images, ids)
     for values in (found.maximum, found.mean):
         assert_array_equal(values, np.flip(values))
@@ -124,8 +124,8 @@ def test_maps_are_symmetric_with_their_largest_value_in_the_middle(size):
 
 
 def test_far_offsets_are_left_out_of_the_maximum_alone():
-    images, ids = models.draw_images(3, (4, 5, 1), classes=2)
-    model = models.Quadratic(20, classes=2)
+    images, ids = quadratic.draw_images(3, (4, 5, 1), classes=2)
+    model = quadratic.Quadratic(20, classes=2)
     whole = measured(model, images, ids)
     near = measured(model, images, ids, max_offset=2)
     assert_array_equal(near.maximum[1:-1, 2:-2], whole.maximum[1:-1, 2:-2])
@@ -137,23 +137,23 @@ def test_far_offsets_are_left_out_of_the_maximum_alone():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
 def test_the_size_of_batches_changes_nothing(batch_size):
-    images, ids = models.draw_images(5, (6, 1), classes=3)
-    model = models.Quadratic(6, classes=3)
+    images, ids = quadratic.draw_images(5, (6, 1), classes=3)
+    model = quadratic.Quadratic(6, classes=3)
     found = measured(model, images, ids, batch_size=batch_size)
     assert_is(found, expected_norms(model, images, ids, "logit"))
 
 
 def test_many_images_are_taken_in_several_passes(monkeypatch):
     monkeypatch.setattr(gradients, "_PASS", 12)
-    images, ids = models.draw_images(7, (6, 1), classes=3)
-    model = models.Quadratic(6, classes=3)
+    images, ids = quadratic.draw_images(7, (6, 1), classes=3)
+    model = quadratic.Quadratic(6, classes=3)
     found = measured(model, images, ids)
     assert_is(found, expected_norms(model, images, ids, "logit"))
 
 
 def test_ids_one_hot_labels_and_tensors_are_the_same():
-    images, ids = models.draw_images(4, (5, 1), classes=3)
-    model = models.Quadratic(5, classes=3)
+    images, ids = quadratic.draw_images(4, (5, 1), classes=3)
+    model = quadratic.Quadratic(5, classes=3)
     expected = expected_norms(model, images, ids, "logit")
     for labels in (ids[:, None], list(ids), np.eye(3)[ids]):
         assert_is(measured(model, images, labels), expected)
@@ -162,8 +162,8 @@ def test_ids_one_hot_labels_and_tensors_are_the_same():
 
 
 def test_channels_may_come_first():
-    images, ids = models.draw_images(4, (3, 4, 2), classes=2)
-    model = models.Quadratic(24, classes=2)
+    images, ids = quadratic.draw_images(4, (3, 4, 2), classes=2)
+    model = quadratic.Quadratic(24, classes=2)
     turned = np.moveaxis(images, -1, 1)
 
     def back(x):
@@ -207,7 +207,7 @@ def test_a_model_may_gather_along_the_batch():
 
 def test_uint8_images_are_taken_as_they_are():
     images = np.random.default_rng(0).integers(0, 256, (3, 5, 1), dtype=np.uint8)
-    model = models.Quadratic(5, classes=2)
+    model = quadratic.Quadratic(5, classes=2)
     assert_is(
         measured(model, images, [0, 1, 1]),
         expected_norms(model, images.astype(float), [0, 1, 1], "logit"),

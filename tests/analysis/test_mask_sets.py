@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 
 import keras_msda as msda
 from keras_msda.analysis import mask_set
-from tests.analysis import oracles
-from tests.analysis.cases import BAD_INPUT, METHODS, SIZED_LAMS, SIZES, named
+from tests.support import analysis_oracles as oracles
+from tests.support.analysis_cases import BAD_INPUT, METHODS, SIZED_LAMS, SIZES, named
 
 # As of the moments, and masks may be float32.
 TOLERANCE = 2e-6

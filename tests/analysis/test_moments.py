@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_array_less
 
 import keras_msda as msda
 from keras_msda.analysis import mask_moments
-from tests.analysis import oracles
-from tests.analysis.cases import (
+from tests.support import analysis_oracles as oracles
+from tests.support.analysis_cases import (
     ALPHAS,
     BAD_INPUT,
     EXACT_MEANS,
@@ -178,6 +178,7 @@ def test_draws_are_within_five_errors_of_what_is_exact(name, size):
         assert_array_less(np.abs(np.concatenate(scores(found))), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cutmix", "gmix", "random"])
 def test_errors_are_those_of_repeated_draws(name):
     layer = METHODS[name].layer(seed=1)

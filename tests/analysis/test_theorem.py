@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import keras_msda as msda
 from keras_msda import analysis, masks
 from keras_msda.analysis import MaskSet, _displacements
-from tests.analysis import models
+from tests.support import quadratic
 
 SIZE = (4, 3)
 SHAPE = (*SIZE, 2)
@@ -83,8 +83,8 @@ def every_mask(method):
 def problem(loss="softmax", *, scale, count=3, seed=0, **arguments):
     """Returns a network, images and class ids."""
     classes = LOSSES[loss]
-    model = models.Quadratic(VALUES, classes=classes, seed=seed, **arguments)
-    images, ids = models.draw_images(
+    model = quadratic.Quadratic(VALUES, classes=classes, seed=seed, **arguments)
+    images, ids = quadratic.draw_images(
         count, SHAPE, classes=max(classes, 2), scale=scale, seed=seed
     )
     return model, images, ids
@@ -141,10 +141,10 @@ def expanded(model, images, ids, first, second):
     for image, label in zip(images, labels, strict=True):
         logits, jacobian = model.logits(image), model.jacobian(image)
         if len(logits) == 1:
-            share = models.sigmoid(logits)
+            share = quadratic.sigmoid(logits)
             hessian = np.diag(share * (1 - share))
         else:
-            share = models.softmax(logits)
+            share = quadratic.softmax(logits)
             hessian = np.diag(share) - np.outer(share, share)
         steps = (images - image).reshape(len(images), -1)
         product = second * (steps.T @ steps) / len(images)
@@ -304,7 +304,7 @@ def mixed_loss_at_once(model, images, ids, found):
     return found.probability @ losses.mean((1, 2))
 
 
-class Cubic(models.Quadratic):
+class Cubic(quadratic.Quadratic):
     """With third derivatives, too."""
 
     def call(self, x):
@@ -468,7 +468,7 @@ def test_float32_models_agree_to_their_precision():
 
 
 def test_a_mixing_layer_inside_the_model_does_not_mix():
-    inner = models.Quadratic(VALUES, classes=3)
+    inner = quadratic.Quadratic(VALUES, classes=3)
     layer = msda.CutMixLayer(dtype="float64")
     model = keras.Sequential([layer, inner], name="with_layer")
     model.dtype_policy = keras.DTypePolicy("float64")

@@ -12,10 +12,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles, oracles_dense
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import (
+from tests.support import dense_oracles, oracles
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.handing_off import (
     HandedOff,
     answering,
     assert_handed_off,
@@ -23,6 +23,7 @@ from tests.test_handoff import (
     residual,
     unaware,
 )
+from tests.support.marks import parametrize
 
 BATCH = 6
 VIDEO = (3, 6, 7)
@@ -83,7 +84,7 @@ def test_masks_are_those_of_fewer_axes_the_same_along_the_others(method, form):
     assert_allclose(cases.array(labels), soft, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix", "fmix"])
 def test_videos_share_a_mask_in_every_world(method, world):
     layer = made(method, (2, 3))
@@ -154,7 +155,7 @@ def test_segmentation_masks_show_what_the_images_show(method):
     images = cases.images(BATCH, VIDEO)
     masks = np.random.default_rng(2).integers(0, 5, (BATCH, *VIDEO, 1))
     mixed = layer({"images": images, "segmentation_masks": masks})
-    expected = oracles_dense.select_masks(masks, plan)
+    expected = dense_oracles.select_masks(masks, plan)
     assert_array_equal(cases.array(mixed["segmentation_masks"]), expected)
 
 
@@ -202,7 +203,7 @@ def test_boxes_of_stripes_keep_the_share_that_is_seen(method):
     values = {"boxes": boxes, "labels": rng.integers(0, 3, (BATCH, 2))}
     images = cases.images(BATCH, (6, 8))
     mixed = layer({"images": images, "bounding_boxes": values})["bounding_boxes"]
-    expected = oracles_dense.mix_boxes(values, plan, "rel_xyxy")
+    expected = dense_oracles.mix_boxes(values, plan, "rel_xyxy")
     for key in expected:
         found = cases.array(mixed[key])
         assert_allclose(found, expected[key], rtol=0, atol=1e-5, err_msg=key)
@@ -317,7 +318,7 @@ ROWS = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 @ROWS
 def test_rows_are_mixed_by_lambda(layer, world):
     layer = layer(pairing="roll", num_classes=3, per="sample")

@@ -11,8 +11,9 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.marks import parametrize
 
 # In pipelines too: what a layer draws shows in images alone.
 images_alone = pytest.mark.filterwarnings("ignore::keras_msda.MixWarning")
@@ -30,7 +31,7 @@ ULPS = 2e-7
 
 layers = pytest.mark.parametrize("name", cases.LAYERS)
 methods = pytest.mark.parametrize("name", cases.METHODS)
-worlds = pytest.mark.parametrize("world", cases.WORLDS)
+worlds = parametrize("world", cases.WORLDS)
 
 
 def mask_tolerance(name):
@@ -91,7 +92,7 @@ def test_every_world_draws_and_applies_the_plan_of_the_seed(name, world):
 
 @images_alone
 @methods
-@pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
+@parametrize("world", cases.worlds("eager", "graph", "mapped"))
 def test_images_alone_are_mixed_in_training(name, world):
     images = cases.images(5, SIZE)
     layer = cases.make(name)
@@ -102,7 +103,7 @@ def test_images_alone_are_mixed_in_training(name, world):
 
 
 @pytest.mark.parametrize("border", ["clip", "wrap"])
-@pytest.mark.parametrize("world", cases.worlds("graph", "compiled", "mapped"))
+@parametrize("world", cases.worlds("graph", "compiled", "mapped"))
 def test_bumps_have_the_eager_centres(border, world):
     layer = msda.GMixLayer(border=border, targets="pair", seed=5)
     plan, (mixed, _) = reveal(layer, world, size=(31,))
@@ -113,7 +114,7 @@ def test_bumps_have_the_eager_centres(border, world):
     assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("world", cases.worlds("graph", "compiled", "mapped"))
+@parametrize("world", cases.worlds("graph", "compiled", "mapped"))
 def test_drawn_lambdas_are_bit_for_bit_the_eager_ones(world):
     layer = msda.CutMixLayer(0.3, exact_weight=False, targets="pair", seed=2)
     batch = 64
@@ -189,7 +190,7 @@ WORLDS_AND_FORMS = [
 ]
 
 
-@pytest.mark.parametrize(("world", "form"), WORLDS_AND_FORMS)
+@parametrize(("world", "form"), WORLDS_AND_FORMS)
 def test_labels_and_weights_are_mixed_like_the_images(world, form):
     arguments, labels, weights, expect = FORMS[form]
     layer = cases.make("hmix", **arguments)
@@ -204,7 +205,7 @@ def test_labels_and_weights_are_mixed_like_the_images(world, form):
         assert_allclose(outputs[key], value, rtol=0, atol=tolerance, err_msg=key)
 
 
-@pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
+@parametrize("world", cases.worlds("eager", "graph", "mapped"))
 @pytest.mark.parametrize("form", FORMS)
 def test_dictionaries_come_back_as_tuples_do(world, form):
     arguments, labels, weights, _ = FORMS[form]
@@ -216,7 +217,7 @@ def test_dictionaries_come_back_as_tuples_do(world, form):
         assert_array_equal(outputs[key], value, err_msg=key)
 
 
-@pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
+@parametrize("world", cases.worlds("eager", "graph", "mapped"))
 @methods
 def test_other_keys_keep_value_and_dtype(name, world):
     boxes = tf.ragged.constant([[1.5], [], [2.5, 3.5], [], [4.5]])
@@ -234,6 +235,7 @@ def test_other_keys_keep_value_and_dtype(name, world):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_compiled_dictionaries_keep_large_ids():
     batch = {"images": cases.images(5, SIZE), "labels": IDS, "id": LARGE_IDS}
     layer = cases.make("mixup", num_classes=CLASSES)
@@ -346,6 +348,7 @@ def test_images_of_any_dtype_come_out_in_the_compute_dtype(name, given, policy):
 @pytest.mark.parametrize(
     ("policy", "size"), [("mixed_float16", (11,)), ("mixed_bfloat16", (3, 4, 5))]
 )
+@pytest.mark.xla
 def test_layers_compile_in_half_precision_on_any_rank(name, policy, size):
     dtype = policy.removeprefix("mixed_")
     layer = cases.make(name, dtype=policy)
@@ -409,7 +412,7 @@ def test_channels_may_come_first(name, size):
 
 
 @images_alone
-@pytest.mark.parametrize("world", cases.worlds("graph", "compiled", "mapped"))
+@parametrize("world", cases.worlds("graph", "compiled", "mapped"))
 def test_channels_may_come_first_in_every_world(world):
     images = np.moveaxis(cases.images(5, (5, 6, 9)), -1, 1)
     layer = cases.make("hmix", data_format="channels_first")
@@ -435,6 +438,7 @@ def test_any_batch_is_mixed(name, batch, per):
 
 
 @pytest.mark.parametrize(("name", "batch"), [("hmix", 0), ("hmix", 1), ("fmix", 0)])
+@pytest.mark.xla
 def test_batches_that_cannot_be_mixed_compile(name, batch):
     images = cases.images(batch, SIZE)
     mixed = cases.WORLDS["compiled"](cases.make(name), images, training=True)
@@ -496,6 +500,7 @@ def test_pipelines_need_not_know_batch_or_size(name, size):
 
 @pytest.mark.parametrize("name", ["hmix", "gmix-wrap", "fmix-soft"])
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_compiled_functions_need_not_know_batch_or_size(name):
     layer = cases.make(name, targets="pair")
     call = tf.function(layer.__call__, input_signature=unknown(2), jit_compile=True)

@@ -5,10 +5,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import answering, assert_step_handed_off
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.handing_off import answering, assert_step_handed_off
+from tests.support.marks import parametrize
 
 BATCH, SIZE, SEED = 32, (4, 5), (5, 6)
 # One float32 product and sum of numbers of size 1.
@@ -104,7 +105,7 @@ def test_packed_labels_hold_the_folded_weight():
     assert_array_equal(found[1][:, :2], found[0][:, :2])
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 def test_mixed_batches_use_the_folded_lambda(world):
     layer = mixup(0.5, num_classes=BATCH)(fold=True)
     plain = mixup(0.5, num_classes=BATCH)()

@@ -11,10 +11,11 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda.layers.base import MixLayer
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import EXACT, answering, residual
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.handing_off import EXACT, answering, residual
+from tests.support.marks import parametrize
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 BATCH, SIZE, CLASSES = 6, (5, 6), 4
@@ -145,7 +146,7 @@ def test_mixed_sequences_show_what_own_or_partner_shows(method):
         assert_own_or_partner_shown(layer, values, found)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 def test_mixed_sequences_in_a_model_show_what_own_or_partner_shows(jit):
     layer = cases.make("cutmix", pairing="derangement", probability=1.0)
     model, _ = sequence_model(layer, "masking", "pool")
@@ -208,7 +209,7 @@ def flags(value):
 WAYS = list(flags(True))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@parametrize("way", WAYS)
 @methods
 def test_every_way_to_say_false_leaves_the_batch(method, way):
     layer = cases.make(method, num_classes=CLASSES)
@@ -220,7 +221,7 @@ def test_every_way_to_say_false_leaves_the_batch(method, way):
     assert_array_equal(cases.array(labels), oracles.one_hot(ids, CLASSES))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@parametrize("way", WAYS)
 def test_every_way_to_say_true_mixes(way):
     layer = cases.make("cutmix", num_classes=CLASSES, pairing="derangement")
     images, ids = cases.images(BATCH, SIZE), np.arange(BATCH) % CLASSES
@@ -275,7 +276,7 @@ WAYS_TO_TRACE = {"tensorflow": ["graph", "xla"], "jax": ["jitted"], "torch": []}
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("way", WAYS_TO_TRACE[cases.BACKEND])
+@parametrize("way", WAYS_TO_TRACE[cases.BACKEND])
 def test_a_symbolic_flag_says_both(way, alone):
     layer = cases.make("cutmix", num_classes=CLASSES, pairing="derangement")
     images, ids = cases.images(BATCH, SIZE), np.arange(BATCH) % CLASSES
@@ -295,7 +296,7 @@ def test_a_symbolic_flag_says_both(way, alone):
         assert_allclose(cases.array(labels), soft, **CLOSE)
 
 
-@pytest.mark.parametrize("way", WAYS_TO_TRACE[cases.BACKEND])
+@parametrize("way", WAYS_TO_TRACE[cases.BACKEND])
 def test_a_loss_is_right_whatever_a_symbolic_flag_says(way):
     images, labels, weights = answering(8)
     layer = msda.HMixLayer(seed=1)

@@ -16,8 +16,9 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import stats
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 Z = 4.5
@@ -87,7 +88,7 @@ def test_not_a_number_reaches_only_pixels_that_take_from_it(name):
     assert_array_equal(np.isfinite(mixed[..., 2]), True)
 
 
-@pytest.mark.parametrize("world", cases.worlds("graph", "compiled"))
+@parametrize("world", cases.worlds("graph", "compiled"))
 @pytest.mark.parametrize("name", ["cutmix", "fmix", "hmix"])
 def test_not_a_number_stays_where_it_is_in_compiled_code_too(name, world):
     images = poisoned(5, SIZE)
@@ -97,7 +98,7 @@ def test_not_a_number_stays_where_it_is_in_compiled_code_too(name, world):
     assert 0 < np.isfinite(expected[..., 1]).mean() < 1
 
 
-@pytest.mark.parametrize("world", cases.worlds("eager", "compiled"))
+@parametrize("world", cases.worlds("eager", "compiled"))
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["cutmix", "fmix"])
 def test_pixels_at_the_ends_are_copied_bit_for_bit(name, dtype, world):
@@ -203,7 +204,7 @@ def test_inside_boxes_lie_anywhere_inside_alike():
     plan = draw(layer, 8000, (8,), lam=0.5)  # Sides of 4: 5 places.
     found = np.bincount((plan.mask == 0).argmax(1), minlength=5)
     assert_array_equal((plan.mask == 0).sum(1), 4)
-    # Chi-square of 5 places, chance 1e-5 of a false alarm.
+    # Chi-square of 5 places, a false alarm has probability 1e-5.
     assert stats.chisquare(found).pvalue > 1e-5
 
 
@@ -231,7 +232,7 @@ def test_ranges_draw_every_side_alike_and_both_ends(size):
     values, chances = np.unique(areas, return_counts=True)
     found = np.array([(covered == value).sum() for value in values])
     assert_equal(found.sum(), len(covered))
-    # Chi-square of the areas, chance 1e-5 of a false alarm.
+    # Chi-square of the areas, a false alarm has probability 1e-5.
     expected = chances / chances.sum() * len(covered)
     assert len(values) == 1 or stats.chisquare(found, expected).pvalue > 1e-5
 
@@ -242,7 +243,7 @@ def test_ranges_draw_sides_of_axes_apart_and_places_inside():
     sides = [covered.any(axis=2 - axis).sum(axis=1) for axis in (0, 1)]
     table = np.zeros((7, 4))
     np.add.at(table, (sides[0] - 2, sides[1] - 1), 1)
-    # Uniform on 2..8 times 1..4; chance 1e-5 of a false alarm.
+    # Uniform on 2..8 times 1..4; a false alarm has probability 1e-5.
     assert stats.chisquare(table.ravel()).pvalue > 1e-5
     assert_array_equal(covered.sum((1, 2)), sides[0] * sides[1])
     widest = sides[0] == 8
@@ -300,7 +301,7 @@ def test_bumps_have_any_centre_alike(border):
     layer = msda.GMixLayer(border=border, pairing="roll")
     plan = draw(layer, 8000, (4, 5), lam=0.3)
     peaks = plan.mask.reshape(8000, -1).argmax(1)
-    # Chi-square of 20 pixels, chance 1e-5 of a false alarm.
+    # Chi-square of 20 pixels, a false alarm has probability 1e-5.
     assert stats.chisquare(np.bincount(peaks, minlength=20)).pvalue > 1e-5
 
 
@@ -374,6 +375,7 @@ def test_lambda_of_zero_shows_the_partner(name, size):
 @pytest.mark.parametrize("size", [(31,), (41,), (7, 7)], ids=str)
 @pytest.mark.parametrize("name", [*COVERING, "gmix-wrap", "fmix-soft"])
 @pytest.mark.tensorflow
+@pytest.mark.xla
 def test_ends_of_lambda_are_exact_under_xla(name, size):
     lam = np.array([0, 1, 0, 1], np.float32)
     layer = cases.make(name, pairing="roll")
@@ -448,7 +450,7 @@ def test_weights_of_gmix_are_distributed_around_a_half_alike(border):
     layer = msda.GMixLayer(0.6, border=border, pairing="roll")
     first = draw(layer, 5000, (8, 8), seed=(1, 2)).weight
     second = draw(layer, 5000, (8, 8), seed=(3, 4)).weight
-    # Two-sample Kolmogorov-Smirnov, chance 1e-5 of a false alarm.
+    # Two-sample Kolmogorov-Smirnov, a false alarm has probability 1e-5.
     assert stats.ks_2samp(first, 1 - second).pvalue > 1e-5
 
 
@@ -493,7 +495,7 @@ def test_images_are_kept_outside_training(name, dtype):
 
 
 @methods
-@pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
+@parametrize("world", cases.worlds("eager", "graph", "mapped"))
 def test_labels_outside_training_have_the_form_of_training(name, world):
     images, ids = cases.images(4, SIZE), np.array([2, 0, 1, 2])
     weights = np.array([1, 2, 0, 4], np.float32)
@@ -727,7 +729,7 @@ def test_a_choice_may_hold_a_choice():
 def test_a_choice_of_one_method_has_its_law():
     alone = msda.RandomMixLayer([msda.MixUpLayer(0.3)], per="sample", pairing="roll")
     weight = draw(alone, 5000, (2,)).weight.astype(np.float64)
-    # Kolmogorov-Smirnov, chance 1e-5 of a false alarm; 65,536 atoms are continuous.
+    # Kolmogorov-Smirnov, a false alarm has probability 1e-5; 65,536 atoms are many.
     assert stats.kstest(weight, stats.beta(0.3, 0.3).cdf).pvalue > 1e-5
 
 

@@ -11,9 +11,9 @@ import tensorflow as tf
 from keras import ops
 
 import keras_msda as msda
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import (
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.handing_off import (
     CLASSES,
     EXACT,
     LAYERS,
@@ -25,6 +25,7 @@ from tests.test_handoff import (
     revealing,
     unaware,
 )
+from tests.support.marks import parametrize
 
 
 def assert_right(layer, outputs, labels, weights):
@@ -59,6 +60,7 @@ def forward(layer):
 
 
 @pytest.mark.parametrize("other", ["before", "between", "both"])
+@pytest.mark.xla
 def test_a_compiled_pass_and_an_eager_loss_are_one_step(other):
     layer = LAYERS["hmix"](pairing="derangement")
     images, labels, weights = answering(8)
@@ -130,7 +132,7 @@ def test_a_prediction_after_another_threads_call_is_not_mixed():
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("first", [None, True, False])
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 def test_a_call_in_a_function_of_its_own_is_the_last_call(first, jit):
     layer = LAYERS["hmix"](pairing="derangement")
     images, labels, weights = answering(8)

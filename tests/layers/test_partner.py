@@ -10,10 +10,11 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles, oracles_dense
-from tests.layers import cases
-from tests.test_checks import check_error
-from tests.test_handoff import answering, residual
+from tests.support import dense_oracles, oracles
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.handing_off import answering, residual
+from tests.support.marks import parametrize
 
 BATCH, SIZE, CLASSES = 6, (5, 6), 4
 INDICES = np.array([3, 3, 0, 3, 5, 2])  # Sample 3 is its own; 3 is that of several.
@@ -86,7 +87,7 @@ def rows_of(pair, plan):
 # Values.
 
 
-@pytest.mark.parametrize("way", ["call", "mix"])
+@parametrize("way", ["call", "mix"])
 @kinds
 @methods
 def test_images_and_ids_are_mixed_with_given_partners(method, kind, way):
@@ -118,7 +119,7 @@ def plan_like(drawn, kind):
     )
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 @kinds
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix", "fmix"])
 def test_partners_can_be_given_in_every_world(method, kind, world):
@@ -261,11 +262,11 @@ def test_masks_boxes_points_and_further_keys_follow(method, kind):
         expected = rows_of((first[key], second[key]), plan)
         assert_allclose(cases.array(mixed[key]), expected, **CLOSE, err_msg=key)
     masks = both((first["segmentation_masks"], second["segmentation_masks"]))
-    expected = oracles_dense.select_masks(masks, plan)[:BATCH]
+    expected = dense_oracles.select_masks(masks, plan)[:BATCH]
     assert_array_equal(cases.array(mixed["segmentation_masks"]), expected)
     for key, mix in {
-        "bounding_boxes": lambda x: oracles_dense.mix_boxes(x, plan, "rel_xyxy"),
-        "keypoints": lambda x: oracles_dense.mix_keypoints(x, plan),
+        "bounding_boxes": lambda x: dense_oracles.mix_boxes(x, plan, "rel_xyxy"),
+        "keypoints": lambda x: dense_oracles.mix_keypoints(x, plan),
     }.items():
         joined = {k: both((first[key][k], second[key][k])) for k in first[key]}
         for part, value in mix(joined).items():
@@ -320,7 +321,7 @@ def test_without_training_the_first_batch_comes_out(kind):
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("jit", [False, True])
+@parametrize("jit", [False, True])
 @kinds
 def test_training_may_be_a_traced_tensor(kind, jit):
     layer = made("cutmix", num_classes=CLASSES)

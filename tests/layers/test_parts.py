@@ -6,9 +6,10 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 CLASSES = 4
@@ -18,10 +19,10 @@ SEED = (3, 4)
 # One float32 product and sum of numbers of size 1.
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
-worlds = pytest.mark.parametrize("world", cases.WORLDS)
+worlds = parametrize("world", cases.WORLDS)
 # On PyTorch the world "compiled" first calls a layer eagerly, which sees the labels.
 SEEING = {"eager", "compiled"} if cases.BACKEND == "torch" else {"eager"}
-traced = pytest.mark.parametrize("world", [w for w in cases.WORLDS if w not in SEEING])
+traced = parametrize("world", [w for w in cases.WORLDS if w not in SEEING])
 
 
 def called(layer, world, labels):
@@ -112,7 +113,7 @@ def test_floats_that_are_no_ids_are_refused_where_they_are_seen(targets, value):
     )
 
 
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 @pytest.mark.parametrize("classes", [2048, 2049])
 def test_the_last_id_that_half_precision_holds_is_encoded(world, classes):
     ids = np.array([classes - 1, 0, 1, 2, 3])
@@ -205,7 +206,7 @@ def test_labels_in_a_tuple_are_named_by_their_place():
         data.map(mix)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("dtype", "channels", "mode"),
     [
         ("uint8", 1, "auto"),

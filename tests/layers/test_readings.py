@@ -11,9 +11,9 @@ import tensorflow as tf
 from keras import ops
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
 
 BATCH = 8
 # Float32 logarithms and sums of a few terms of size 1.

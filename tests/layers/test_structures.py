@@ -9,14 +9,15 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 BATCH, CLASSES, SIZE = 5, 3, (6, 7)
 # One float32 product and sum of numbers of size 1.
 CLOSE = {"rtol": 0, "atol": 1e-6}
-worlds = pytest.mark.parametrize("world", cases.worlds("eager", "graph", "mapped"))
+worlds = parametrize("world", cases.worlds("eager", "graph", "mapped"))
 methods = pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix", "random-batch"])
 
 
@@ -87,7 +88,7 @@ def test_a_tuple_of_inputs_is_mixed_by_one_plan(method, world):
     assert_allclose(labels, expected(plan, ids=ids), **CLOSE)
 
 
-@pytest.mark.parametrize("world", cases.worlds("eager", "mapped"))
+@parametrize("world", cases.worlds("eager", "mapped"))
 def test_a_named_tuple_with_images_is_a_dictionary_of_its_fields(world):
     images, _, _, ids, _ = data()
     layer = made("cutmix")

@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras import layers as kl
 
 import keras_msda as msda
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support.marks import parametrize
 
 SIZE, CLASSES = (6, 6), 3
 PIPELINE = "a pipeline must mix labels together with the images."
@@ -66,9 +67,7 @@ def test_a_layer_mapped_over_images_alone_warns():
     assert_once(texts, PIPELINE)
 
 
-@pytest.mark.parametrize(
-    "way", ["map", "sequential", "no training", "evaluation", "mixing", "mix"]
-)
+@parametrize("way", ["map", "sequential", "no training", "evaluation", "mixing", "mix"])
 def test_labels_that_are_mixed_or_images_that_are_not_do_not_warn(way):
     layer = msda.CutMixLayer(seed=1)
     flip = kl.RandomFlip()
@@ -113,7 +112,7 @@ MODES = {
 }
 if cases.BACKEND == "torch":
     del MODES["jit"], MODES["steps"]
-modes = pytest.mark.parametrize("mode", MODES)
+modes = parametrize("mode", MODES)
 
 
 def model_of(layer):
@@ -160,7 +159,7 @@ def test_the_layers_own_loss_does_not_warn(mode):
     assert texts == []
 
 
-@pytest.mark.parametrize("mode", list(MODES)[:2])
+@parametrize("mode", list(MODES)[:2])
 def test_a_metric_of_the_layer_is_no_loss(mode):
     layer = msda.CutMixLayer(seed=1)
     with caught() as texts:

@@ -1,5 +1,6 @@
 """Box masks, with and without a floor, against loops and the laws they must obey."""
 
+import functools
 import itertools
 import math
 
@@ -10,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 import keras_msda as msda
 from keras_msda import _backend, masks
 from keras_msda.masks import box as _box
-from tests import oracles
-from tests.masks import cases
+from tests.support import mask_cases as cases
+from tests.support import oracles
 
 sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
 borders = pytest.mark.parametrize("border", ["clip", "clip_odd", "wrap", "inside"])
@@ -26,6 +27,18 @@ def box(lam, center, size, border, rounding=0.0):
 def floor_box(lam, center, size, ratio, border):
     parts = masks.floor_box_mask(lam, center, size, box_ratio=ratio, border=border)
     return np.asarray(parts[0]), np.asarray(parts[1])
+
+
+@functools.cache
+def floor_boxes(size, ratio, border):
+    """Returns masks and weights of all that is tried on a size, made once."""
+    return floor_box(*cases.grid(size), size, ratio, border)
+
+
+@functools.cache
+def looped_floor_boxes(size, ratio, border):
+    """Returns what the loops make of the same."""
+    return oracles.floor_box_mask(*cases.grid(size), size, ratio, border)[0]
 
 
 def pixel_means(mask):
@@ -131,9 +144,8 @@ def test_box_mask_and_weight_are_float32(border):
 @borders
 @ratios
 def test_floor_box_has_the_levels_of_the_loop(size, border, ratio):
-    lam, center = cases.grid(size)
-    expected, _ = oracles.floor_box_mask(lam, center, size, ratio, border)
-    mask, _ = floor_box(lam, center, size, ratio, border)
+    mask, _ = floor_boxes(size, ratio, border)
+    expected = looped_floor_boxes(size, ratio, border)
     # One float32 division for the level outside the box.
     assert_allclose(mask, expected, rtol=0, atol=1e-6)
 
@@ -142,9 +154,8 @@ def test_floor_box_has_the_levels_of_the_loop(size, border, ratio):
 @borders
 @ratios
 def test_floor_box_is_empty_of_the_own_image_inside(size, border, ratio):
-    lam, center = cases.grid(size)
-    expected, _ = oracles.floor_box_mask(lam, center, size, ratio, border)
-    mask, _ = floor_box(lam, center, size, ratio, border)
+    mask, _ = floor_boxes(size, ratio, border)
+    expected = looped_floor_boxes(size, ratio, border)
     assert_array_equal(mask == 0, expected == 0)
 
 
@@ -152,8 +163,7 @@ def test_floor_box_is_empty_of_the_own_image_inside(size, border, ratio):
 @borders
 @ratios
 def test_weight_of_a_floor_box_is_the_mean_of_its_mask(size, border, ratio):
-    lam, center = cases.grid(size)
-    mask, weight = floor_box(lam, center, size, ratio, border)
+    mask, weight = floor_boxes(size, ratio, border)
     # A float32 level times a float32 area.
     assert_allclose(weight, pixel_means(mask), rtol=0, atol=1e-6)
 
@@ -162,8 +172,8 @@ def test_weight_of_a_floor_box_is_the_mean_of_its_mask(size, border, ratio):
 @borders
 @ratios
 def test_weight_of_a_floor_box_is_lam(size, border, ratio):
-    lam, center = cases.grid(size)
-    _, weight = floor_box(lam, center, size, ratio, border)
+    lam, _ = cases.grid(size)
+    _, weight = floor_boxes(size, ratio, border)
     # A float32 level times a float32 area; 2**-23 where the level meets its bound.
     assert_allclose(weight, lam, rtol=0, atol=1e-6)
 
@@ -172,8 +182,7 @@ def test_weight_of_a_floor_box_is_lam(size, border, ratio):
 @borders
 @ratios
 def test_floor_box_stays_between_zero_and_one(size, border, ratio):
-    lam, center = cases.grid(size)
-    mask, _ = floor_box(lam, center, size, ratio, border)
+    mask, _ = floor_boxes(size, ratio, border)
     assert_array_equal(mask, np.clip(mask, 0, 1))
 
 

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal, assert_equal
 
 from keras_msda import masks
-from tests import oracles
-from tests.masks import cases
+from tests.support import mask_cases as cases
+from tests.support import oracles
 
 sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
 

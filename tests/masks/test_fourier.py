@@ -16,8 +16,8 @@ import keras_msda as msda
 from keras_msda import _backend, masks
 from keras_msda.masks import fourier as _fourier
 from keras_msda.masks import spectrum as _spectrum
-from tests import oracles
-from tests.masks import cases
+from tests.support import mask_cases as cases
+from tests.support import oracles
 
 sizes = pytest.mark.parametrize("size", cases.SIZES, ids=str)
 softness = pytest.mark.parametrize("max_soft", [0.0, 0.1, 0.25, 0.5])

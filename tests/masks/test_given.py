@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from keras_msda import masks
-from tests.test_checks import check_error
+from tests.support.errors import check_error
 
 LAM, CENTER, SIZE = [0.5, 0.25], [[1, 2], [3, 0]], (4, 5)
 FIELD = np.zeros((2, 4, 5), np.float32)

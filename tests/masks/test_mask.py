@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 from keras_msda import masks
 from keras_msda.masks import _factored, _returned, box, constant, gaussian
-from tests.masks import cases
-from tests.test_checks import check_error
+from tests.support import mask_cases as cases
+from tests.support.errors import check_error
 
 LAM = np.float32([0.0, 0.25, 0.5, 1.0])
 ONES = np.ones(4, np.float32)

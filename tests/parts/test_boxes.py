@@ -12,13 +12,14 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles_dense
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import dense_oracles
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 CLASSES = 4
-FORMATS = list(oracles_dense.TO_PIXELS)
+FORMATS = list(dense_oracles.TO_PIXELS)
 PIXEL_FORMATS = [name for name in FORMATS if not name.startswith("rel")]
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 # A float32 sum over a box, divided by its area; given weights are below 1.
@@ -182,7 +183,7 @@ def check_boxes(inputs, plan, box_format="xyxy", **options):
 
 def check_mixed_boxes(outputs, inputs, plan, box_format="xyxy", **options):
     values = arrays(inputs)
-    expected = oracles_dense.mix_boxes(values, plan, box_format.lower(), **options)
+    expected = dense_oracles.mix_boxes(values, plan, box_format.lower(), **options)
     check_dense(outputs, inputs, expected)
 
 
@@ -204,7 +205,7 @@ HAND_MASK = np.array([[1, 0, 0.5], [0, 1, 0]])
     ],
 )
 def test_the_oracle_of_shares_counts_as_by_hand(box, share):
-    assert_equal(oracles_dense.box_share(HAND_MASK, box), share)
+    assert_equal(dense_oracles.box_share(HAND_MASK, box), share)
 
 
 def test_the_oracle_of_boxes_mixes_as_by_hand():
@@ -212,12 +213,12 @@ def test_the_oracle_of_boxes_mixes_as_by_hand():
     first = [[0, 0, 1, 1], [1, 0, 2, 1]]
     second = [[0, 0, 2, 2], [-1, -1, -1, -1]]
     boxes, labels = np.array([first, second]), np.array([[5, 6], [7, -1]])
-    mixed = oracles_dense.mix_boxes({"boxes": boxes, "labels": labels}, plan, "xyxy")
+    mixed = dense_oracles.mix_boxes({"boxes": boxes, "labels": labels}, plan, "xyxy")
     assert_array_equal(mixed["labels"], [[5, -1, 7, -1], [7, -1, 5, 6]])
     assert_array_equal(mixed["weights"], [[1, 0, 0.5, 0], [0.25, 0, 0.5, 1]])
     none = [-1, -1, -1, -1]
     assert_array_equal(mixed["boxes"][0], [first[0], none, second[0], none])
-    rows = oracles_dense.mix_ragged_boxes(
+    rows = dense_oracles.mix_ragged_boxes(
         {"boxes": boxes, "labels": labels}, plan, "xyxy", min_share=0.6
     )
     assert_equal(rows["labels"], [[5], [6]])
@@ -229,7 +230,7 @@ def test_the_oracle_reads_boxes_as_keras_does(box_format):
     boxes, _ = pixel_boxes(2)
     given = in_format(boxes, box_format)
     found = [
-        oracles_dense.to_pixels(box, box_format, SIZE) for box in given.reshape(-1, 4)
+        dense_oracles.to_pixels(box, box_format, SIZE) for box in given.reshape(-1, 4)
     ]
     assert_allclose(np.reshape(found, boxes.shape), boxes, rtol=0, atol=1e-12)
     height, width = SIZE
@@ -242,7 +243,7 @@ def test_the_oracle_reads_boxes_as_keras_does(box_format):
 
 def test_the_oracle_finds_the_pixel_of_a_point():
     shares = [
-        oracles_dense.point_share(HAND_MASK, point)
+        dense_oracles.point_share(HAND_MASK, point)
         for point in [(0, 0), (1.9, 1.9), (2, 0.5), (3, 0), (-0.1, 0), (0, 2)]
     ]
     assert_array_equal(shares, [1, 1, 0.5, 0, 0, 0])
@@ -444,7 +445,7 @@ def as_ragged(values, lengths):
 
 
 def check_ragged_boxes(outputs, rows, inputs, plan, box_format="xyxy", **options):
-    expected = oracles_dense.mix_ragged_boxes(rows, plan, box_format, **options)
+    expected = dense_oracles.mix_ragged_boxes(rows, plan, box_format, **options)
     check_ragged(outputs, inputs, expected)
 
 
@@ -507,7 +508,7 @@ def check_points(inputs, plan, **options):
 
 
 def check_mixed_points(outputs, inputs, plan, **options):
-    expected = oracles_dense.mix_keypoints(arrays(inputs), plan, **options)
+    expected = dense_oracles.mix_keypoints(arrays(inputs), plan, **options)
     check_dense(outputs, inputs, expected)
 
 
@@ -578,7 +579,7 @@ def test_ragged_points_keep_what_shows_alone(size, lengths):
     rows, inputs = as_ragged(point_case(batch, size) | more_keys(batch, 8), lengths)
     plan = hand_plan(batch, size)
     outputs = msda.mix_keypoints(inputs, plan)
-    check_ragged(outputs, inputs, oracles_dense.mix_ragged_keypoints(rows, plan))
+    check_ragged(outputs, inputs, dense_oracles.mix_ragged_keypoints(rows, plan))
 
 
 # What is given.
@@ -652,7 +653,7 @@ NAMES_AND_WORLDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "world"), NAMES_AND_WORLDS)
+@parametrize(("name", "world"), NAMES_AND_WORLDS)
 def test_layers_mix_all_keys_by_the_plan_of_the_images(name, world):
     box_format, min_share, mode = SETTINGS[name]
     layer = layer_of(name, box_format, min_box_share=min_share, segmentation=mode)
@@ -663,9 +664,9 @@ def test_layers_mix_all_keys_by_the_plan_of_the_images(name, world):
     plan = cases.next_plan(layer, 5, SIZE)
     outputs = cases.WORLDS[world](layer, inputs)
     check_outputs(outputs, inputs, plan, box_format, min_share)
-    expected = oracles_dense.one_hot_masks(masks, plan, CLASSES)
+    expected = dense_oracles.one_hot_masks(masks, plan, CLASSES)
     if mode == "auto":
-        expected = oracles_dense.select_masks(masks, plan)
+        expected = dense_oracles.select_masks(masks, plan)
     # One float32 sum of two numbers in [0, 1], of shares some last bits apart.
     assert_allclose(outputs["segmentation_masks"], expected, rtol=0, atol=1e-6)
 
@@ -707,7 +708,7 @@ def test_a_drawn_weight_serves_boxes_of_no_area():
     check_outputs(layer(inputs), inputs, plan)
 
 
-@pytest.mark.parametrize("world", ["eager", "graph", "mapped"])
+@parametrize("world", ["eager", "graph", "mapped"])
 @pytest.mark.parametrize("key", ["bounding_boxes", "keypoints"])
 def test_rows_need_no_labels_of_the_images(world, key):
     layer = layer_of("cutmix")
@@ -719,7 +720,7 @@ def test_rows_need_no_labels_of_the_images(world, key):
     check(outputs[key], inputs[key], plan)
 
 
-@pytest.mark.parametrize("world", ["eager", "graph"])
+@parametrize("world", ["eager", "graph"])
 def test_rows_keep_their_form_outside_training(world):
     layer = layer_of("mixup")
     inputs = inputs_of(3)
@@ -776,7 +777,7 @@ def test_rows_go_with_masks_pairs_and_sample_weights():
     assert_equal(sorted(outputs), sorted(inputs))
     check_mixed_boxes(outputs["bounding_boxes"], inputs["bounding_boxes"], plan)
     check_mixed_points(outputs["keypoints"], inputs["keypoints"], plan)
-    selected = oracles_dense.select_masks(masks, plan)
+    selected = dense_oracles.select_masks(masks, plan)
     assert_array_equal(outputs["segmentation_masks"], selected)
 
 
@@ -839,9 +840,9 @@ def ragged_inputs(lengths=LENGTHS):
 
 def check_ragged_outputs(outputs, rows, inputs, plan):
     cases.check_common(outputs, inputs, plan, CLASSES)
-    expected = oracles_dense.mix_ragged_boxes(rows["bounding_boxes"], plan, "xyxy")
+    expected = dense_oracles.mix_ragged_boxes(rows["bounding_boxes"], plan, "xyxy")
     check_ragged(outputs["bounding_boxes"], inputs["bounding_boxes"], expected)
-    expected = oracles_dense.mix_ragged_keypoints(rows["keypoints"], plan)
+    expected = dense_oracles.mix_ragged_keypoints(rows["keypoints"], plan)
     check_ragged(outputs["keypoints"], inputs["keypoints"], expected)
 
 
@@ -852,7 +853,7 @@ RAGGED_WORLDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "world"), RAGGED_WORLDS)
+@parametrize(("name", "world"), RAGGED_WORLDS)
 def test_layers_mix_ragged_rows(name, world):
     layer = layer_of(name)
     rows, inputs = ragged_inputs()
@@ -884,7 +885,7 @@ def test_pipelines_batch_and_mix_ragged_rows():
     for start, plan, outputs in zip([0, 5], plans, batches.map(layer), strict=True):
         boxes = inputs["bounding_boxes"]
         part = {key: x[start : start + 5] for key, x in rows["bounding_boxes"].items()}
-        expected = oracles_dense.mix_ragged_boxes(part, plan, "xyxy")
+        expected = dense_oracles.mix_ragged_boxes(part, plan, "xyxy")
         check_ragged(outputs["bounding_boxes"], boxes, expected)
 
 

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
-from tests import oracles
-from tests.layers import cases
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.marks import parametrize
 
 SIZE = (6, 8)
 BATCH = 5
@@ -51,7 +52,7 @@ def expected(values, plan):
     return mixed
 
 
-@pytest.mark.parametrize("world", cases.WORLDS)
+@parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", cases.METHODS)
 def test_further_tensors_follow_the_plan_of_the_images(method, world):
     layer = cases.make(method, batch_keys=KEYS)

@@ -12,9 +12,10 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import layer_cases as cases
+from tests.support import oracles
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 CLASSES = 4
@@ -25,7 +26,7 @@ CLOSE = {"rtol": 0, "atol": 1e-6}
 INTEGERS = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
 methods = pytest.mark.parametrize("method", cases.METHODS)
-worlds = pytest.mark.parametrize("world", cases.WORLDS)
+worlds = parametrize("world", cases.WORLDS)
 
 
 def kinds(batch=BATCH, seed=3):
@@ -107,7 +108,7 @@ def test_every_kind_is_packed_with_its_partner_and_weight(method, world):
     assert_same(found, packed(labels, plan))
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("method", "world"),
     [
         (method, world)
@@ -126,7 +127,7 @@ def test_sets_are_united_above_a_threshold(method, world, threshold):
     assert_same(found, expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 @pytest.mark.parametrize("kind", [tuple, list])
 def test_outputs_may_be_a_sequence(kind, world):
     labels = kinds()
@@ -187,7 +188,7 @@ def test_sets_keep_their_union_whatever_samples_weigh():
 
 @pytest.mark.parametrize("shape", [(BATCH,), (BATCH, 1)])
 @pytest.mark.parametrize("dtype", INTEGERS)
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 def test_ids_of_any_integer_dtype_become_soft_labels(dtype, shape, world):
     ids = IDS.astype(dtype).reshape(shape)
     layer = cases.make("mixup", num_classes=CLASSES)
@@ -198,6 +199,7 @@ def test_ids_of_any_integer_dtype_become_soft_labels(dtype, shape, world):
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint64"])
+@pytest.mark.xla
 def test_ids_of_any_integer_dtype_are_encoded_when_compiled(dtype):
     layer = cases.make("mixup", num_classes=CLASSES)
     plan, found = called(layer, "compiled", IDS.astype(dtype))
@@ -221,7 +223,7 @@ def test_ids_near_the_limit_of_float32_are_packed_exactly(world):
     assert_array_equal(np.asarray(found)[:, :2].astype("int64"), columns)
 
 
-@pytest.mark.parametrize("world", ["graph", "compiled", "mapped"])
+@parametrize("world", ["graph", "compiled", "mapped"])
 def test_an_id_that_packing_would_round_has_no_weight(world):
     # An eager batch shows it, and is refused; a traced one makes the loss NaN.
     ids = np.array([1, 2**24 + 1, 2, 3, 4])
@@ -241,7 +243,7 @@ def test_an_eager_id_that_packing_would_round_is_refused():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("world", ["eager", "mapped"])
+@parametrize("world", ["eager", "mapped"])
 def test_labels_in_half_precision_are_mixed_in_float32(dtype, world):
     values = tf.cast(kinds()["matrix"], dtype)
     plan, found = called(cases.make("mixup", dtype=f"mixed_{dtype}"), world, values)

@@ -12,9 +12,10 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from tests import oracles_dense
-from tests.layers import cases
-from tests.test_checks import check_error
+from tests.support import dense_oracles
+from tests.support import layer_cases as cases
+from tests.support.errors import check_error
+from tests.support.marks import parametrize
 
 SIZE = (6, 7)
 CLASSES = 4
@@ -105,7 +106,7 @@ def blends(dtype, layout):
 def check_blended(mixed, masks, plan, data_format="channels_last"):
     """Checks a blend, to the rounding of its dtype."""
     assert_equal(mixed.dtype.name, masks.dtype.name)
-    expected = oracles_dense.blend_masks(cases.numbers(masks), plan, data_format)
+    expected = dense_oracles.blend_masks(cases.numbers(masks), plan, data_format)
     rtol, atol = FLOATS[masks.dtype.name]
     assert_allclose(cases.numbers(mixed), expected, rtol=rtol, atol=atol)
 
@@ -113,14 +114,14 @@ def check_blended(mixed, masks, plan, data_format="channels_last"):
 def check_selected(mixed, masks, plan, data_format="channels_last"):
     """Checks a selection, bit for bit."""
     assert_equal(mixed.dtype.name, masks.dtype.name)
-    expected = oracles_dense.select_masks(cases.numbers(masks), plan, data_format)
+    expected = dense_oracles.select_masks(cases.numbers(masks), plan, data_format)
     assert_array_equal(cases.numbers(mixed), expected)
 
 
 def check_one_hot(mixed, masks, plan, data_format="channels_last"):
     """Checks blended one-hot rows."""
     assert_equal(mixed.dtype.name, "float32")
-    expected = oracles_dense.one_hot_masks(masks, plan, CLASSES, data_format)
+    expected = dense_oracles.one_hot_masks(masks, plan, CLASSES, data_format)
     assert_equal(mixed.shape, expected.shape)
     assert_allclose(mixed, expected, rtol=0, atol=BLENDED)
 
@@ -132,17 +133,17 @@ PAIR_MASKS = np.array([[0, 1, 2, 3], [3, 255, 1, 0]])
 
 
 def test_the_oracle_selects_as_by_hand():
-    selected = oracles_dense.select_masks(PAIR_MASKS, PAIR)
+    selected = dense_oracles.select_masks(PAIR_MASKS, PAIR)
     assert_array_equal(selected, [[0, 255, 1, 3], [0, 255, 2, 3]])
 
 
 def test_the_oracle_blends_as_by_hand():
-    blended = oracles_dense.blend_masks(PAIR_MASKS, PAIR)
+    blended = dense_oracles.blend_masks(PAIR_MASKS, PAIR)
     assert_array_equal(blended, [[0.75, 128, 1, 3], [0.75, 255, 1.5, 3]])
 
 
 def test_the_oracle_makes_one_hot_rows_as_by_hand():
-    rows = oracles_dense.one_hot_masks(PAIR_MASKS, PAIR, 4)
+    rows = dense_oracles.one_hot_masks(PAIR_MASKS, PAIR, 4)
     expected = [[0.75, 0, 0, 0.25], [0, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
     assert_array_equal(rows[0], expected)
     expected = [[0.75, 0, 0, 0.25], [0, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]]
@@ -282,7 +283,7 @@ def test_the_first_index_past_the_classes_has_no_row():
     assert_array_equal(rows, expected)
 
 
-@pytest.mark.parametrize("mode", ["select", "blend"])
+@parametrize("mode", ["select", "blend"])
 def test_hidden_nans_stay_hidden(mode):
     masks = np.array([[[1.0], [np.nan]], [[np.nan], [4.0]]], np.float32)
     mask = np.float32([[1, 0], [0, 1]])
@@ -291,7 +292,7 @@ def test_hidden_nans_stay_hidden(mode):
     assert_array_equal(mixed, [[[1.0], [4.0]], [[1.0], [4.0]]])
 
 
-@pytest.mark.parametrize("mode", ["auto", CLASSES])
+@parametrize("mode", ["auto", CLASSES])
 def test_given_masks_and_plans_are_left_alone(mode):
     masks, plan = class_masks(3, SIZE), hand_plan(3, SIZE)
     msda.mix_segmentation_masks(masks, plan, mode=mode)
@@ -309,7 +310,7 @@ MODES = {
     "blend": (lambda batch: draw("float32", (batch, *SIZE, 2)), check_blended),
     CLASSES: (lambda batch: tf.constant(class_masks(batch, SIZE)), check_one_hot),
 }
-modes = pytest.mark.parametrize("mode", MODES)
+modes = parametrize("mode", MODES)
 
 
 def inputs_of(batch, mode):
@@ -349,7 +350,7 @@ WORLDS_AND_MODES = [
 ]
 
 
-@pytest.mark.parametrize(("world", "mode"), WORLDS_AND_MODES)
+@parametrize(("world", "mode"), WORLDS_AND_MODES)
 def test_each_world_has_each_mode(world, mode):
     layer = mask_layer("hmix", mode)
     inputs = inputs_of(5, mode)
@@ -369,7 +370,7 @@ def test_layers_select_and_blend_of_themselves():
     assert_array_equal(plan_of["select"].mask, plan_of["blend"].mask)
 
 
-@pytest.mark.parametrize("world", ["eager", "graph", "mapped"])
+@parametrize("world", ["eager", "graph", "mapped"])
 def test_masks_need_no_labels(world):
     layer = mask_layer("cutmix", "auto")
     inputs = inputs_of(5, "auto")
@@ -380,7 +381,7 @@ def test_masks_need_no_labels(world):
 
 
 @modes
-@pytest.mark.parametrize("world", ["eager", "graph"])
+@parametrize("world", ["eager", "graph"])
 def test_masks_keep_their_form_outside_training(world, mode):
     layer = mask_layer("mixup", mode)
     inputs = inputs_of(5, mode)
@@ -424,7 +425,7 @@ def test_layers_mix_masks_of_one_and_three_axes(name, size):
     check_selected(layer(inputs)["segmentation_masks"], masks, plan)
 
 
-@pytest.mark.parametrize("world", ["eager", "graph"])
+@parametrize("world", ["eager", "graph"])
 def test_channels_of_masks_come_first_as_the_images_do(world):
     images = np.moveaxis(cases.images(5, SIZE), -1, 1)
     masks = draw("float32", (5, 2, *SIZE))
@@ -488,7 +489,7 @@ def test_a_given_dictionary_is_left_alone():
         assert_array_equal(inputs[key], value)
 
 
-@pytest.mark.parametrize("mode", ["select", "blend", CLASSES])
+@parametrize("mode", ["select", "blend", CLASSES])
 @methods
 def test_the_mode_comes_back_from_the_config(name, mode):
     layer = mask_layer(name, mode)
@@ -549,7 +550,7 @@ def test_an_unknown_data_format_is_refused():
         msda.mix_segmentation_masks(masks, plan, "channels_middle")
 
 
-@pytest.mark.parametrize("mode", ["mean", None, 0, -2, 2.5, True])
+@parametrize("mode", ["mean", None, 0, -2, 2.5, True])
 def test_layers_know_the_modes(mode):
     check_error(
         lambda: msda.CutMixLayer(segmentation=mode),
@@ -560,7 +561,7 @@ def test_layers_know_the_modes(mode):
     )
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("mode", "masks"),
     [
         ("auto", np.zeros((4, *SIZE), np.uint8)),

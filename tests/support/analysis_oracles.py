@@ -14,7 +14,7 @@ import numpy as np
 from scipy import special
 
 import keras_msda as msda
-from tests import oracles
+from tests.support import oracles
 
 KINDS = {
     "mixup": msda.MixUpLayer,

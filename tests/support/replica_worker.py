@@ -1,7 +1,7 @@
 """What a process of a strategy does: trains by hand or by `fit`, and tells its draws.
 
-Run as `python -m tests.replica_worker KIND`, where KIND is "mirrored" (four logical
-devices) or "worker" (one of the processes that TF_CONFIG names). Prints JSON.
+Run as `python -m tests.support.replica_worker KIND`, where KIND is "mirrored" (four
+logical devices) or "worker" (one of the processes that TF_CONFIG names). Prints JSON.
 
 A worker may be given a folder to keep its state in after each step, from which it goes
 on where it finds one, and the number of a step that it is killed in.
@@ -33,7 +33,7 @@ import keras
 import numpy as np
 
 import keras_msda as msda
-from tests.test_handoff import answering, compiled, residual, revealing
+from tests.support.handing_off import answering, compiled, residual, revealing
 
 
 def mirrored():

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda import _backend
-from tests import oracles
+from tests.support import oracles
 
 SIZES = [(31,), (9, 14), (5, 6, 9), (1, 7)]
 SEED = 11

@@ -2,7 +2,7 @@
 
 import keras
 
-from tests.analysis.oracles import Choice, method
+from tests.support.analysis_oracles import Choice, method
 
 #: Odd, even, not square, one to three axes, an axis of one pixel.
 SIZES = [(31,), (16,), (8, 8), (7, 9), (6, 4), (9, 14), (4, 5, 6), (1, 7)]

@@ -1,5 +1,6 @@
 """The sizes, shares and centres that every mask is tried on."""
 
+import functools
 import itertools
 import math
 
@@ -36,6 +37,7 @@ def centers(size):
     return np.array(list(itertools.product(*axes)), np.int32)
 
 
+@functools.cache
 def grid(size):
     """Returns lam and centre: each share at each centre, lattice shares at one each."""
     spots = centers(size)

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from tests.oracles import blend, pixels
+from tests.support.oracles import blend, pixels
 
 # Segmentation masks
 

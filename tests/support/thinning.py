@@ -1,0 +1,57 @@
+"""Which of a test's cases are run where not all are."""
+
+import itertools
+
+SIMPLE = (str, int, float, bool, tuple, type(None))
+
+
+def thinned(items, most):
+    """Returns at most so many cases of each test."""
+    by_test = {}
+    for item in items:
+        by_test.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = set()
+    for cases in by_test.values():
+        if cases[0].get_closest_marker("whole"):
+            kept.update(cases)
+        else:
+            rows = [words(case) for case in cases]
+            kept.update(cases[place] for place in chosen(rows, most))
+    return [item for item in items if item in kept]
+
+
+def words(item):
+    """Returns the parameters of a case as pairs of name and value."""
+    if not hasattr(item, "callspec"):
+        return ()
+    spec = item.callspec
+    return tuple(
+        (name, repr(value) if isinstance(value, SIMPLE) else spec.indices[name])
+        for name, value in spec.params.items()
+    )
+
+
+def chosen(rows, most):
+    """Returns the places of rows that show most of what there is.
+
+    Each value of each parameter comes first, and then each pair of values of two
+    parameters, as far as they go: a method that breaks a rule mostly does so whatever
+    the size, and one that does not mostly breaks it with one other setting alone. The
+    rest is spread evenly.
+    """
+    count = len(rows)
+    if count <= most:
+        return list(range(count))
+    even = [int(place * count / most) for place in range(most)]
+    left = even + [place for place in range(count) if place not in set(even)]
+    pairs = [set(itertools.combinations(row, 2)) for row in rows]
+    found, values, together = [], set(), set()
+    while len(found) < most:
+        best = max(
+            left, key=lambda p: (len(set(rows[p]) - values), len(pairs[p] - together))
+        )
+        left.remove(best)
+        found.append(best)
+        values.update(rows[best])
+        together |= pairs[best]
+    return sorted(found)
