@@ -53,7 +53,7 @@ def expected(values, plan):
 
 @pytest.mark.parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", cases.METHODS)
-def test_further_tensors_follow_the_plan_of_the_images(method, world):
+def test_extra_tensors_follow_the_plan_of_the_images(method, world):
     layer = cases.make(method, batch_keys=KEYS)
     plan = cases.next_plan(layer, BATCH, SIZE)
     values = tensors()
