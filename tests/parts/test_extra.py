@@ -1,4 +1,4 @@
-"""Further tensors of a batch, mixed by the plan of its images, against loops."""
+"""Extra tensors of a batch, mixed by the plan of its images, against loops."""
 
 import numpy as np
 import pytest
