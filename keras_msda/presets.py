@@ -46,7 +46,7 @@ def mix_from_timm(
         multi_label: Whether labels are sets of classes, floats `(batch, classes)` of 0
             and 1. These are soft already, so smooth them before, as timm does by
             `(1 - s) * labels + s / 2`.
-        **kwargs: Further shared arguments of the layer, such as `seed`, `name` or
+        **kwargs: Other shared arguments of the layer, such as `seed`, `name` or
             `targets`; see `MixLayer`.
 
     Returns:

@@ -48,7 +48,7 @@ def mix_parts(
     """Returns checked parts as a plan mixes them, and other entries as they are.
 
     Args:
-        parts: From `check_parts`, perhaps with further entries.
+        parts: From `check_parts`, perhaps with other entries.
         plan: The plan of the batch.
         layout: Of the images.
         settings: Of the layer.

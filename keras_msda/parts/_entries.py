@@ -158,7 +158,7 @@ def _check_all_ragged(owner: str, ragged: dict[str, bool]) -> None:
     if any(ragged.values()) and not all(ragged.values()):
         _errors.fail(
             owner,
-            "coordinates, labels and further entries must be all ragged or all dense.",
+            "coordinates, labels and other entries must be all ragged or all dense.",
             f"ragged: {[key for key, value in ragged.items() if value]}, dense: "
             f"{[key for key, value in ragged.items() if not value]}",
             "Convert the ragged ones with `to_tensor(-1)`.",

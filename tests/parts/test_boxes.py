@@ -99,7 +99,7 @@ def box_case(batch, box_format="xyxy", dtype="float32", size=SIZE):
 
 
 def more_keys(batch, count, seed=1):
-    """Returns further keys of rows."""
+    """Returns extra entries of rows."""
     generator = np.random.default_rng(seed)
     return {
         "weights": generator.random((batch, count), np.float32),

@@ -1,4 +1,4 @@
-"""Further tensors of a batch, mixed by the plan of its images, against loops."""
+"""Extra tensors of a batch, mixed by the plan of its images, against loops."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def expected(values, plan):
 
 @parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", cases.METHODS)
-def test_further_tensors_follow_the_plan_of_the_images(method, world):
+def test_extra_tensors_follow_the_plan_of_the_images(method, world):
     layer = cases.make(method, batch_keys=KEYS)
     plan = cases.next_plan(layer, BATCH, SIZE)
     values = tensors()
