@@ -917,7 +917,7 @@ def test_layers_refuse_nothing_under_a_key(key):
     settings = {"bounding_box_format": "xyxy", "batch_keys": ("second",)}
     layer = msda.CutMixLayer(**settings)
     batch = {"images": images(), "second": images(), key: None}
-    with pytest.raises(ValueError, match=f'"{key}" of a dictionary must be given'):
+    with pytest.raises(ValueError, match=f'"{key}" of a dictionary must not be None'):
         layer.mix(batch, seed=(1, 2))
 
 
