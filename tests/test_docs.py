@@ -19,6 +19,8 @@ NAMES = [path.relative_to(DOCS).as_posix() for path in PAGES]
 KINDS = re.search(r"Kinds of targets:\n\n(.*?)\n\n", TEXTS[INDEX], re.DOTALL)
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
+# A page that nothing reads is not checked at all.
+pytestmark = pytest.mark.whole
 every_page = pytest.mark.parametrize("path", PAGES, ids=NAMES)
 
 
@@ -74,6 +76,7 @@ def test_a_kind_of_targets_has_an_example_with_its_output(kind):
     assert any(example.want for example in test.examples)
 
 
+@pytest.mark.slow
 @every_page
 def test_the_examples_of_a_page_give_what_it_shows(path, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -34,6 +34,7 @@ from tests.support.handing_off import (
 from tests.support.marks import parametrize
 
 
+@pytest.mark.whole
 @parametrize("mode", MODES)
 @every_layer
 def test_fit_hands_off_exactly(method, mode):
