@@ -73,3 +73,19 @@ def show(shape: Any) -> str:
 def show_both(labels: Any, outputs: Any) -> str:
     """Returns the shapes of labels and outputs in words."""
     return f"labels of shape {show(labels)} with outputs of shape {show(outputs)}"
+
+
+def fail_file(
+    text: str,
+    kind: type[Exception] = ValueError,
+    *,
+    cause: BaseException | None = None,
+) -> NoReturn:
+    """Raises an error about a file, in one sentence, as the command line prints it.
+
+    Args:
+        text: What is wrong with which file, and what to do.
+        kind: Type of the error.
+        cause: The error that led to it.
+    """
+    raise kind(text) from cause

@@ -1,7 +1,7 @@
 """Plans, which say who is mixed with whom and how, and the functions that apply them.
 
-There is one function that mixes, one that selects partners and one that turns sample
-weights into label weights. Images, labels and losses all use these.
+One function mixes, one selects partners and one turns sample weights into label
+weights. Images, labels and losses all use these.
 """
 
 from typing import Any, NamedTuple
@@ -88,9 +88,8 @@ def place_in_groups(plan: MixPlan, groups: int) -> MixPlan:
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:
     """Returns the entries of each sample's partner, an index or a place in a group."""
     ops = _backend.get_ops(x)
-    if len(partner.shape) == 1:
-        return ops.take(x, partner)
-    return ops.take_in_groups(x, partner)
+    take = ops.take if len(partner.shape) == 1 else ops.take_in_groups
+    return take(x, partner)
 
 
 def take_both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -115,9 +114,8 @@ def take_own(x: Tensor, partner: Tensor | None) -> Tensor:
 def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     """Returns `share * own + (1 - share) * other`, exact where the share is 0 or 1.
 
-    Hidden values count as 0, so NaNs in them do not propagate. Shown values of -0.0 and
-    subnormal numbers may become 0: choosing instead of computing would take up to twice
-    as long.
+    Hidden values count as 0, so NaNs in them do not propagate. Shown -0.0 and subnormal
+    numbers may become 0: choosing instead of computing would take up to twice as long.
 
     Args:
         own: First values.
@@ -393,11 +391,10 @@ def _check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
         for i, (n, m) in enumerate(zip(expected, mask, strict=True))
     )
     if not fits:
+        shown = _errors.show(expected)
         _errors.fail(
             owner,
-            "the plan must be for these images, masks of shape "
-            f"{_errors.show(expected)}.",
+            f"the plan must be for these images, masks of shape {shown}.",
             f"masks of shape {_errors.show(mask)}",
-            "Draw it with `layer.sample(batch, size, seed=...)`, and check "
-            "`data_format`.",
+            "Draw it by `layer.sample(batch, size, seed=...)`; check `data_format`.",
         )

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from keras_msda import _errors
 from keras_msda.datasets._paths import special_kind
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
@@ -34,7 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
         part.replace(target)
     except OSError as error:
         # Names the path that the user gave, and not that of the part.
-        raise OSError(f"cannot write {path}: {error.strerror or error}") from error
+        _errors.fail_file(
+            f"cannot write {path}: {error.strerror or error}", OSError, cause=error
+        )
     finally:
         part.unlink(missing_ok=True)
 
@@ -55,19 +58,25 @@ def make_folder(folder: Path, names: Sequence[str]) -> Path:
         OSError: If the folder cannot be made or written in.
     """
     if not folder.exists() and not folder.parent.is_dir():
-        raise OSError(f"the output folder's parent {folder.parent} does not exist.")
+        _errors.fail_file(
+            f"the output folder's parent {folder.parent} does not exist.", OSError
+        )
     try:
         folder.mkdir(exist_ok=True)
         _try_writing(folder)
         kinds = {name: _kind_or_none(folder / name) for name in names}
     except OSError as error:
         reason = error.strerror
-        raise OSError(
-            f"cannot write in the output folder {folder}: {reason}"
-        ) from error
+        _errors.fail_file(
+            f"cannot write in the output folder {folder}: {reason}",
+            OSError,
+            cause=error,
+        )
     for name, kind in kinds.items():
         if kind:
-            raise OSError(f"cannot write the output {folder / name}: it is {kind}.")
+            _errors.fail_file(
+                f"cannot write the output {folder / name}: it is {kind}.", OSError
+            )
     return folder
 
 
@@ -86,20 +95,20 @@ def check_picture(path: Path, inputs: Sequence[Path]) -> Path:
         OSError: If the file cannot be written.
     """
     if path.is_dir():
-        raise ValueError(f"the output {path} is a folder. Give the name of a file.")
+        _errors.fail_file(f"the output {path} is a folder. Give the name of a file.")
     if path.suffix.lower() not in PICTURE_SUFFIXES:
-        raise ValueError(
+        _errors.fail_file(
             f"the output's name must end in one of {', '.join(PICTURE_SUFFIXES)}. "
             f"Received: {path}"
         )
     if not path.parent.is_dir():
-        raise OSError(f"the output's folder {path.parent} does not exist.")
+        _errors.fail_file(f"the output's folder {path.parent} does not exist.", OSError)
     kind = _try_replacing(path)
     if kind:
-        raise ValueError(f"the output {path} is {kind}. Give the name of a file.")
+        _errors.fail_file(f"the output {path} is {kind}. Give the name of a file.")
     # Compares files and not names, since a hard link is the input too.
     if any(_is_same(path, given) for given in inputs):
-        raise ValueError(f"the output {path} would replace an input.")
+        _errors.fail_file(f"the output {path} would replace an input.")
     return path
 
 
@@ -112,7 +121,9 @@ def _try_replacing(path: Path) -> str | None:
         if not kind:
             _try_writing(Path(os.path.realpath(path)).parent)
     except OSError as error:
-        raise OSError(f"cannot write the output {path}: {error.strerror}") from error
+        _errors.fail_file(
+            f"cannot write the output {path}: {error.strerror}", OSError, cause=error
+        )
     return kind
 
 

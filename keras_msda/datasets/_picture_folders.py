@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_msda import _errors
 from keras_msda.datasets import _pictures
 from keras_msda.datasets._dataset import Dataset
 
@@ -40,7 +41,7 @@ def read_class_folders(folder: Path) -> Dataset:
         if path.suffix.lower() in _pictures.SUFFIXES
     ]
     if not paths:
-        raise ValueError(f"no pictures in the folders of {str(folder)!r}.")
+        _errors.fail_file(f"no pictures in the folders of {str(folder)!r}.")
     pictures = [_pictures.read_picture(path).image for path, _ in paths]
     sizes = collections.Counter(picture.size for picture in pictures)
     size = _pictures.fit_size(sizes.most_common(1)[0][0], LARGEST_SIDE)

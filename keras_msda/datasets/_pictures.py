@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from keras_msda import _errors
+
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 )
@@ -55,7 +57,7 @@ def read_picture(path: Path) -> Picture:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):  # Opening a pipe would wait for ever.
         kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-        raise ValueError(f"{path} is {kind}, not a picture.")
+        _errors.fail_file(f"{path} is {kind}, not a picture.")
     with path.open("rb") as file, warnings.catch_warnings():
         # Warns of a picture that is large but can be read. It is made smaller later,
         # with a note.
@@ -65,12 +67,12 @@ def read_picture(path: Path) -> Picture:
             opened.load()
             image = ImageOps.exif_transpose(opened)
         except Image.DecompressionBombError as error:
-            raise ValueError(_too_large(path, error)) from error
+            _errors.fail_file(_too_large(path, error), cause=error)
         except _DAMAGE as error:
             # Pillow's own message would name a file object, which does not help.
             unknown = isinstance(error, UnidentifiedImageError)
             reason = "not a picture" if unknown else f"damaged or cut off ({error})"
-            raise ValueError(f"{path} cannot be read: it is {reason}.") from error
+            _errors.fail_file(f"{path} cannot be read: it is {reason}.", cause=error)
     return _convert(image, path)
 
 
@@ -94,7 +96,7 @@ def fit_size(size: tuple[int, int], largest: int) -> tuple[int, int]:
 def _convert(image: Image.Image, path: Path) -> Picture:
     """Converts any of Pillow's modes to grey or RGB."""
     if image.mode == "F":
-        raise ValueError(
+        _errors.fail_file(
             f"{path} has floating-point pixels, whose white is unknown. Save it with 8 "
             "or 16 bits."
         )
@@ -110,7 +112,7 @@ def _from_sixteen_bits(image: Image.Image, path: Path) -> Image.Image:
     """Scales 0..65535 to 0..255; Pillow's `convert` would clip at 255."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise ValueError(
+        _errors.fail_file(
             f"{path} has pixels outside of 16 bits. Received: {values.min()} to "
             f"{values.max()}. Save it with 8 or 16 bits."
         )

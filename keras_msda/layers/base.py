@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_msda import _backend, _checks, _handoff, parts, plans
-from keras_msda.layers import _inputs, _misuse, _planning, memory
+from keras_msda import _backend, _checks, _handoff, plans
+from keras_msda.layers import _inputs, _misuse, _mixing, memory
 from keras_msda.layers._drawing import DrawingLayer
 from keras_msda.layers._planning import SECOND
 from keras_msda.losses import MixedLoss
@@ -21,7 +21,7 @@ class MixLayer(DrawingLayer):
     Args:
         alpha: lambda, the share of the first image, is Beta(alpha, alpha) or, for a
             pair, Beta(a, b). Positive. 1.0 is uniform.
-        probability: Chance, in [0, 1], that a sample (or pair, or batch) is mixed.
+        probability: Probability, in [0, 1], that a sample (or pair, or batch) is mixed.
         per: What shares one draw of lambda and mask: "sample", "pair" or "batch".
         pairing: How partners are chosen: "shuffle" (a uniform permutation; with
             `per="pair"` a uniform perfect matching), "derangement" (a uniform cycle, so
@@ -234,10 +234,10 @@ class MixLayer(DrawingLayer):
         layout = plans.Layout(
             images.shape[0], self._measure(images)[1], self.data_format
         )
-        checked = self._check_parts(given, layout)
+        checked = _mixing.check_batch(self, given, layout)
         joined = checked
         if isinstance(partner, Mapping):
-            others = self._check_parts(partner, layout)
+            others = _mixing.check_batch(self, partner, layout)
             joined = _inputs.join(type(self).__name__, checked, others)
             partner = SECOND
         elif partner is not None:
@@ -250,78 +250,14 @@ class MixLayer(DrawingLayer):
             seed = ops.convert(seed, "int64")
 
         def mixed() -> dict[str, Any]:
-            return self._mix_checked(joined, layout, seed, partner)
+            return _mixing.mix_batch(self, joined, layout, seed=seed, partner=partner)
 
         def unmixed() -> dict[str, Any]:
-            return self._mix_checked(checked, layout, None)
+            return _mixing.mix_batch(self, checked, layout, seed=None)
 
         if isinstance(mix, bool):
             return mixed() if mix else unmixed()
         return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
-
-    def _mix_checked(
-        self,
-        checked: Mapping[str, Any],
-        layout: plans.Layout,
-        seed: Any,
-        partner: Any = None,
-    ) -> dict[str, Any]:
-        """Returns checked parts, mixed by the plan of a seed; None leaves them."""
-        mixed, images = dict(checked), checked["images"]
-        batch, size = self._measure(images)
-        batch = batch // 2 if partner is SECOND else batch
-        dtype = self.compute_dtype
-        if seed is None:
-            plan = plans.leave_unmixed(batch, images)
-            mixed["images"] = _backend.get_ops(images).cast(images, dtype)
-        else:
-            masked = self._masked(size)
-            plan = _planning.draw_plan(self, batch, masked, seed=seed, partner=partner)
-            plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
-            if partner is SECOND:
-                plan = plan._replace(partner=None)
-            elif partner is None:
-                groups = _planning.count_groups(self, batch, seed)
-                plan = plans.place_in_groups(plan, groups)
-            mixed["images"] = plans.mix_images(
-                images,
-                plan,
-                self.data_format,
-                dtype=dtype,
-                jit_compile=self.jit_compile,
-            )
-        settings = self._settings_of_parts(mix=seed is not None)
-        return parts.mix_parts(mixed, plan, layout=layout, settings=settings)
-
-    def _settings_of_parts(self, *, mix: bool = True) -> parts.Settings:
-        """Returns what becomes of the parts; labels that stay unmixed stay sharp."""
-        return parts.Settings(
-            targets=self.targets,
-            num_classes=self.num_classes,
-            label_smoothing=self.label_smoothing if mix else 0.0,
-            target_threshold=self.target_threshold,
-            segmentation=self.segmentation,
-            bounding_box_format=self.bounding_box_format,
-            min_box_share=self.min_box_share,
-            batch_keys=self.batch_keys,
-            dtype=self.compute_dtype,
-            uniform_mask=self.uniform_mask,
-            jit_compile=self.jit_compile,
-        )
-
-    def _check_parts(
-        self, given: Mapping[str, Any], layout: plans.Layout
-    ) -> dict[str, Any]:
-        """Returns the images and what belongs to them, checked, as tensors."""
-        images = given["images"]
-        images = _backend.get_ops(images).convert(images)
-        checked = parts.check_parts(
-            type(self).__name__,
-            given,
-            layout=layout,
-            settings=self._settings_of_parts(),
-        )
-        return checked | {"images": images}
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""

@@ -1,0 +1,86 @@
+"""What a layer does with the parts of a batch: checks and mixes them, by one plan."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from keras_msda import _backend, parts, plans
+from keras_msda.layers import _planning
+from keras_msda.layers._planning import SECOND
+
+
+def check_batch(
+    layer: Any, given: Mapping[str, Any], layout: plans.Layout
+) -> dict[str, Any]:
+    """Returns images and what belongs to them as tensors that can be mixed, or raises.
+
+    Args:
+        layer: A mixing layer.
+        given: By key, as `parts.structures` takes a batch apart.
+        layout: Of the images.
+    """
+    images = given["images"]
+    images = _backend.get_ops(images).convert(images)
+    checked = parts.check_parts(
+        type(layer).__name__,
+        given,
+        layout=layout,
+        settings=_settings_of_parts(layer),
+    )
+    return checked | {"images": images}
+
+
+def mix_batch(
+    layer: Any,
+    checked: Mapping[str, Any],
+    layout: plans.Layout,
+    *,
+    seed: Any,
+    partner: Any = None,
+) -> dict[str, Any]:
+    """Returns checked parts, mixed by the plan of a seed.
+
+    Args:
+        layer: A mixing layer.
+        checked: From `check_batch`; followed by those of a second batch for `SECOND`.
+        layout: Of the images.
+        seed: Seed pair; None leaves the parts unmixed, in the form of mixed ones.
+        partner: As in `draw_plan`.
+    """
+    mixed, images = dict(checked), checked["images"]
+    batch, size = layer._measure(images)
+    batch = batch // 2 if partner is SECOND else batch
+    dtype, choice = layer.compute_dtype, layer.jit_compile
+    if seed is None:
+        plan = plans.leave_unmixed(batch, images)
+        mixed["images"] = _backend.get_ops(images).cast(images, dtype)
+    else:
+        masked = layer._masked(size)
+        plan = _planning.draw_plan(layer, batch, masked, seed=seed, partner=partner)
+        plan = plan._replace(mask=layer._expanded(plan.mask, len(size)))
+        if partner is SECOND:
+            plan = plan._replace(partner=None)
+        elif partner is None:
+            groups = _planning.count_groups(layer, batch, seed)
+            plan = plans.place_in_groups(plan, groups)
+        mixed["images"] = plans.mix_images(
+            images, plan, layer.data_format, dtype=dtype, jit_compile=choice
+        )
+    settings = _settings_of_parts(layer, mix=seed is not None)
+    return parts.mix_parts(mixed, plan, layout=layout, settings=settings)
+
+
+def _settings_of_parts(layer: Any, *, mix: bool = True) -> parts.Settings:
+    """Returns what becomes of the parts; unmixed labels are not smoothed."""
+    return parts.Settings(
+        targets=layer.targets,
+        num_classes=layer.num_classes,
+        label_smoothing=layer.label_smoothing if mix else 0.0,
+        target_threshold=layer.target_threshold,
+        segmentation=layer.segmentation,
+        bounding_box_format=layer.bounding_box_format,
+        min_box_share=layer.min_box_share,
+        batch_keys=layer.batch_keys,
+        dtype=layer.compute_dtype,
+        uniform_mask=layer.uniform_mask,
+        jit_compile=layer.jit_compile,
+    )
