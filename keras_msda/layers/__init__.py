@@ -1,5 +1,6 @@
 """The mixing layers: one base with the one `call`, one leaf a method."""
 
+from keras_msda.layers.base import MixLayer
 from keras_msda.layers.cutmix import CutMixLayer
 from keras_msda.layers.fmix import FMixLayer
 from keras_msda.layers.gmix import GMixLayer
@@ -12,6 +13,7 @@ __all__ = [
     "FMixLayer",
     "GMixLayer",
     "HMixLayer",
+    "MixLayer",
     "MixUpLayer",
     "RandomMixLayer",
 ]
