@@ -16,6 +16,7 @@ from keras_msda.layers import (
     FMixLayer,
     GMixLayer,
     HMixLayer,
+    MixLayer,
     MixUpLayer,
     RandomMixLayer,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "FMixLayer",
     "GMixLayer",
     "HMixLayer",
+    "MixLayer",
     "MixPlan",
     "MixSchedule",
     "MixUpLayer",

@@ -1,5 +1,6 @@
 """The mixing layers, one class per method, and `METHODS`, the list of them."""
 
+from keras_msda.layers.base import MixLayer
 from keras_msda.layers.cutmix import CutMixLayer
 from keras_msda.layers.fmix import FMixLayer
 from keras_msda.layers.gmix import GMixLayer
@@ -15,6 +16,7 @@ __all__ = [
     "GMixLayer",
     "HMixLayer",
     "Method",
+    "MixLayer",
     "MixUpLayer",
     "RandomMixLayer",
 ]

@@ -18,6 +18,29 @@ Tensor = Any
 class MixLayer(DrawingLayer):
     """Base of the mixing layers: what they do with a batch.
 
+    A method of your own is a class that derives from this one and has two hooks, which
+    return tensors and keep nothing on the layer; see docs/extending.md:
+
+    - `sample_params(lam, size, *, seed)` draws what masks are made from, for lambda
+      `(num_draws,)`. All randomness is here, and is a function of `seed`, by
+      `keras_msda.sampling`. Returns tensors, or a nest of them, with `num_draws` first.
+    - `mask(params, size)` returns the share of the first image at each pixel, in
+      [0, 1]: a `keras_msda.masks.Mask`, or a dense tensor `(num_draws, *size)`.
+    - `mask_weight(params, size)` is optional: the weight of the own label, float32
+      `(num_draws,)`. It is the mean of the mask, also of a class that derives from a
+      method and overrides `mask` alone.
+
+    `size` has the lengths of the axes that the mask depends on, one to three. Class
+    attributes say what is known of the masks; leave out what does not hold:
+
+    - `symmetric = True`: 1 - M(lam) has the distribution of M(1 - lam), which
+      `targets="own"` needs.
+    - `uniform_mask = True`: a mask is the same at every pixel. The layer then also
+      takes rows `(batch, features)`, and labels of each pixel.
+    - `has_lam = False`: there is no lambda; hooks get NaN, and `alpha` is refused.
+
+    `keras_msda.testing.check_layer` checks all this.
+
     Args:
         alpha: lambda, the share of the first image, is Beta(alpha, alpha) or, for a
             pair, Beta(a, b). Positive. 1.0 is uniform.
@@ -60,6 +83,20 @@ class MixLayer(DrawingLayer):
         seed: Integer seed of the draws; None for a random one.
         **kwargs: `name` and `dtype` as in Keras. Images come out in the compute dtype;
             "uint8" rounds half to even.
+
+    Example:
+        >>> import keras_msda as msda
+        >>> from keras import ops
+        >>> class HalfLayer(msda.MixLayer):  # The own image is the left half.
+        ...     has_lam = False
+        ...     def sample_params(self, lam, size, *, seed):
+        ...         return ops.ones_like(lam)
+        ...     def mask(self, params, size):
+        ...         left = ops.cast(2 * ops.arange(size[-1]) < size[-1], "float32")
+        ...         return ops.broadcast_to(left, (ops.shape(params)[0], *size))
+        >>> mask, weight = HalfLayer().sample_masks(2, (3, 4), seed=(1, 2))
+        >>> print(mask.shape, [float(x) for x in weight])
+        (2, 3, 4) [0.5, 0.5]
     """
 
     #: AutoGraph leaves alone what has this name, as nothing here is written for it:

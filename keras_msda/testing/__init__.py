@@ -7,7 +7,7 @@ and models, and raises an error that says which law broke, where and at which dr
 from collections.abc import Sequence
 from typing import Any
 
-from keras_msda import _checks, _errors
+from keras_msda import _errors
 from keras_msda.layers.base import MixLayer
 from keras_msda.masks import _given
 from keras_msda.testing import _calls, _hooks, _losses, _worlds

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_msda import _backend
 from keras_msda.layers import _planning
-from keras_msda.masks import _factored
+from keras_msda.masks import _factored, _returned
 from keras_msda.testing import _worlds
 from keras_msda.testing._report import Report
 
@@ -24,14 +24,15 @@ def check_hooks(report: Report, layer: Any, size: Size, *, draws: int) -> None:
     """Checks masks and weights of some draws, as the hooks return them."""
     with report.checking("mask", "eager", size):
         masked = layer._masked(size)
-        params = _draw_params(layer, draws, masked)
+        params = _draw_params(layer, draws, masked, lam=None)
         _check_params(report, params, draws)
         mask = _check_form(report, layer.mask(params, masked), draws, masked)
         _check_values(report, mask)
         if layer.has_lam:
             lam = np.linspace(0, 1, draws, dtype="float32")
-            drawn = layer.sample_masks(draws, size, seed=SEEDS[0], lam=lam)
-            _check_values(report, _worlds.to_numpy(drawn)[0])
+            every = _draw_params(layer, draws, masked, lam=lam)
+            every = layer.mask(every, masked)
+            _check_values(report, _check_form(report, every, draws, masked))
     with report.checking("weight", "eager", size):
         weight = layer.mask_weight(params, masked)
         _check_weight(report, _worlds.to_numpy(weight), draws)
@@ -46,9 +47,10 @@ def check_hooks(report: Report, layer: Any, size: Size, *, draws: int) -> None:
             )
 
 
-def _draw_params(layer: Any, draws: int, size: Size) -> Any:
+def _draw_params(layer: Any, draws: int, size: Size, *, lam: Any) -> Any:
+    """Returns what `sample_params` returns, for lambda given or drawn (None)."""
     seeds = _backend.get_backend_ops().split_seed(SEEDS[0], 2)
-    return _planning.draw_params(layer, draws, size, seeds=seeds, lam=None)
+    return _planning.draw_params(layer, draws, size, seeds=seeds, lam=lam)
 
 
 def _check_params(report: Report, params: Any, draws: int) -> None:
@@ -97,7 +99,7 @@ def _check_form(report: Report, mask: Any, draws: int, size: Size) -> np.ndarray
             f"offset, scale and factors of shapes {shapes}",
             "Give a factor length 1 along the axes where it does not change.",
         )
-    factored = _factored.as_mask(report.owner, mask, size)
+    factored = _returned.as_mask(mask, size, owner=report.owner)
     return np.asarray(_worlds.to_numpy(_factored.to_dense(factored, size)))
 
 

@@ -1,8 +1,8 @@
 """The law of the hand-off: a loss of the layer knows what the step has mixed.
 
 Of sample i channel i is 1 and the others are 0, and its label is one-hot. Averaged over
-the pixels, mixed images are mixed labels, weight * y_i + (1 - weight) * y_j. A loss that
-is linear in the label and 0 there is 0 for partner j and that weight alone.
+the pixels, mixed images are mixed labels, weight * y_i + (1 - weight) * y_j. So a loss
+that is linear in the label is 0 for partner j and that weight, and for no others.
 """
 
 from typing import Any

@@ -41,7 +41,7 @@ class Report:
             _errors.fail(
                 self.owner,
                 f"{self._place}: the layer must compute without an error.",
-                f"{type(error).__name__}: {error}",
+                f"{type(error).__name__}: {error}".rstrip("."),
                 "The error above shows the line. Hooks get tensors, traced ones too: "
                 "use `keras.ops`, `keras_msda.masks` or Python's operators, not NumPy.",
                 AssertionError,

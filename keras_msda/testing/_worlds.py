@@ -46,9 +46,10 @@ def _run_traced(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
 
 def _run_compiled(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
     ops = _backend.get_backend_ops()
-    with _backend.compiled(True):
-        run = ops.compile_function(lambda *tensors: ops.call_fused(function, *tensors))
-        return to_numpy(run(*arrays))
+    run = ops.compile_function(
+        lambda *tensors: ops.call_fused(function, *tensors, jit_compile=True)
+    )
+    return to_numpy(run(*arrays))
 
 
 def _run_in_pipeline(function: Callable[..., Any], *arrays: np.ndarray) -> Any:
@@ -90,7 +91,7 @@ def seed_pair() -> tuple[int, ...]:
     """Returns the seed of all worlds, that of a pipeline's first batch."""
     if keras.config.backend() != "tensorflow":
         return _SEED, 1
-    ops = _backend.get_pipeline_ops()
+    ops = _backend.get_tensorflow_ops()
     return tuple(ops.read_integers(ops.make_batch_seed(_SEED, 0, ops.convert(0))))
 
 
