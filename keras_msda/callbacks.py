@@ -76,6 +76,12 @@ class MixSchedule(keras.callbacks.Callback):
 
         Args:
             position: Number of the epoch or step, from 0.
+
+        Returns:
+            "probability", "alpha" or both, as the layer takes them.
+
+        Raises:
+            ValueError: If a schedule gives a value that the layer cannot take.
         """
         owner = type(self).__name__
         found = {}

@@ -73,7 +73,11 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
         self.attach_layer(layer)
 
     def mirror_state(self, layer: Any) -> None:
-        """Makes room for copies of what the layer remembers."""
+        """Makes room for copies of what a layer remembers.
+
+        Args:
+            layer: The mixing layer inside the model.
+        """
         if self._mirrored is None:
             self._mirrored = [
                 self.add_variable(x.shape, "zeros", dtype=x.dtype, name=f"mirrored_{n}")
@@ -114,6 +118,9 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
         It does so before any loss has read labels, and discards the result. A value
         that is assigned then does not reach the variable; nor does it in a stateless
         call, to which the variable's value is passed.
+
+        Returns:
+            True or False.
         """
         variable = self.variables[0]
         if _backend.get_backend_ops().has_passed_value(variable):

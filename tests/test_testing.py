@@ -11,7 +11,7 @@ import keras_msda as msda
 from keras_msda import sampling
 from keras_msda.layers import _planning
 from keras_msda.testing import check_layer
-from tests.layers import cases
+from tests.support import layer_cases as cases
 
 EAGER = ["eager"]
 #: Of more than one size: what holds for one may not for another.

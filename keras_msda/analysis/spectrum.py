@@ -64,7 +64,11 @@ class RadialSpectrum:
         return (1.0 - rest) * ops.take(table, below) + rest * ops.take(table, below + 1)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments."""
+        """Returns the constructor's arguments.
+
+        Returns:
+            A dictionary that can be written as JSON.
+        """
         return {"step": self.step, "amplitude": self.amplitude.tolist()}
 
     @classmethod

@@ -139,6 +139,9 @@ class DrawingLayer(StatefulLayer, abc.ABC):
 
         Returns:
             Tensors, or a nest of them, with `num_draws` first.
+
+        Raises:
+            ValueError: If the size does not suit the method.
         """
 
     @abc.abstractmethod

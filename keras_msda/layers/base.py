@@ -370,6 +370,9 @@ class MixLayer(DrawingLayer):
             loss: A Keras loss, its name, or a function of (labels, outputs).
             **kwargs: Arguments of `MixedLoss`.
 
+        Returns:
+            The loss, for `model.compile` or for a training loop of your own.
+
         Example:
             >>> import keras_msda as msda
             >>> print(msda.HMixLayer().loss("sparse_categorical_crossentropy").name)
@@ -382,6 +385,9 @@ class MixLayer(DrawingLayer):
 
         Args:
             **kwargs: Arguments of `MixedAccuracy`.
+
+        Returns:
+            The metric, for `model.compile`.
 
         Example:
             >>> import keras_msda as msda

@@ -92,7 +92,8 @@ def seed_pair() -> tuple[int, ...]:
     if keras.config.backend() != "tensorflow":
         return _SEED, 1
     ops = _backend.get_tensorflow_ops()
-    return tuple(ops.read_integers(ops.make_batch_seed(_SEED, 0, ops.convert(0))))
+    pair = _backend.get_pipeline_ops().make_batch_seed(_SEED, 0, ops.convert(0))
+    return tuple(ops.read_integers(pair))
 
 
 def mix(world: World, layer: Any, images: np.ndarray, labels: np.ndarray) -> Arrays:
