@@ -107,6 +107,12 @@ def test_top_pixels_are_those_of_the_loop(size, kind):
     assert_array_equal(fourier(lam, field, 0.0, rounding)[0], expected)
 
 
+@tf.function
+def traced_mask(lam, field, rounding):
+    """Traced once for each size."""
+    return masks.fourier_mask(lam, field, 0.0, rounding)[0]
+
+
 @sizes
 @kinds
 @pytest.mark.tensorflow
@@ -114,8 +120,8 @@ def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
     # There a CPU takes one draw after another.
     lam, field, rounding = fields(size, kind)
     expected, _ = oracles.fourier_mask(lam, field, 0.0, rounding)
-    mask = tf.function(lambda *given: masks.fourier_mask(*given, 0.0, rounding)[0])
-    assert_array_equal(mask(tf.constant(lam), tf.constant(field)), expected)
+    given = map(tf.constant, (lam, field, rounding))
+    assert_array_equal(traced_mask(*given), expected)
 
 
 @sizes
@@ -528,7 +534,8 @@ def test_masks_of_sizes_that_are_traced_are_finite_and_differ(spectrum, power, s
     layer = msda.FMixLayer(spectrum=spectrum, decay_power=power, seed=1)
     unknown = tf.TensorSpec([None] * (len(size) + 1) + [1])
 
-    @tf.function(input_signature=[unknown])
+    # Nothing here is for AutoGraph, which would take most of the time.
+    @tf.function(input_signature=[unknown], autograph=False)
     def field(images):
         given = tuple(tf.unstack(tf.shape(images))[1:-1])
         shape = _spectrum.noise_shape(given, power, spectrum)
