@@ -214,6 +214,9 @@ class MixLayer(DrawingLayer):
         mixed = self._call_batch(given.parts, True, seed=seed, partner=partner)
         return given.restore(mixed)
 
+    # For `mixing`. AutoGraph also fails on hooks whose source it cannot read.
+    mix.autograph_info__ = autograph_info__  # type: ignore[attr-defined]
+
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
         """Mixes images alone, if it is training, and remembers it for the loss."""
         batch, size = self._measure(images)
