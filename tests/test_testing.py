@@ -110,7 +110,7 @@ def test_a_layer_that_obeys_passes(name):
 
 @pytest.mark.slow
 @pytest.mark.xla
-@pytest.mark.parametrize("name", ["hmix", "fmix", "random", "split"])
+@pytest.mark.parametrize("name", ["hmix", "split"])
 def test_all_worlds_and_ranks_are_run(name):
     checked = check_layer(METHODS[name](seed=3))
     worlds = {"tensorflow": {"graph", "compiled", "pipeline"}, "jax": {"compiled"}}
@@ -208,7 +208,8 @@ class GlobalNoise(Split):
 
 class OwnSeed(Side):
     def sample_params(self, lam, size, *, seed):
-        return super().sample_params(lam, size, seed=(1, 2))
+        seed = ops.convert_to_tensor([1, 2], "int32")
+        return super().sample_params(lam, size, seed=seed)
 
 
 class NotSymmetric(Half):

@@ -23,7 +23,8 @@ class MixLayer(DrawingLayer):
 
     - `sample_params(lam, size, *, seed)` draws what masks are made from, for lambda
       `(num_draws,)`. All randomness is here, and is a function of `seed`, by
-      `keras_msda.sampling`. Returns tensors, or a nest of them, with `num_draws` first.
+      `keras_msda.sampling`. Returns tensors, or a nest of them, with `num_draws` first;
+      also a seed pair, for noise that `mask` makes again.
     - `mask(params, size)` returns the share of the first image at each pixel, in
       [0, 1]: a `keras_msda.masks.Mask`, or a dense tensor `(num_draws, *size)`.
     - `mask_weight(params, size)` is optional: the weight of the own label, float32

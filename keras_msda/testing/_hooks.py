@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_msda import _backend
@@ -54,12 +55,17 @@ def _draw_params(layer: Any, draws: int, size: Size, *, lam: Any) -> Any:
 
 
 def _check_params(report: Report, params: Any, draws: int) -> None:
-    """Checks that what `sample_params` returns has one entry per draw."""
+    """Checks that what `sample_params` returns has one entry per draw.
+
+    Or is the seed pair of noise that is too large to keep, as in FMix.
+    """
     tensors = [x for x in _flatten(params) if hasattr(x, "shape")]
     for place, tensor in enumerate(tensors):
         shape = tuple(tensor.shape)
+        dtype = keras.backend.standardize_dtype(tensor.dtype)
+        pair = shape == (2,) and keras.backend.is_int_dtype(dtype)
         report.require(
-            shape[:1] == (draws,),
+            shape[:1] == (draws,) or pair,
             "`sample_params` must return tensors with `num_draws` first.",
             f"shape {shape} of tensor {place} for {draws} draws",
             "Draw one value per lambda: `keras.ops.shape(lam)[0]` is `num_draws`.",

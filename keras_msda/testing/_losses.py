@@ -50,6 +50,7 @@ class _Distance(MixedLoss):
 def _residual(labels: Any, outputs: Any) -> Any:
     """Returns a function of (labels - outputs) that is linear, of each sample."""
     levels = np.random.default_rng(0).normal(size=labels.shape[-1]).astype("float32")
+    levels = keras.ops.convert_to_tensor(levels)
     return keras.ops.sum((labels - outputs) * levels, axis=-1)
 
 
