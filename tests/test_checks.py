@@ -159,7 +159,7 @@ SETTINGS = [
         (
             {"batch_keys": value},
             ValueError,
-            "`batch_keys` must hold names of further entries of a dictionary.",
+            "`batch_keys` must hold names of other entries of a dictionary.",
             f"batch_keys={value!r}",
         )
         for value in ["second", ("images",), (1,), None]

@@ -215,13 +215,13 @@ class DrawingLayer(StatefulLayer, abc.ABC):
     def sample(
         self, batch: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
     ) -> plans.MixPlan:
-        """Draws a plan to look at, to apply to anything and to apply again.
+        """Draws a plan: to look at it, to apply it to anything, to apply it again.
 
         Args:
             batch: Number of samples.
             size: Spatial lengths of the images, one to three.
-            seed: Pair of integers; the plan is a function of it, and leaves the layer's
-                own sequence alone.
+            seed: Pair of integers; the plan is a function of it, and the layer's own
+                sequence does not advance.
             lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
 
         Returns:
@@ -249,7 +249,7 @@ class DrawingLayer(StatefulLayer, abc.ABC):
             draws: How many.
             size: Spatial lengths of the images, one to three.
             seed: Pair of integers; masks are a function of it, and the layer's own
-                sequence is left alone.
+                sequence does not advance.
             lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
 
         Returns:

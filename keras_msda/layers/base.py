@@ -68,7 +68,7 @@ class MixLayer(DrawingLayer):
             number of classes, see `mix_segmentation_masks`.
         bounding_box_format: Format of "bounding_boxes", see `mix_bounding_boxes`.
         min_box_share: Least share, in [0, 1], of a box or keypoint that is kept.
-        batch_keys: Further keys of a dictionary, mixed with the same plan: tensors of
+        batch_keys: Other keys of a dictionary, mixed with the same plan: tensors of
             the images' rank as images are, by the mask averaged over their coarser grid
             if they have one; others by the weight of the labels.
         mask_axes: Axes of the images that a mask depends on; None for all spatial ones.
@@ -100,8 +100,8 @@ class MixLayer(DrawingLayer):
         (2, 3, 4) [0.5, 0.5]
     """
 
-    #: AutoGraph leaves alone what has this name, as nothing here is written for it:
-    #: 0.3 s of the first call. Without effect it would cost that time and no more.
+    #: AutoGraph skips whatever has this attribute. It would cost 0.3 s of the first
+    #: call and change nothing here.
     autograph_info__: ClassVar[dict[str, Any]] = {}
 
     # Calls.
@@ -117,9 +117,9 @@ class MixLayer(DrawingLayer):
     ) -> Any:
         """Mixes a batch; see `call`.
 
-        What TensorFlow traces while Keras computes with another library is a pipeline,
-        which Keras's own way of calling cannot serve. And of a dictionary Keras gets
-        what is mixed alone: it would convert the rest.
+        If TensorFlow traces this while Keras has another backend, it is a pipeline, in
+        which Keras's own `__call__` fails. From a dictionary Keras gets only what is
+        mixed, because it would convert the rest.
         """
         given = _inputs.take_apart(self, images, labels, sample_weight)
         options = {} if training is None else {"training": training}
@@ -161,7 +161,7 @@ class MixLayer(DrawingLayer):
             training: Whether to mix, a truth value or a tensor of one. None mixes
                 images that come with labels and leaves images alone unmixed, as Keras's
                 Dropout does.
-            partner: Partners of one's own instead of drawn ones: integers `(batch,)`,
+            partner: Partners of your own instead of drawn ones: integers `(batch,)`,
                 the index of each sample's partner, its own for none; or a second batch
                 of the same form and shapes, whose sample i is the partner of sample i.
                 Labels must come with the images: a loss of the layer inside a model
@@ -171,7 +171,7 @@ class MixLayer(DrawingLayer):
             Images in the compute dtype; with labels the same nest as the input.
 
         Raises:
-            ValueError: If shapes, dtypes or arguments do not hold together.
+            ValueError: If shapes, dtypes or arguments do not fit together.
         """
         given = _inputs.take_apart(self, images, labels, sample_weight)
         flag = _backend.to_bool(training)
@@ -186,19 +186,18 @@ class MixLayer(DrawingLayer):
         return given.restore(self._call_batch(given.parts, flag, partner=partner))
 
     def mix(self, inputs: Any, *, seed: Any, partner: Any = None) -> Any:
-        """Mixes a batch by the draws of a seed, and leaves the own sequence alone.
+        """Mixes a batch by the draws of a seed, without advancing the layer's sequence.
 
         Args:
             inputs: Images; or a tuple or dictionary as in `call`.
-            seed: Pair of integers, or a tensor of two; what is drawn is a function of
-                it.
+            seed: Pair of integers, or a tensor of two; all draws are a function of it.
             partner: As in `call`.
 
         Returns:
             What `call` returns in training.
 
         Raises:
-            ValueError: If shapes, dtypes or arguments do not hold together.
+            ValueError: If shapes, dtypes or arguments do not fit together.
 
         Example:
             >>> import numpy as np, keras_msda as msda
@@ -219,7 +218,7 @@ class MixLayer(DrawingLayer):
     mix.autograph_info__ = autograph_info__  # type: ignore[attr-defined]
 
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
-        """Mixes images alone, if it is training, and remembers it for the loss."""
+        """Mixes images alone, if `training`, and remembers the call for the loss."""
         batch, size = self._measure(images)
         _inputs.check_same_rank(type(self).__name__, images.shape, self.spatial)
         ops = _backend.get_ops(images)
@@ -239,7 +238,7 @@ class MixLayer(DrawingLayer):
         return self._call_batch({"images": images}, training, seed=seed)["images"]
 
     def _check_alone(self, images: Tensor) -> None:
-        """Refuses, or warns of, calls whose mixes no loss will know of."""
+        """Raises for, or warns of, calls that no loss will know of."""
         owner = type(self).__name__
         if _backend.in_any_pipeline(images):
             self._say("pipeline", _misuse.warn_images_alone, owner)

@@ -19,11 +19,11 @@ class CutMixLayer(MixLayer):
 
     Args:
         alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
-        border: "clip" cuts the box at the border, as published: the box is then smaller
-            than 1 - lambda asks for, also since odd sides lose a pixel. "clip_odd" cuts
-            it too and keeps odd sides, as timm does from 1.0.29 on. "wrap" continues it
-            at the other side, so that every pixel is shown with chance lambda. "inside"
-            places it inside.
+        border: "clip" cuts the box at the border, as published. The box is then often
+            smaller than 1 - lambda, also because odd sides lose a pixel. "clip_odd"
+            cuts it too but keeps odd sides, as timm does from 1.0.29 on. "wrap"
+            continues it at the other side, so that every pixel is the own one with
+            probability lambda. "inside" places it inside.
         ratio_range: Pair (low, high) of relative sides in [0, 1]. For each axis of
             length L a side is drawn, uniform on the integers from floor(low L) to
             floor(high L), instead of lambda; the box lies inside.

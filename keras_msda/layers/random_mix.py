@@ -19,17 +19,19 @@ Tensor = Any
 class RandomMixLayer(MixLayer):
     """Chooses one of several mixing methods at random, by weight.
 
-    The layers given provide lambda's law and the mask. Every shared argument is this
-    layer's own, `per` too: "batch" draws one method, one lambda and one mask for the
-    whole batch ("stochastic Mixup & CutMix"), "sample" draws all three for each sample.
+    The given layers provide the distribution of lambda and the mask. Shared arguments
+    are those of this layer, also `per`: "batch" draws one method, one lambda and one
+    mask for the whole batch ("stochastic Mixup & CutMix"), "sample" draws all three
+    for each sample.
 
     Args:
         layers: Mixing layers, one at least, with shared arguments left at their
             defaults or equal to this layer's.
-        weights: Chances of the layers, up to a common factor; None for equal ones.
+        weights: Probabilities of the layers, up to a common factor; None for equal
+            ones.
         per: What shares one draw of method, lambda and mask: "batch", "pair" or
             "sample".
-        **kwargs: Shared arguments, see `MixLayer`, but for `alpha`.
+        **kwargs: Shared arguments, see `MixLayer`, except for `alpha`.
 
     Raises:
         ValueError: If a layer has a shared argument of its own.
@@ -196,7 +198,7 @@ def _check_member(owner: str, member: Any, settings: dict[str, Any]) -> None:
         if given not in (value, default):
             _errors.fail(
                 owner,
-                f"`{name}` is its own; its layers give the law of lambda and the mask.",
+                f"`{name}` is an argument of its own; its layers give lambda and mask.",
                 f"{type(member).__name__}({name}={given!r}) with {name}={value!r}",
                 f"Give `{name}` to {owner} instead.",
             )
@@ -227,5 +229,5 @@ def _check_members(owner: str, layers: Any, weights: Any, kind: type) -> None:
             "`weights` must hold one number for each layer, none negative and not all "
             "zero.",
             f"{len(layers)} layers with weights={weights!r}",
-            "Leave `weights` out for equal chances.",
+            "Leave `weights` out for equal probabilities.",
         )

@@ -205,14 +205,14 @@ def fail_one_class(owner: str, received: Any) -> NoReturn:
 
 
 def check_batch_keys(owner: str, value: Any) -> tuple[str, ...]:
-    """Returns the keys of further tensors to mix."""
+    """Returns the keys of other tensors to mix."""
     valid = isinstance(value, (tuple, list)) and all(
         isinstance(key, str) and key not in structures.KEYS for key in value
     )
     if not valid:
         _errors.fail(
             owner,
-            "`batch_keys` must hold names of further entries of a dictionary.",
+            "`batch_keys` must hold names of other entries of a dictionary.",
             f"batch_keys={value!r}",
             'Use for example `batch_keys=("second_view",)`; "images", "labels" and the '
             "other keys of Keras are mixed anyway.",
