@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import keras_msda as msda
-from keras_msda import analysis, cli, layers, plot
+from keras_msda import analysis, cli, layers, plot, testing
 from keras_msda.layers import METHODS, Method
 from keras_msda.layers.base import MixLayer
-from keras_msda.masks._factored import Mask
+from keras_msda.masks import Mask
 from keras_msda.plot import style
 
 NAMES = ["mixup", "cutmix", "hmix", "gmix", "fmix"]
@@ -67,6 +67,13 @@ def train(out, *arguments):
 def inspect(capsys, *arguments):
     assert cli.main(["inspect", *arguments]) == 0
     return capsys.readouterr().out
+
+
+def test_the_laws_hold_for_one_more_method():
+    worlds = ("eager", "graph", "pipeline")
+    layer = VerticalSplitLayer(least=0.25, seed=1)
+    laws = testing.check_layer(layer, sizes=((5,), (4, 6)), worlds=worlds)
+    assert {law for law, _ in laws} >= {"weight", "blend"}
 
 
 # The registry itself.
