@@ -1,7 +1,7 @@
 """What losses and accuracies take labels for, by value, on every backend.
 
-Rows are those of the table in `handoff._is_packed`, and what a layer inside the model
-changes about them.
+Rows are those of the table in `parts._packed.is_packed`, and what a layer inside the
+model changes about them.
 """
 
 import keras
