@@ -5,7 +5,6 @@ import multiprocessing
 import pickle
 
 import keras
-import numpy as np
 import pytest
 from numpy.testing import assert_equal
 
@@ -97,33 +96,15 @@ def test_spawned_processes_draw_numbers_of_their_own():
     assert distinct(first[0] + second[0] + own) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_py_dataset_of_two_processes_never_repeats_itself():
-    found = {
-        seeded: epochs_of(batches.Batches(batches.layer_of(), seeded, **PROCESSES))
-        for seeded in (False, True)
-    }
-    assert distinct(found[False]) == distinct(found[True]) == 2 * batches.BATCHES
-    again = epochs_of(batches.Batches(batches.layer_of(), True))
-    assert_equal(found[True], again)
-
-
-PROCESSES = {"workers": 2, "use_multiprocessing": True}
-
-
-def epochs_of(dataset):
-    """Returns the weights of two epochs of `fit`."""
-    seen = []
-
-    def loss(labels, outputs):
-        seen.append(np.diagonal(keras.ops.convert_to_numpy(labels)).tolist())
-        return keras.losses.categorical_crossentropy(labels, outputs)
-
-    layers = [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
-    model = keras.Sequential(layers)
-    model.compile("sgd", loss, run_eagerly=True)
-    model.fit(dataset, epochs=2, shuffle=False, verbose=0)
-    return seen
+    # In a process of its own, which has not yet started the threads of TensorFlow.
+    (found,) = answers("spawn", batches.train_by_processes, [(False, True)])
+    plain, seeded = found
+    assert distinct(plain) == distinct(seeded) == 2 * batches.BATCHES
+    again = batches.train(batches.Batches(batches.layer_of(), True))
+    assert_equal(seeded, again)
 
 
 class _Info:

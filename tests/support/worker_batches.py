@@ -1,6 +1,7 @@
 """What worker processes import: batches that a layer mixes there."""
 
 import functools
+import multiprocessing
 
 import keras
 import numpy as np
@@ -56,6 +57,33 @@ class Batches(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.epoch += 1
+
+
+def train(dataset):
+    """Returns the weights of two epochs of `fit`."""
+    seen = []
+
+    def loss(labels, outputs):
+        seen.append(np.diagonal(keras.ops.convert_to_numpy(labels)).tolist())
+        return keras.losses.categorical_crossentropy(labels, outputs)
+
+    layers = [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(4)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", loss, run_eagerly=True)
+    model.fit(dataset, epochs=2, shuffle=False, verbose=0)
+    return seen
+
+
+def train_by_processes(seededs):
+    """Returns the weights of two epochs of batches that two processes make.
+
+    Forked off a server that has only imported this: TensorFlow may wait for ever in a
+    fork of a process with threads, as Keras makes them by default.
+    """
+    multiprocessing.set_start_method("forkserver", force=True)
+    multiprocessing.set_forkserver_preload([__name__])
+    settings = {"workers": 2, "use_multiprocessing": True}
+    return [train(Batches(layer_of(), seeded, **settings)) for seeded in seededs]
 
 
 def collate(layer, samples):
