@@ -263,11 +263,11 @@ def sections_needed(name, function):
 
 
 def described(kinds, name):
-    """Returns the docstring of the method that a method of a layer stands for."""
+    """Returns the docstrings of the methods that a method overrides."""
     kind, _, method = name.partition(".")
     bases = kinds[kind].__mro__[1:] if method and kind in kinds else ()
     found = (vars(base)[method] for base in bases if method in vars(base))
-    return next((inspect.getdoc(member) for member in found), None)
+    return [inspect.getdoc(member) or "" for member in found]
 
 
 def test_docstrings_of_public_functions_have_their_sections():
@@ -275,7 +275,7 @@ def test_docstrings_of_public_functions_have_their_sections():
     missing = set()
     for name, function in callables():
         owner = kinds.get(name, function)
-        text = described(kinds, name) or inspect.getdoc(owner) or ""
+        text = "\n".join([inspect.getdoc(owner) or "", *described(kinds, name)])
         for section in sections_needed(function.__name__, function):
             if not re.search(rf"^{section}:$", text, re.MULTILINE):
                 missing.add(f"{name}: {section}")

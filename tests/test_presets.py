@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 import keras_msda as msda
+from keras_msda.layers import _planning
 from tests.support import layer_cases as cases
 from tests.support import oracles
 from tests.support.errors import check_error
@@ -100,7 +101,7 @@ def test_the_range_of_sides_turns_cutmix_on():
 def test_weights_of_cutmix_follow_timm_s_at_every_size(length, minmax):
     size, draws = (length, length), 20_000
     layer = msda.mix_from_timm(0.0, 1.0, minmax, mode="elem", seed=1)
-    weights = layer._plan(draws, size, seed=(3, 4), masked=False).weight
+    weights = _planning.draw_plan(layer, draws, size, seed=(3, 4), masked=False).weight
     rng = np.random.default_rng(0)
     expected = oracles.timm_weights(rng, draws, size, minmax=minmax)
     # In whole pixels, so that equal weights are equal.

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda import _backend, masks
+from keras_msda.layers import _planning
 from keras_msda.masks import box as _box
 from tests.support import mask_cases as cases
 from tests.support import oracles
@@ -281,7 +282,7 @@ def test_shares_of_more_pixels_than_an_int32_counts_are_right(size, traced):
 @pytest.mark.parametrize("kind", [msda.CutMixLayer, msda.HMixLayer])
 def test_a_layer_s_weights_of_huge_images_are_shares(kind):
     layer = kind(seed=1)
-    plan = layer._plan(64, (65_536, 65_536), seed=(1, 2), masked=False)
+    plan = _planning.draw_plan(layer, 64, (65_536, 65_536), seed=(1, 2), masked=False)
     weights = np.asarray(plan.weight)
     assert_array_equal(weights, np.clip(weights, 0, 1))
     assert weights.std() > 0.1
@@ -291,4 +292,4 @@ def test_a_layer_s_weights_of_huge_images_are_shares(kind):
 def test_sizes_that_are_not_counted_are_refused(kind):
     size = (2**29,) if kind is not msda.FMixLayer else (2**15, 2**15, 2)
     with pytest.raises(ValueError, match=f"{kind.__name__}: an .* pixels at most"):
-        kind(seed=1)._plan(2, size, seed=(1, 2), masked=False)
+        _planning.draw_plan(kind(seed=1), 2, size, seed=(1, 2), masked=False)
