@@ -43,7 +43,7 @@ demo: $(SOME_READY) ## trains without mixing and with each method, and draws a p
 
 # The largest number of cases per test; 10000 runs all of them. Every value of every
 # parameter is among them.
-TEST_CASES ?= 10
+TEST_CASES ?= 8
 test: $(DEV_READY) ## runs the tests, except for those that need compilers
 	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
 	  --most-cases $(TEST_CASES) $(TEST_ARGS)
@@ -62,7 +62,7 @@ BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draw
 # The tests of the analysis that compute derivatives with the backend.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommendation)
 # Fewer cases per test than on TensorFlow.
-BACKEND_CASES ?= 8
+BACKEND_CASES ?= 6
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \
 	  $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
