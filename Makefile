@@ -62,19 +62,19 @@ BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draw
 # The tests of the analysis that compute derivatives with the backend.
 DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommendation)
 # Fewer cases per test than on TensorFlow.
-BACKEND_CASES ?= 6
+BACKEND_CASES ?= 2
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \
 	  $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
-# The laws, the contract, hand-off, saving, losses and pipelines. Six cases per test mean
-# one per layer; the newest releases run all cases, and XLA.
+# The laws, the contract, hand-off, saving, losses and pipelines, a few cases of each;
+# the newest releases run more cases, and XLA.
 OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
   tests/test_pipeline.py tests/test_losses.py
 test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported releases
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
-	  -m "not xla and not notebook" --most-cases 6 --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
+	  -m "not xla and not notebook" --most-cases 3 --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
 
 # One at a time, because each notebook keeps both cores busy.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
