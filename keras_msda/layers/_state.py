@@ -127,8 +127,8 @@ class StatefulLayer(keras.layers.Layer):
 
     def recall(self) -> list[Tensor]:
         """Returns the values of `remembered` as a loss in this place sees them."""
-        settings = [setting.variable.value for setting in self._settings()]
-        return [self._memory.recall(), *settings]
+        packed = self._memory.recall()  # First: it says what is wrong without a state.
+        return [packed, *(setting.variable.value for setting in self._settings())]
 
     def last_call(self, recalled: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Returns whether there was a call, and its batch size, from `recall`."""
