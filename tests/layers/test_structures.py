@@ -70,7 +70,7 @@ def test_labels_beside_a_dictionary_of_inputs_are_mixed_with_it(method, world):
     assert_array_equal(mixed["number"], inputs["number"])
     partners = weights[plan.partner] * (1 - plan.weight)
     assert_allclose(shares, weights * plan.weight + partners, **CLOSE)
-    own = (weights * plan.weight / shares)[:, None]
+    own = (weights * plan.weight / cases.array(shares))[:, None]
     soft = own * np.eye(CLASSES)[ids] + (1 - own) * np.eye(CLASSES)[ids[plan.partner]]
     assert_allclose(labels, soft, rtol=0, atol=2e-6)
 
