@@ -198,7 +198,7 @@ def _check_member(owner: str, member: Any, settings: dict[str, Any]) -> None:
         if given not in (value, default):
             _errors.fail(
                 owner,
-                f"`{name}` is an argument of its own; its layers give lambda and mask.",
+                f"`{name}` is its own argument; its layers give lambda and the mask.",
                 f"{type(member).__name__}({name}={given!r}) with {name}={value!r}",
                 f"Give `{name}` to {owner} instead.",
             )
