@@ -13,7 +13,7 @@ def assert_drawn(received, noted, name):
     assert_equal(received["partner"], noted["partner"])
     # Sums of float32 in another order differ by less.
     assert_allclose(received["weight"], noted["weight"], rtol=0, atol=1e-6)
-    # Where two pixels of a field are equal but for rounding, the processor decides
+    # Where two pixels of a field differ by rounding alone, the processor decides
     # which of them is shown; one of the smallest images is 1/14 of its mask.
     size = draws.SETTINGS[name][1]
     pixels = size[1] if "columns" in name else draws.np.prod(size)
