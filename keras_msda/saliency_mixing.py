@@ -3,6 +3,7 @@
 The gradient costs a second pass in each step: a forward and a backward one.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import keras
@@ -61,10 +62,10 @@ class SaliencyMixing(keras.Model):
     Raises:
         TypeError: If `backbone` is no model or `mixer` no mixing layer.
         ValueError: If `mixer` uses no saliency, `backbone` mixes by itself or takes
-            integer images, or a number is out of range; when compiled with a loss of
-            class ids for soft labels; when trained without labels or without a loss, or
-            (except for JAX, where saliency is then uniform) if the loss has no gradient
-            by the images.
+            integer images, or a number is out of range. When trained without labels or
+            without a loss, with a loss of class ids for soft labels, or (except for
+            JAX, where saliency is then uniform) with a loss that has no gradient by the
+            images.
 
     Example:
         >>> import keras, keras_msda as msda
@@ -106,14 +107,17 @@ class SaliencyMixing(keras.Model):
         self._noise = _adversarial.check_noise(
             owner, adversarial_probability, adversarial_size, value_range
         )
+        if backbone.built:  # Then its weights can be saved before any call.
+            self.build(getattr(backbone, "input_shape", ()))
 
     # What Keras asks of a model.
 
     def build(self, input_shape: Any) -> None:
-        """Builds the backbone and the mixer."""
-        for part in (self.backbone, self.mixer):
-            if not part.built:
-                part.build(input_shape)
+        """Builds the backbone, if it is not, and the mixer."""
+        if not self.backbone.built:
+            self.backbone.build(input_shape)
+        if not self.mixer.built:
+            self.mixer.build(_find_images(input_shape))
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Returns the outputs of the backbone; it mixes in `train_step` alone.
@@ -131,25 +135,6 @@ class SaliencyMixing(keras.Model):
         """Names of the outputs, by which Keras finds the loss of each."""
         return self.backbone.output_names
 
-    def compile(
-        self, optimizer: Any = "rmsprop", loss: Any = None, *args: Any, **kwargs: Any
-    ) -> None:
-        """Configures training as `keras.Model.compile` does.
-
-        Args:
-            optimizer: As in Keras.
-            loss: As in Keras. It is given mixed labels: soft ones, for example.
-            *args: Other arguments of Keras.
-            **kwargs: Other arguments of Keras.
-
-        Raises:
-            ValueError: If the loss takes class ids and the mixer makes soft labels.
-        """
-        if self.mixer.targets in ("soft", "union"):
-            for part in keras.tree.flatten(loss):
-                _saliency_checks.check_loss(type(self).__name__, part)
-        super().compile(optimizer, loss, *args, **kwargs)
-
     def train_step(self, *arguments: Any) -> Any:
         """Does a step of training: the first pass, mixing, and the step of Keras.
 
@@ -165,7 +150,9 @@ class SaliencyMixing(keras.Model):
         *states, data = arguments
         batch = keras.utils.unpack_x_y_sample_weight(data)
         _saliency_checks.check_batch(type(self).__name__, *batch[:2])
-        _saliency_checks.check_compiled(type(self).__name__, self._compile_loss)
+        _saliency_checks.check_compiled(
+            type(self).__name__, self._compile_loss and self.loss, self.mixer.targets
+        )
         if not states:
             self._build_all(batch)
             return super().train_step(self._mix(*batch))
@@ -383,3 +370,11 @@ def loss_saliency(  # noqa: PLR0913
 
     found = _saliency_pass.differentiate(owner, total, pixels, state=model.variables)
     return _saliency_pass.to_saliency(found.by_images, data_format)
+
+
+def _find_images(shapes: Any) -> Any:
+    """Returns the shape of the images among those of all inputs."""
+    if isinstance(shapes, Mapping):
+        return shapes.get("images", ())
+    several = bool(shapes) and isinstance(shapes[0], (tuple, list))
+    return shapes[0] if several else shapes

@@ -8,7 +8,6 @@ import keras
 
 from keras_msda import _checks, _errors
 from keras_msda.layers.base import MixLayer
-from keras_msda.losses import MixedLoss
 
 
 def check_backbone(owner: str, backbone: Any) -> None:
@@ -82,22 +81,6 @@ def check_clean_weight(owner: str, value: Any) -> float:
     return float(value)
 
 
-def check_loss(owner: str, loss: Any) -> None:
-    """Refuses Keras's losses of class ids for soft labels."""
-    if loss is None or isinstance(loss, MixedLoss):
-        return
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
-    name = name or type(loss).__name__
-    if name.lower().replace("_", "").startswith("sparsecategorical"):
-        _errors.fail(
-            owner,
-            "mixed labels are soft, and this loss takes class ids.",
-            f"the loss {name!r}",
-            'Use "categorical_crossentropy"; or a mixer with `targets="pair"` and '
-            '`keras_msda.MixedLoss("sparse_categorical_crossentropy")`.',
-        )
-
-
 def check_batch(owner: str, inputs: Any, labels: Any) -> None:
     """Checks that there are labels, and no saliency among the inputs."""
     if labels is None:
@@ -116,12 +99,29 @@ def check_batch(owner: str, inputs: Any, labels: Any) -> None:
         )
 
 
-def check_compiled(owner: str, loss: Any) -> None:
-    """Checks that a model was compiled with a loss."""
-    if loss is None:
+def check_compiled(owner: str, losses: Any, targets: str) -> None:
+    """Checks that a model was compiled with a loss, of what the labels become.
+
+    Args:
+        owner: Name that an error starts with.
+        losses: As Keras was given them, or None.
+        targets: Setting of the mixing layer.
+    """
+    if losses is None:
         _errors.fail(
             owner,
             "saliency is the gradient of the compiled loss.",
             "no loss",
             'Use for example `model.compile("adam", "categorical_crossentropy")`.',
         )
+    for loss in keras.tree.flatten(losses) if targets in ("soft", "union") else ():
+        name = loss if isinstance(loss, str) else getattr(loss, "__name__", None)
+        name = name or type(loss).__name__
+        if name.lower().replace("_", "").startswith("sparsecategorical"):
+            _errors.fail(
+                owner,
+                "mixed labels are soft, and this loss takes class ids.",
+                f"the loss {name!r}",
+                'Use "categorical_crossentropy"; or a mixer with `targets="pair"` and '
+                '`keras_msda.MixedLoss("sparse_categorical_crossentropy")`.',
+            )
