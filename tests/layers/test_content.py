@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda import masks, plans, sampling
+from keras_msda.testing import check_layer
 from tests.support import layer_cases as cases
 from tests.support.errors import refused
 
@@ -49,11 +50,12 @@ class RolledLayer(msda.MixLayer):
         index = np.arange(np.prod(size)).reshape(size)
         for axis in range(len(size)):
             index = np.roll(index, 1, axis)
-        index = np.broadcast_to(index, (params.shape[0], *size))
+        draws = ops.shape(params)[0]
+        index = ops.broadcast_to(ops.cast(index, "int32"), (draws, *size))
         if not self.in_one_piece:
-            return masks.Move(ops.convert_to_tensor(index, "int32"))
-        ones = ops.ones((params.shape[0], len(size)))
-        return masks.Move(ops.convert_to_tensor(index, "int32"), 2 * ones, 0.5 * ones)
+            return masks.Move(index)
+        ones = ops.ones((draws, len(size)))
+        return masks.Move(index, 2 * ones, 0.5 * ones)
 
 
 def images(seed=0, *, channels=2, size=SIZE):
@@ -425,3 +427,17 @@ def test_given_partners_need_no_similar_labels():
     labels = np.array([1.0, 5.0, 1.0, 5.0], "float32")
     mixed = similar()(images(), labels, partner=np.array([1, 0, 3, 2]))
     assert mixed[0].shape == images().shape
+
+
+# The laws of all layers.
+
+
+@pytest.mark.parametrize(
+    "make",
+    [BrighterLayer, RolledLayer, lambda: similar(bandwidth=2.0)],
+    ids=["saliency", "moved", "similar"],
+)
+def test_the_laws_hold(make):
+    worlds = ["pipeline"] if cases.BACKEND == "tensorflow" else []
+    checked = check_layer(make(), sizes=[(4, 5)], worlds=worlds)
+    assert ("blend", "eager") in checked
