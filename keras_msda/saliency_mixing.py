@@ -68,15 +68,15 @@ class SaliencyMixing(keras.Model):
             images.
 
     Example:
-        >>> import keras, keras_msda as msda
+        >>> import keras, numpy as np, keras_msda as msda
         >>> backbone = keras.Sequential(
         ...     [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
         ... )
-        >>> model = msda.SaliencyMixing(backbone, msda.PuzzleMixLayer(num_classes=2))
+        >>> model = msda.SaliencyMixing(backbone, msda.SaliencyMixLayer(num_classes=2))
         >>> loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         >>> model.compile("sgd", loss)
-        >>> history = model.fit(np.eye(8)[None, :, :, None], np.array([1]), verbose=0)
-        >>> print(list(history.history))
+        >>> images, ids = np.zeros((4, 8, 8, 1), "float32"), np.array([0, 1, 0, 1])
+        >>> print(list(model.fit(images, ids, verbose=0).history))
         ['loss']
 
     References:
