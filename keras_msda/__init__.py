@@ -27,7 +27,7 @@ from keras_msda.parts.boxes import mix_bounding_boxes
 from keras_msda.parts.keypoints import mix_keypoints
 from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
-from keras_msda.plans import MixPlan, mix_images, mix_labels
+from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
 from keras_msda.saliency_mixing import SaliencyMixing, loss_saliency
 
@@ -45,6 +45,7 @@ __all__ = [
     "MixWarning",
     "MixedAccuracy",
     "MixedLoss",
+    "MovedMixPlan",
     "RandomMixLayer",
     "SaliencyMixing",
     "loss_saliency",
