@@ -214,7 +214,9 @@ MODES = {
     "steps": {"run_eagerly": False, "jit_compile": False, "steps_per_execution": 2},
 }
 if BACKEND == "torch":
-    MODES = {"graph": MODES["graph"]}  # Others it compiles by `torch.compile`.
+    MODES = {"graph": MODES["graph"]}  # The rest is by `torch.compile`, or refused.
+elif BACKEND == "jax":
+    MODES = {"steps": MODES["steps"] | {"jit_compile": True}}
 
 
 def fitted(**options):
