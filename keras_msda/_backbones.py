@@ -37,9 +37,9 @@ class BackboneModel(keras.Model):
     def build(self, input_shape: Any) -> None:
         """Does nothing: the backbone is built."""
 
-    def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
+    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
         """Returns what a symbolic call gives, as the backbone does."""
-        return self.backbone.compute_output_spec(inputs)
+        return self.backbone.compute_output_spec(inputs, **kwargs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Returns the shape of the backbone's outputs."""
@@ -78,7 +78,7 @@ def check_backbone(owner: str, backbone: Any) -> None:
         "the `call` of a subclassed model cannot be read, so that nothing can be "
         "inserted between its layers.",
         f"backbone of type {type(backbone).__name__}",
-        "Write it as a function of `keras.Input`: `keras.Model(inputs, outputs)`. As one "
-        "layer of such a model, `keras.Model(inputs, model(inputs))`, it can be mixed at "
-        "its input.",
+        "Write it as a function of `keras.Input`: `keras.Model(inputs, outputs)`. As "
+        "one layer of such a model, `keras.Model(inputs, model(inputs))`, it can be "
+        "mixed at its input.",
     )

@@ -124,6 +124,25 @@ def _list_nodes(graph: Any) -> list[Any]:
     return [node for node in nodes if not node.is_input]
 
 
+def _find_own_masks(node: Any) -> dict[str, Any]:
+    """Returns the masks that Keras has given to a call with its tensors, by argument.
+
+    They belong to the tensors, and are no inputs of their own.
+    """
+    known = [id(getattr(x, "_keras_mask", None)) for x in node.input_tensors]
+    return {
+        name: value
+        for name, value in node.arguments.kwargs.items()
+        if isinstance(value, keras.KerasTensor) and id(value) in known
+    }
+
+
+def _list_inputs(node: Any) -> list[Any]:
+    """Returns the tensors that an operation is called with, without their masks."""
+    masks = [id(x) for x in _find_own_masks(node).values()]
+    return [x for x in node.input_tensors if id(x) not in masks]
+
+
 class _Paths(NamedTuple):
     """Numbers of paths, by the identity of a tensor: from inputs, and to outputs."""
 
@@ -138,14 +157,14 @@ def _count_paths(nodes: list[Any], graph: Any) -> _Paths:
     """
     ahead = {id(x): 1 for x in graph.inputs}
     for node in nodes:
-        paths = sum(ahead.get(id(x), 0) for x in node.input_tensors)
+        paths = sum(ahead.get(id(x), 0) for x in _list_inputs(node))
         ahead |= {id(x): paths for x in node.outputs}
     behind = dict.fromkeys(ahead, 0)
     for x in graph.outputs:
         behind[id(x)] += 1
     for node in reversed(nodes):
         paths = sum(behind[id(x)] for x in node.outputs)
-        for x in node.input_tensors:
+        for x in _list_inputs(node):
             behind[id(x)] += paths
     return _Paths(ahead, behind)
 
@@ -162,6 +181,28 @@ def insert_layers(
         path: Path of the model itself, with "/" at the end, where it is inside another.
     """
     graph = _as_functional(model)
+    start = keras.tree.map_structure(copy_input, graph.input)
+    first = None if path else layers.get("input")
+    if first is None:
+        return _clone(graph, start, layers, path)
+    values = first(start)
+    # The dtype is that of the values: a model casts to the one that its input has.
+    inside = copy_input(graph.input, keras.backend.standardize_dtype(values.dtype))
+    inner = _clone(graph, inside, layers, path)
+    return keras.Model(start, inner(values), name=model.name)
+
+
+def _clone(
+    graph: Any,
+    inputs: Any,
+    layers: Mapping[str, Callable[[Tensor], Tensor]],
+    path: str,
+) -> Any:
+    """Returns a functional model with further layers behind operations."""
+    # Keras finds the masks of new tensors itself; those of a mix are not symbolic.
+    masks: dict[str, list[Any]] = {}
+    for node in _list_nodes(graph):
+        masks.setdefault(node.operation.name, []).append(_find_own_masks(node))
 
     def replace(operation: Any) -> Any:
         inner = f"{path}{operation.name}/"
@@ -170,22 +211,12 @@ def insert_layers(
         return operation
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        own = masks[operation.name].pop(0)  # Calls come in the order of the nodes.
+        kwargs = {name: x for name, x in kwargs.items() if name not in own}
         outputs = operation(*args, **kwargs)
         layer = layers.get(f"{path}{operation.name}")
         return outputs if layer is None else layer(outputs)
 
-    first = layers.get("input") if not path else None
-    start = keras.tree.map_structure(copy_input, graph.input)
-    mixed = start if first is None else first(start)
-    inside = (
-        start
-        if first is None
-        # The inner model would cast floats back to the integers that the input has.
-        else copy_input(graph.input, keras.backend.standardize_dtype(mixed.dtype))
+    return keras.models.clone_model(
+        graph, input_tensors=inputs, clone_function=replace, call_function=call
     )
-    inner = keras.models.clone_model(
-        graph, input_tensors=inside, clone_function=replace, call_function=call
-    )
-    if first is None:
-        return inner
-    return keras.Model(start, inner(mixed), name=model.name)

@@ -183,7 +183,9 @@ def _fail_around(
     owner: str, site: _graphs.Step, steps: Sequence[_graphs.Step], mixer: Any
 ) -> NoReturn:
     """Raises the error for features that are only a part of what later layers see."""
-    after = [step for step in steps[steps.index(site) :] if not _find_fault(step, mixer)]
+    after = [
+        step for step in steps[steps.index(site) :] if not _find_fault(step, mixer)
+    ]
     remedy = "Name a layer that everything passes through."
     if after:
         remedy = f"The first layer behind that everything passes is {after[0].path!r}."

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 import keras
 
-from keras_msda import _backend, _backbones, _errors, _graphs, _sites
-from keras_msda.layers import _features
+from keras_msda import _backbones, _backend, _errors, _graphs, _sites
+from keras_msda.layers import _features, _gates
 from keras_msda.layers.base import MixLayer
 from keras_msda.layers.mixup import MixUpLayer
 
@@ -99,7 +99,7 @@ class ManifoldMixing(_backbones.BackboneModel):
             name=f"{self.name}_mixing",
         )
         gates = {
-            site.path: _features.Gate(
+            site.path: _gates.Gate(
                 self.mixing,
                 number,
                 mixer.compute_dtype if site.path == _sites.INPUT else None,

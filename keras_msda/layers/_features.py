@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 
@@ -131,8 +131,9 @@ class FeatureMixing(StatefulLayer):
         self._note_call(mixed=False)
 
     def _draw_gate(self, seed: Tensor) -> Any:
-        """Returns the number of the gate that a seed chooses, in Python where it can be
-        read without a trace.
+        """Returns the number of the gate that a seed chooses.
+
+        It is one of Python where no trace is made: gates then need no condition.
         """
         count = len(self.sizes)
         if count == 1:
@@ -254,9 +255,7 @@ class FeatureMixing(StatefulLayer):
             apply(weight),
         )
 
-    def _redraw(
-        self, batch: Any, size: Any, step: memory.Step, packed: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _redraw(self, batch: Any, size: Any, step: memory.Step, packed: Tensor) -> Any:
         """Returns partners, weights and masks of the gate that a step has chosen.
 
         The fourth value is whether the lengths of the masks were those of the step.
@@ -357,49 +356,6 @@ class FeatureMixing(StatefulLayer):
                 self._said.append("loss")
                 _misuse.warn_unheard(type(self).__name__, self.name)
         return []
-
-
-class Gate(keras.layers.Layer):
-    """A place inside a model where features may be mixed.
-
-    Args:
-        mixing: What mixes.
-        number: Number of the gate.
-        dtype_out: Dtype of the features that leave it; None for their own.
-    """
-
-    def __init__(
-        self, mixing: FeatureMixing, number: int, dtype_out: str | None = None
-    ) -> None:
-        super().__init__(autocast=False, trainable=False)
-        self.mixing = mixing
-        self.number = number
-        self.dtype_out = dtype_out
-        self.built = True
-
-    def call(self, features: Tensor) -> Tensor:
-        """Returns the features, mixed if this step has chosen this gate.
-
-        Args:
-            features: Of a batch.
-        """
-        dtype = self.dtype_out or keras.backend.standardize_dtype(features.dtype)
-        return self.mixing.mix_at(self.number, features, dtype)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns the shape of the features."""
-        return input_shape
-
-    def compute_output_spec(self, features: Any) -> Any:
-        """Returns what a symbolic call gives."""
-        return keras.KerasTensor(features.shape, self.dtype_out or features.dtype)
-
-    def compute_mask(self, features: Any, previous_mask: Any = None) -> Any:
-        """Returns Keras's mask of mixed sequences, see `MixLayer.compute_mask`."""
-        symbolic = isinstance(previous_mask, keras.KerasTensor)
-        if symbolic or not hasattr(previous_mask, "shape"):
-            return None
-        return self.mixing.mix_mask_at(self.number, previous_mask)
 
 
 def _pad(batch: Any, size: Sequence[Any]) -> list[Any]:
