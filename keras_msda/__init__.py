@@ -21,6 +21,7 @@ from keras_msda.layers import (
     RandomMixLayer,
 )
 from keras_msda.losses import MixedLoss
+from keras_msda.manifold_mixing import ManifoldMixing
 from keras_msda.metrics import MixedAccuracy
 from keras_msda.models import strip
 from keras_msda.parts.boxes import mix_bounding_boxes
@@ -37,6 +38,7 @@ __all__ = [
     "FMixLayer",
     "GMixLayer",
     "HMixLayer",
+    "ManifoldMixing",
     "MixLayer",
     "MixPlan",
     "MixSchedule",
