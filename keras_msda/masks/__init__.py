@@ -9,12 +9,14 @@ from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
 from keras_msda.masks.fourier import fourier_mask
 from keras_msda.masks.gaussian import gaussian_mask
+from keras_msda.masks.saliency import contrast_saliency
 from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
     "Mask",
     "box_mask",
     "constant_mask",
+    "contrast_saliency",
     "floor_box_mask",
     "fourier_field",
     "fourier_mask",
