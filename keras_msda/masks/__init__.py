@@ -5,6 +5,7 @@ axes of any length. `Mask` is the form in which a method of your own returns its
 """
 
 from keras_msda.masks._factored import Mask
+from keras_msda.masks._moved import Move
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
 from keras_msda.masks.fourier import fourier_mask
@@ -14,6 +15,7 @@ from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
     "Mask",
+    "Move",
     "box_mask",
     "constant_mask",
     "contrast_saliency",
