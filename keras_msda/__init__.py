@@ -15,10 +15,14 @@ from keras_msda.layers import (
     CutMixLayer,
     FMixLayer,
     GMixLayer,
+    GridMixLayer,
     HMixLayer,
     MixLayer,
     MixUpLayer,
     RandomMixLayer,
+    ResizeMixLayer,
+    SaliencyMixLayer,
+    SmoothMixLayer,
 )
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
@@ -36,6 +40,7 @@ __all__ = [
     "CutMixLayer",
     "FMixLayer",
     "GMixLayer",
+    "GridMixLayer",
     "HMixLayer",
     "MixLayer",
     "MixPlan",
@@ -45,6 +50,9 @@ __all__ = [
     "MixedAccuracy",
     "MixedLoss",
     "RandomMixLayer",
+    "ResizeMixLayer",
+    "SaliencyMixLayer",
+    "SmoothMixLayer",
     "masks",
     "mix_bounding_boxes",
     "mix_from_timm",
