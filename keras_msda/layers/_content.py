@@ -43,12 +43,13 @@ def read_content(
     saliency = images = labels = None
     if layer.uses_saliency:
         saliency = checked.get("saliency")
-        if saliency is None:
+        if saliency is None and "images" in checked:
             saliency = _saliency.contrast_saliency(
                 checked["images"], layout.data_format
             )
-        saliency = _average_rest(layer, saliency, len(layout.size))
-    if layer.uses_images:
+        if saliency is not None:
+            saliency = _average_rest(layer, saliency, len(layout.size))
+    if layer.uses_images and "images" in checked:
         images = _read_images(checked["images"], layer, layout)
     if layer.pairing == "label_similarity":
         labels = read_labels(
@@ -58,41 +59,48 @@ def read_content(
 
 
 def convert_content(
-    layer: Any, batch: Any, size: Any, saliency: Any, labels: Any
+    layer: Any, layout: plans.Layout, given: Mapping[str, Any]
 ) -> Content:
     """Returns what a sampled plan depends on, checked.
 
     Args:
         layer: A mixing layer.
-        batch: Number of samples.
-        size: Spatial lengths of the images.
-        saliency: Shape `(batch, *size)`, or None.
-        labels: One per sample, or None.
+        layout: Of the images that the plan is for.
+        given: Images, saliency and labels, by key; None where they are not given.
     """
     owner = type(layer).__name__
-    similar = layer.pairing == "label_similarity"
-    for name, value, used in (
-        ("saliency", saliency, layer.uses_saliency),
-        ("labels", labels, similar),
-    ):
-        if value is not None and not used:
+    used = {"images": layer.uses_saliency, "saliency": layer.uses_saliency}
+    used["labels"] = layer.pairing == "label_similarity"
+    given = {key: value for key, value in given.items() if value is not None}
+    for key in given:
+        if not used[key]:
             _errors.fail(
                 owner,
-                f"the plans of this layer do not depend on {name}.",
-                f"`{name}`",
-                f"Leave `{name}` out.",
+                f"the plans of this layer do not depend on {key}.",
+                f"`{key}`",
+                f"Leave `{key}` out.",
             )
-    layout = plans.Layout(batch, tuple(size), layer.data_format)
-    given = {"saliency": saliency, "labels": labels}
-    given = {key: value for key, value in given.items() if value is not None}
-    checked = parts.check_parts(
-        owner, given, layout=layout, settings=parts.Settings(targets="own")
-    )
-    if layer.uses_saliency and saliency is not None:
-        saliency = _average_rest(layer, checked["saliency"], len(layout.size))
-    if similar:
-        labels = read_labels(owner, checked.get("labels"), layer.num_classes)
-    return Content(saliency, None, labels)
+    settings = parts.Settings(targets="own", num_classes=layer.num_classes)
+    checked = parts.check_parts(owner, given, layout=layout, settings=settings)
+    if "images" in given:
+        checked["images"] = _check_images(owner, given["images"], layout)
+    return read_content(layer, checked, layout)
+
+
+def _check_images(owner: str, images: Any, layout: plans.Layout) -> Tensor:
+    """Returns images as a tensor of the shape that a plan is for, or raises."""
+    images = _backend.get_ops(images).convert(images)
+    expected = (layout.batch, *layout.size)
+    lengths = layout.lengths(images.shape)
+    found = (images.shape[0], *(lengths or ()))
+    if len(found) != len(expected) or any(map(_errors.differ, found, expected)):
+        _errors.fail(
+            owner,
+            f"images must be as many and as large as the plan, {expected}.",
+            f"images of shape {_errors.show(images.shape)}",
+            "Give `batch` and `size` of these images; check `data_format`.",
+        )
+    return images
 
 
 def _average_rest(layer: Any, values: Tensor, rank: int) -> Tensor:
@@ -103,9 +111,13 @@ def _average_rest(layer: Any, values: Tensor, rank: int) -> Tensor:
 
 
 def _read_images(images: Tensor, layer: Any, layout: plans.Layout) -> Tensor:
-    """Returns images as floats, channels last, with the axes of the masks alone."""
+    """Returns images as floats, channels last, with the axes of the masks alone.
+
+    Values that are not finite count as 0.
+    """
     ops = _backend.get_ops(images)
     images = ops.cast(images, "float32")
+    images = ops.where(images - images == 0, images, 0.0)
     if layout.channels == 1:
         rank = len(layout.size)
         images = ops.transpose(images, [0, *range(2, rank + 2), 1])

@@ -129,6 +129,7 @@ class DrawingLayer(StatefulLayer, MaskHooks):
         *,
         seed: Any,
         lam: Any = None,
+        images: Any = None,
         saliency: Any = None,
         labels: Any = None,
     ) -> plans.Plan:
@@ -140,8 +141,10 @@ class DrawingLayer(StatefulLayer, MaskHooks):
             seed: Pair of integers; the plan is a function of it, and the layer's own
                 sequence does not advance.
             lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
-            saliency: Shape `(batch, *size)`, for layers whose masks depend on it; None
-                for the same everywhere.
+            images: For layers whose masks depend on them; None for images without any
+                salient place.
+            saliency: Shape `(batch, *size)`, for the same layers, instead of the
+                contrast of the images.
             labels: One per sample, for `pairing="label_similarity"`.
 
         Returns:
@@ -165,7 +168,11 @@ class DrawingLayer(StatefulLayer, MaskHooks):
             self._masked(size),
             seed=seed,
             lam=lam,
-            content=_content.convert_content(self, batch, size, saliency, labels),
+            content=_content.convert_content(
+                self,
+                plans.Layout(batch, size, self.data_format),
+                {"images": images, "saliency": saliency, "labels": labels},
+            ),
         )
         plan = self._expand_plan(plan, size)
         return plan._replace(mask=_factored.to_dense(plan.mask, size))

@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
 from keras_msda import masks, plans, sampling
+from keras_msda.testing import check_layer
 from tests.support import layer_cases as cases
-from tests.support.errors import check_error
+from tests.support.errors import refused
 
 BATCH, SIZE = 4, (3, 5)
 SEED = (1, 2)
@@ -49,11 +50,12 @@ class RolledLayer(msda.MixLayer):
         index = np.arange(np.prod(size)).reshape(size)
         for axis in range(len(size)):
             index = np.roll(index, 1, axis)
-        index = np.broadcast_to(index, (params.shape[0], *size))
+        draws = ops.shape(params)[0]
+        index = ops.broadcast_to(ops.cast(index, "int32"), (draws, *size))
         if not self.in_one_piece:
-            return masks.Move(ops.convert_to_tensor(index, "int32"))
-        ones = ops.ones((params.shape[0], len(size)))
-        return masks.Move(ops.convert_to_tensor(index, "int32"), 2 * ones, 0.5 * ones)
+            return masks.Move(index)
+        ones = ops.ones((draws, len(size)))
+        return masks.Move(index, 2 * ones, 0.5 * ones)
 
 
 def images(seed=0, *, channels=2, size=SIZE):
@@ -116,7 +118,11 @@ def test_samples_whose_saliency_is_no_number_stay_unmixed(value):
 
 def test_a_second_batch_brings_its_own_saliency():
     layer = BrighterLayer()
-    first = {"images": images(1), "labels": soft_labels(), "saliency": random_saliency()}
+    first = {
+        "images": images(1),
+        "labels": soft_labels(),
+        "saliency": random_saliency(),
+    }
     second = first | {"images": images(2), "saliency": random_saliency(2)}
     mixed = layer.mix(first, seed=SEED, partner=second)
     mask = first["saliency"] >= second["saliency"]
@@ -145,17 +151,17 @@ def test_saliency_is_a_key_of_the_user_for_other_layers():
 
 def test_saliency_of_another_shape_is_refused():
     batch = {"images": images(), "labels": soft_labels(), "saliency": images()}
-    with check_error("BrighterLayer", "one number per pixel", "(4, 3, 5, 2)", "norm"):
+    with refused("BrighterLayer", "one number per pixel", "(4, 3, 5, 2)", "norm"):
         BrighterLayer()(batch)
 
 
 def test_images_alone_are_refused_where_labels_depend_on_them():
     layer = BrighterLayer()
-    with check_error("BrighterLayer", "depend on the images", "SaliencyMixing"):
+    with refused("BrighterLayer", "depend on the images", "SaliencyMixing"):
         layer(images(), training=True)
-    with check_error("BrighterLayer", "depend on the images", "SaliencyMixing"):
+    with refused("BrighterLayer", "depend on the images", "SaliencyMixing"):
         layer.loss("mse")
-    with check_error("BrighterLayer", "depend on the images", "SaliencyMixing"):
+    with refused("BrighterLayer", "depend on the images", "SaliencyMixing"):
         layer.accuracy()
     assert_array_equal(ops.convert_to_numpy(layer(images())), images())
 
@@ -167,14 +173,14 @@ def test_sample_takes_saliency_and_no_map_is_the_same_everywhere():
     assert_array_equal(plan.mask, s >= np.roll(s, 1, 0))
     plan = cases.arrays(layer.sample(BATCH, SIZE, seed=SEED))
     assert_array_equal(plan.weight, 1)
-    mask, weight = layer.sample_masks(2, SIZE, seed=SEED)
+    mask, _ = layer.sample_masks(2, SIZE, seed=SEED)
     assert_array_equal(ops.convert_to_numpy(mask), 1)
-    with check_error("MixUpLayer", "do not depend on saliency", "Leave"):
+    with refused("MixUpLayer", "do not depend on saliency", "Leave"):
         msda.MixUpLayer().sample(BATCH, SIZE, seed=SEED, saliency=s)
 
 
 def test_a_random_choice_refuses_layers_that_look_at_images():
-    with check_error("RandomMixLayer", "neither saliency", "BrighterLayer"):
+    with refused("RandomMixLayer", "neither saliency", "BrighterLayer"):
         msda.RandomMixLayer([msda.MixUpLayer(), BrighterLayer()])
 
 
@@ -285,21 +291,23 @@ def test_what_cannot_follow_a_partner_in_pieces_is_refused(key):
     layer = RolledLayer(bounding_box_format="xyxy")
     layer.in_one_piece = False
     rows = {place: np.ones((BATCH, 1, width)), "labels": np.ones((BATCH, 1), int)}
-    with check_error("keras_msda", place, "one by one", "Leave them out"):
+    with refused("keras_msda", place, "one by one", "Leave them out"):
         layer({"images": images(), key: rows})
 
 
 def test_a_coarser_grid_cannot_follow_a_moved_partner():
     layer = RolledLayer(batch_keys=["tokens"])
     batch = {"images": images(size=(4, 4)), "tokens": np.ones((BATCH, 2, 2, 3))}
-    with check_error("keras_msda", '"tokens"', "pixel by pixel", "Resize"):
+    with refused("keras_msda", '"tokens"', "pixel by pixel", "Resize"):
         layer(batch)
 
 
 def test_a_moved_partner_trains_inside_a_model():
     layer = RolledLayer(seed=1)
     head = keras.layers.Dense(3, "softmax")
-    model = keras.Sequential([keras.Input((4, 4, 1)), layer, keras.layers.Flatten(), head])
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), layer, keras.layers.Flatten(), head]
+    )
     model.compile("sgd", layer.loss("sparse_categorical_crossentropy"))
     x = np.random.default_rng(0).random((8, 4, 4, 1), "float32")
     history = model.fit(x, np.arange(8) % 3, batch_size=4, verbose=0)
@@ -389,14 +397,14 @@ def test_a_pipeline_mixes_samples_with_similar_labels():
 
 def test_similar_labels_must_be_given():
     layer = similar()
-    with check_error("MixUpLayer", "needs labels", "dataset.map"):
+    with refused("MixUpLayer", "needs labels", "dataset.map"):
         layer(images(), training=True)
-    with check_error("MixUpLayer", "needs labels in the call", "dataset.map"):
+    with refused("MixUpLayer", "needs labels in the call", "dataset.map"):
         layer.loss("mse")
-    with check_error("MixUpLayer", "one array", "no labels"):
+    with refused("MixUpLayer", "one array", "no labels"):
         layer.sample(4, SIZE, seed=SEED)
     both = {"a": np.ones(4, "float32"), "b": np.ones(4, "float32")}
-    with check_error("MixUpLayer", "one array", "labels in a dict"):
+    with refused("MixUpLayer", "one array", "labels in a dict"):
         layer(images(), both)
 
 
@@ -411,7 +419,7 @@ def test_similar_labels_must_be_given():
     ],
 )
 def test_settings_of_similar_labels_are_checked(settings, words):
-    with check_error("MixUpLayer", words):
+    with refused("MixUpLayer", words):
         msda.MixUpLayer(**settings)
 
 
@@ -419,3 +427,17 @@ def test_given_partners_need_no_similar_labels():
     labels = np.array([1.0, 5.0, 1.0, 5.0], "float32")
     mixed = similar()(images(), labels, partner=np.array([1, 0, 3, 2]))
     assert mixed[0].shape == images().shape
+
+
+# The laws of all layers.
+
+
+@pytest.mark.parametrize(
+    "make",
+    [BrighterLayer, RolledLayer, lambda: similar(bandwidth=2.0)],
+    ids=["saliency", "moved", "similar"],
+)
+def test_the_laws_hold(make):
+    worlds = ["pipeline"] if cases.BACKEND == "tensorflow" else []
+    checked = check_layer(make(), sizes=[(4, 5)], worlds=worlds)
+    assert ("blend", "eager") in checked
