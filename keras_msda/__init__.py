@@ -31,7 +31,7 @@ from keras_msda.parts.boxes import mix_bounding_boxes
 from keras_msda.parts.keypoints import mix_keypoints
 from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
-from keras_msda.plans import MixPlan, mix_images, mix_labels
+from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
 
 __version__ = "0.1.0"
@@ -49,6 +49,7 @@ __all__ = [
     "MixWarning",
     "MixedAccuracy",
     "MixedLoss",
+    "MovedMixPlan",
     "RandomMixLayer",
     "ResizeMixLayer",
     "SaliencyMixLayer",
