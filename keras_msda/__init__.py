@@ -15,10 +15,14 @@ from keras_msda.layers import (
     CutMixLayer,
     FMixLayer,
     GMixLayer,
+    GridMixLayer,
     HMixLayer,
     MixLayer,
     MixUpLayer,
     RandomMixLayer,
+    ResizeMixLayer,
+    SaliencyMixLayer,
+    SmoothMixLayer,
 )
 from keras_msda.losses import MixedLoss
 from keras_msda.manifold_mixing import ManifoldMixing
@@ -37,6 +41,7 @@ __all__ = [
     "CutMixLayer",
     "FMixLayer",
     "GMixLayer",
+    "GridMixLayer",
     "HMixLayer",
     "ManifoldMixing",
     "MixLayer",
@@ -48,6 +53,9 @@ __all__ = [
     "MixedLoss",
     "MovedMixPlan",
     "RandomMixLayer",
+    "ResizeMixLayer",
+    "SaliencyMixLayer",
+    "SmoothMixLayer",
     "masks",
     "mix_bounding_boxes",
     "mix_from_timm",

@@ -135,8 +135,11 @@ def draw_plan(
         if index is not None:
             params = keras.tree.map_structure(lambda x: ops.take(x, index), params)
         index, others = None, None if partner is SECOND else chosen
-        params, usable = _place(layer, params, others, size, content)
-        chosen, mixed = _choose_partner(partner, chosen, mixed & usable)
+        if masked or layer.weight_needs_images:
+            params, usable = _place(layer, params, others, size, content)
+        # Otherwise a loss, which does not see the images, could not know the weight.
+        if layer.weight_needs_images:
+            chosen, mixed = _choose_partner(partner, chosen, mixed & usable)
     mask = layer._factored_mask(params, size) if masked else None
     weight = layer._weight(params, size, mask)
     weight = weight if index is None else ops.take(weight, index)

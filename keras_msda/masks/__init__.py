@@ -9,8 +9,10 @@ from keras_msda.masks._moved import Move
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
 from keras_msda.masks.fourier import fourier_mask
-from keras_msda.masks.gaussian import gaussian_mask
-from keras_msda.masks.saliency import contrast_saliency
+from keras_msda.masks.gaussian import gaussian_mask, smooth_mask
+from keras_msda.masks.grid import grid_mask
+from keras_msda.masks.resize import resize_mask
+from keras_msda.masks.saliency import contrast_saliency, saliency_box_mask
 from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
@@ -23,5 +25,9 @@ __all__ = [
     "fourier_field",
     "fourier_mask",
     "gaussian_mask",
+    "grid_mask",
     "kept_frequencies",
+    "resize_mask",
+    "saliency_box_mask",
+    "smooth_mask",
 ]
