@@ -168,12 +168,12 @@ def _check_mixer(owner: str, mixer: Any, backbone: keras.Model) -> None:
             "Use for example `MixUpLayer(alpha=2.0)`.",
             TypeError,
         )
-    if getattr(mixer, "weight_needs_images", False):
+    if mixer.uses_saliency or mixer.pairing == "label_similarity":
         _errors.fail(
             owner,
-            "`mixer` must have label weights that do not depend on the images, which a "
-            "loss does not see.",
-            f"{type(mixer).__name__}",
+            "`mixer` must draw plans that do not depend on images or labels: features "
+            "have no saliency, and a loss sees no images.",
+            f"{type(mixer).__name__}(pairing={mixer.pairing!r})",
             "Use for example `MixUpLayer` or `CutMixLayer`.",
         )
     inside = [x for x in _graphs.list_parts(backbone) if isinstance(x, MixLayer)]

@@ -212,7 +212,7 @@ class FeatureMixing(StatefulLayer):
 
     def _draw(
         self, batch: Any, size: Any, seed: Tensor, *, masked: bool = False
-    ) -> plans.MixPlan:
+    ) -> plans.Plan:
         """Returns the plan of a seed at a gate."""
         plan = _planning.draw_plan(self.mixer, batch, size, seed=seed, masked=masked)
         groups = _planning.count_groups(self.mixer, batch, seed)
@@ -286,7 +286,7 @@ class FeatureMixing(StatefulLayer):
         """Returns whether a loss with a label per pixel needs masks."""
         return size is not None and not self.mixer.uniform_mask
 
-    def _spread(self, plan: plans.MixPlan, size: tuple[int, ...]) -> Tensor:
+    def _spread(self, plan: plans.Plan, size: tuple[int, ...]) -> Tensor:
         """Returns the share of the own label at each pixel of the outputs."""
         if plan.mask is not None:
             return self.mixer._full(plan.mask, size)

@@ -124,7 +124,8 @@ def draw_plan(
     ops = _backend.get_ops(batch, seed)
     partner_seed, coin_seed, *seeds = ops.split_seed(seed, 4)
     groups = count_groups(layer, batch, seed)
-    pairing = _pair(layer, batch, groups, content, seed=partner_seed)
+    given = partner is not None
+    pairing = _pair(layer, batch, groups, content, given=given, seed=partner_seed)
     params = draw_params(layer, pairing.num_draws, size, seeds=seeds, lam=lam)
     coin = sampling.sample_uniform([pairing.num_draws], seed=coin_seed)
     mixed = coin < ops.convert(layer._mixed_share.read(coin))
@@ -158,13 +159,13 @@ def draw_plan(
 
 
 def _pair(
-    layer: Any, batch: Any, groups: int, content: Content, *, seed: Any
+    layer: Any, batch: Any, groups: int, content: Content, *, given: bool, seed: Any
 ) -> sampling.Pairing:
-    """Returns drawn partners; where they are given, labels may be missing."""
+    """Returns drawn partners, or any where partners are given instead."""
     kinds = {"per": layer.per, "groups": groups, "seed": seed}
     if layer.pairing != "label_similarity":
         return sampling.sample_partners(batch, pairing=layer.pairing, **kinds)
-    if content.labels is None:
+    if given:
         return sampling.sample_partners(batch, pairing="roll", **kinds)
     return sampling.sample_similar_partners(content.labels, layer.bandwidth, **kinds)
 
