@@ -34,6 +34,7 @@ from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
 from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
+from keras_msda.saliency_mixing import SaliencyMixing, loss_saliency
 
 __version__ = "0.1.0"
 
@@ -55,7 +56,9 @@ __all__ = [
     "RandomMixLayer",
     "ResizeMixLayer",
     "SaliencyMixLayer",
+    "SaliencyMixing",
     "SmoothMixLayer",
+    "loss_saliency",
     "masks",
     "mix_bounding_boxes",
     "mix_from_timm",
