@@ -131,6 +131,10 @@ class KerasOps(KerasSeedOps, abc.ABC):
         """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
         return ops.take_along_axis(x, index, axis=1)
 
+    @abc.abstractmethod
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+
     def reverse(self, x: Tensor, axis: int) -> Tensor:
         """Reverses an axis."""
         return ops.flip(x, axis)
@@ -202,6 +206,10 @@ class KerasOps(KerasSeedOps, abc.ABC):
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes, in float32."""
         return ops.matmul(x, y)
+
+    def swap_axes(self, x: Tensor) -> Tensor:
+        """Returns matrices on the last two axes transposed."""
+        return ops.swapaxes(x, -1, -2)
 
     def fast_matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices, less accurately if that is faster on the device."""

@@ -124,6 +124,15 @@ class Ops(Protocol):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places.
+
+        Args:
+            x: Shape `(batch, n)`.
+            index: Places in each row, shape `(batch, k)`.
+            values: Shape `(batch, k)`.
+        """
+
     def reverse(self, x: Tensor, axis: int) -> Tensor:
         """Reverses an axis."""
 
@@ -194,6 +203,9 @@ class Ops(Protocol):
 
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes, in float32."""
+
+    def swap_axes(self, x: Tensor) -> Tensor:
+        """Returns matrices on the last two axes transposed."""
 
     def fast_matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices, less accurately if that is faster on the device."""

@@ -5,14 +5,19 @@ axes of any length. `Mask` is the form in which a method of your own returns its
 """
 
 from keras_msda.masks._factored import Mask
+from keras_msda.masks._puzzle_settings import PuzzleSettings
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
 from keras_msda.masks.fourier import fourier_mask
 from keras_msda.masks.gaussian import gaussian_mask
+from keras_msda.masks.labelling import Labelling, solve_labels
+from keras_msda.masks.puzzle import puzzle_mask, puzzle_transport
 from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
+    "Labelling",
     "Mask",
+    "PuzzleSettings",
     "box_mask",
     "constant_mask",
     "floor_box_mask",
@@ -20,4 +25,7 @@ __all__ = [
     "fourier_mask",
     "gaussian_mask",
     "kept_frequencies",
+    "puzzle_mask",
+    "puzzle_transport",
+    "solve_labels",
 ]
