@@ -40,7 +40,7 @@ class Mixer(Protocol):
 
     def replay(
         self, batch: Any, size: tuple[int, ...] | None, recalled: list[Tensor]
-    ) -> plans.MixPlan:
+    ) -> plans.Plan:
         """Returns the plan of the last call again, with masks of a given size."""
 
 

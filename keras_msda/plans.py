@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_msda import _backend, _checks, _errors
-from keras_msda.masks import _factored
+from keras_msda.masks import _factored, _moved
 
 Tensor = Any
 
@@ -32,6 +32,29 @@ class MixPlan(NamedTuple):
     partner: Tensor
     mask: Any
     weight: Tensor
+
+
+class MovedMixPlan(NamedTuple):
+    """Says how a batch is mixed with partners whose pixels are moved first.
+
+    A sample that is not mixed has itself as partner, mask 1 and weight 1.
+
+    Attributes:
+        partner: int32 `(batch,)`, index of the second sample.
+        mask: float32 `(batch, *size)`, share of the first image at each pixel, in
+            [0, 1].
+        weight: float32 `(batch,)`, share of the first label, the mean of the mask.
+        move: A `keras_msda.masks.Move`, one per sample.
+    """
+
+    partner: Tensor
+    mask: Any
+    weight: Tensor
+    move: _moved.Move
+
+
+#: A plan of any method.
+Plan = MixPlan | MovedMixPlan
 
 
 class Layout(NamedTuple):
@@ -59,17 +82,28 @@ class Layout(NamedTuple):
         return tuple(shape[2:] if self.channels == 1 else shape[1:-1])
 
 
-def convert_plan(plan: MixPlan, data_format: str) -> tuple[MixPlan, Layout]:
+def get_move(plan: Plan) -> _moved.Move | None:
+    """Returns how the partner's pixels are moved, or None where they stay."""
+    return plan.move if isinstance(plan, MovedMixPlan) else None
+
+
+def get_move_index(plan: Plan) -> Tensor | None:
+    """Returns the pixel that is shown at each pixel, or None where they stay."""
+    move = get_move(plan)
+    return None if move is None else _backend.get_ops(move.index).convert(move.index)
+
+
+def convert_plan(plan: Plan, data_format: str) -> tuple[Plan, Layout]:
     """Returns a plan with dense masks as tensors, and the layout of its images."""
     ops = _backend.get_ops(plan.partner)
     mask = ops.convert(plan.mask, "float32")
     weight = ops.convert(plan.weight, "float32")
     batch, *size = ops.shape(mask)
-    plan = MixPlan(ops.convert(plan.partner), mask, weight)
+    plan = plan._replace(partner=ops.convert(plan.partner), mask=mask, weight=weight)
     return plan, Layout(batch, tuple(size), data_format)
 
 
-def place_in_groups(plan: MixPlan, groups: int) -> MixPlan:
+def place_in_groups(plan: Plan, groups: int) -> Plan:
     """Returns a plan with partners `(groups, length)` as places in their own groups.
 
     A compiler then sees that no partner lies in another group, so that each device of a
@@ -104,6 +138,23 @@ def take_both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
         return x, take_partner(x, partner)
     half = _backend.get_ops(x).shape(x)[0] // 2
     return x[:half], x[half:]
+
+
+def take_both_moved(
+    x: Tensor, partner: Tensor | None, index: Tensor | None, data_format: str
+) -> tuple[Tensor, Tensor]:
+    """Returns images and their partners' pixels, moved; see `take_both`.
+
+    Args:
+        x: Images, or anything with one entry per pixel.
+        partner: As in `take_both`.
+        index: Of a `Move`, or None where pixels stay.
+        data_format: "channels_last" or "channels_first".
+    """
+    own, other = take_both(x, partner)
+    if index is None:
+        return own, other
+    return own, _moved.take_pixels(other, index, data_format)
 
 
 def take_own(x: Tensor, partner: Tensor | None) -> Tensor:
@@ -145,7 +196,7 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     return ops.where(share == 1.0, own, ops.where(share == 0.0, other, mixed))
 
 
-def _convert_partner(plan: MixPlan) -> Tensor | None:
+def _convert_partner(plan: Plan) -> Tensor | None:
     """Returns the partners of a plan as a tensor; None stays None."""
     partner = plan.partner
     return None if partner is None else _backend.get_ops(partner).convert(partner)
@@ -153,7 +204,7 @@ def _convert_partner(plan: MixPlan) -> Tensor | None:
 
 def mix_images(
     images: Any,
-    plan: MixPlan,
+    plan: Plan,
     data_format: str | None = None,
     *,
     dtype: str | None = None,
@@ -202,21 +253,23 @@ def mix_images(
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)
     shape, mask = tuple(images.shape), plan.mask
     last = data_format == "channels_last"
-    joined = last and rank > 0 and _can_join(mask, shape[1:], ops)
+    index = get_move_index(plan)
+    joined = last and rank > 0 and _can_join(mask, shape[1:], ops) and index is None
     if joined:
         images = ops.reshape(images, [-1, *shape[1:-2], shape[-2] * shape[-1]])
         mask = _factored.repeat_last_axis(mask, shape[-1])
 
-    def mix(images: Tensor, partner: Tensor, mask: Any) -> Tensor:
+    def mix(images: Tensor, partner: Tensor, mask: Any, index: Any) -> Tensor:
         if isinstance(mask, _factored.Mask):
             mask = _factored.multiply_out(mask, rank)
         if not joined:
             mask = mask[:, None] if data_format == "channels_first" else mask[..., None]
-        return blend(*take_both(images, partner), mask, dtype)
+        both = take_both_moved(images, partner, index, data_format)
+        return blend(*both, mask, dtype)
 
     # In one function, so that a compiled graph makes one pass over the images.
     mixed = ops.call_fused(
-        mix, images, _convert_partner(plan), mask, jit_compile=jit_compile
+        mix, images, _convert_partner(plan), mask, index, jit_compile=jit_compile
     )
     return ops.reshape(mixed, [-1, *shape[1:]]) if joined else mixed
 
@@ -231,7 +284,7 @@ def _can_join(mask: Any, shape: tuple[int | None, ...], ops: Any) -> bool:
     return known and ops.is_traced_for_cpu() and _factored.is_small(mask)
 
 
-def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tensor:
+def mix_labels(labels: Any, plan: Plan, *, owner: str = "mix_labels") -> Tensor:
     """Mixes soft labels or other real targets as a plan says.
 
     Args:
@@ -265,34 +318,6 @@ def mix_labels(labels: Any, plan: MixPlan, *, owner: str = "mix_labels") -> Tens
     return blend(*take_both(labels, _convert_partner(plan)), weight, dtype)
 
 
-def encode_labels(labels: Tensor, num_classes: int, label_smoothing: float) -> Tensor:
-    """Returns class ids as soft labels, float32 `(batch, num_classes)`.
-
-    Args:
-        labels: Integers, shape `(batch,)` or `(batch, 1)`. An id outside
-            [0, num_classes) gives a row of NaN.
-        num_classes: Number of classes.
-        label_smoothing: Share s that is spread evenly over all classes: the class
-            itself gets `1 - s + s / num_classes`, any other one `s / num_classes`.
-    """
-    ops = _backend.get_ops(labels)
-    ids = ops.cast(ops.reshape(labels, [-1]), "int64")
-    encoded = ops.one_hot(ids, num_classes)
-    encoded = encoded * (1 - label_smoothing) + label_smoothing / num_classes
-    known = (ids >= 0) & (ids < num_classes)
-    return ops.where(known[:, None], encoded, float("nan"))
-
-
-def unite_labels(labels: Tensor, threshold: float) -> Tensor:
-    """Returns float32 labels that are 1 where a mixed label is above the threshold.
-
-    All others are 0, except that NaN stays NaN.
-    """
-    ops = _backend.get_ops(labels)
-    united = ops.cast(labels > threshold, "float32")
-    return ops.where(labels == labels, united, float("nan"))
-
-
 def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Splits a mix of weighted labels into a mix and a single weight.
 
@@ -315,7 +340,7 @@ def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
     return share, total
 
 
-def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, Tensor]:
+def mix_sample_weights(sample_weight: Tensor, plan: Plan) -> tuple[Plan, Tensor]:
     """Returns the plan and the sample weights of a mixed batch with sample weights.
 
     With them the loss is `w_i weight l_i + w_j (1 - weight) l_j`; see `weigh`.
@@ -332,46 +357,6 @@ def mix_sample_weights(sample_weight: Tensor, plan: MixPlan) -> tuple[MixPlan, T
     own, other = take_both(ops.reshape(given, [-1]), plan.partner)
     weight, total = weigh(own, other, plan.weight)
     return plan._replace(weight=weight), ops.reshape(total, [-1, *given.shape[1:]])
-
-
-def pack_labels(labels: Tensor, plan: MixPlan) -> Tensor:
-    """Packs own label, partner's label and weight into one tensor for `MixedLoss`.
-
-    Args:
-        labels: Class ids `(batch,)` or `(batch, 1)`, or floats `(batch,)` or
-            `(batch, ..., classes)`. float32 holds ids exactly up to 2^24; a larger one
-            gets the weight NaN, which shows in the loss.
-        plan: The plan of the batch.
-
-    Returns:
-        float32, `(batch, 3)` for ids and `(batch, ..., 2 * classes + 1)` for floats:
-        own label, partner's label and weight on the last axis.
-    """
-    ops = _backend.get_ops(labels)
-    own = ops.cast(labels, "float32")
-    if len(own.shape) == 1:
-        own, labels = own[:, None], labels[:, None]
-    weight = _factored.append_axes(plan.weight, len(own.shape) - 1)
-    if not keras.backend.is_float_dtype(labels.dtype):
-        wide = ops.cast(labels, "int64")  # The largest uint64 become negative.
-        exact = (wide <= _checks.LARGEST_ID) & (wide >= -_checks.LARGEST_ID)
-        own_exact, other_exact = take_both(exact, plan.partner)
-        weight = ops.where(own_exact & other_exact, weight, float("nan"))
-    own, other = take_both(own, plan.partner)
-    weight = ops.broadcast_to(weight, [*ops.shape(own)[:-1], 1])
-    return ops.concat([own, other, weight], -1)
-
-
-def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns own labels, partners' labels and weights of packed labels.
-
-    Both labels have the shape `(batch, ..., classes)`, weights have `(batch,)`.
-    """
-    width = (packed.shape[-1] - 1) // 2
-    weight = packed[..., -1]
-    while len(weight.shape) > 1:
-        weight = weight[:, 0]
-    return packed[..., :width], packed[..., width:-1], weight
 
 
 def leave_unmixed(batch: Any, like: Tensor) -> MixPlan:

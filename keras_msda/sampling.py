@@ -153,7 +153,12 @@ class _Places(NamedTuple):
 
 
 def sample_partners(
-    batch: Any, *, pairing: str, per: str, groups: int, seed: Any
+    batch: Any,
+    *,
+    pairing: str,
+    per: str,
+    groups: int,
+    seed: Any,
 ) -> Pairing:
     """Draws partners inside contiguous parts of the batch.
 
@@ -189,6 +194,49 @@ def sample_partners(
     if per == "pair":
         pairs = (length + 1) // 2
         return Pairing(partner, places.part * pairs + pair, groups * pairs)
+    if per == "batch":
+        return Pairing(partner, ops.zeros([batch], "int32"), 1)
+    return Pairing(partner, None, batch)
+
+
+def sample_similar_partners(
+    labels: Tensor, bandwidth: float, *, per: str, groups: int, seed: Any
+) -> Pairing:
+    """Draws partners with similar labels, in contiguous parts of the batch.
+
+    Each sample draws for itself, with probabilities proportional to
+    `exp(-d^2 / (2 bandwidth^2))`, d being the Euclidean distance of the labels; it may
+    draw itself. Labels that are NaN have no distance: their samples keep themselves.
+
+    Args:
+        labels: float32 `(batch, numbers)`.
+        bandwidth: Standard deviation of the kernel, in units of the labels.
+        per: "sample" or "batch": who shares a draw of lambda and mask.
+        groups: As in `sample_partners`.
+        seed: Seed pair.
+
+    Returns:
+        Partners, and which draw each sample takes.
+
+    References:
+        Yao, Wang, Zhang, Zou and Finn, C-Mixup: Improving Generalization in Regression,
+        2022, equation 6.
+    """
+    ops = _backend.get_ops(labels, seed)
+    batch = ops.shape(labels)[0]
+    part = _find_places(batch, (batch + groups - 1) // groups, seed=seed).part
+    difference = (labels[:, None] - labels[None]) / bandwidth
+    share = ops.exp(-0.5 * ops.sum(difference * difference, -1))
+    index = ops.arange(batch)
+    known = (share == share) & (part[:, None] == part[None])
+    share = ops.where(known, share, 0.0)
+    share = ops.where(index[:, None] == index[None], 1.0, share)
+    # Sums of integers do not depend on the order of the additions.
+    steps = ops.cast(2**30 // ops.maximum(batch, 1), "float32")
+    heights = ops.cumsum(ops.truncate(share * steps))
+    total = ops.cast(heights[:, -1], "float32")
+    drawn = ops.truncate(sample_uniform([batch], seed=seed) * total)
+    partner = ops.sum(ops.cast(heights <= drawn[:, None], "int32"), -1)
     if per == "batch":
         return Pairing(partner, ops.zeros([batch], "int32"), 1)
     return Pairing(partner, None, batch)

@@ -107,6 +107,10 @@ class KerasOps(KerasSeedOps, abc.ABC):
         """Broadcasts to a shape."""
         return ops.broadcast_to(x, tuple(shape))
 
+    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """Returns a tensor with its axes in another order."""
+        return ops.transpose(x, axes)
+
     def stack(self, values: Sequence[Any], axis: int = 0) -> Tensor:
         """Stacks on a new axis."""
         if all(isinstance(value, int) for value in values):
@@ -128,8 +132,11 @@ class KerasOps(KerasSeedOps, abc.ABC):
         return self.take(x, self.reshape(places, [-1]))
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
-        """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
-        return ops.take_along_axis(x, index, axis=1)
+        """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
+        index = ops.reshape(index, (*index.shape, *[1] * (len(x.shape) - 2)))
+        return ops.take_along_axis(
+            x, ops.broadcast_to(index, (*index.shape[:2], *x.shape[2:])), axis=1
+        )
 
     @abc.abstractmethod
     def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:

@@ -104,6 +104,9 @@ class Ops(Protocol):
     def broadcast_to(self, x: Tensor, shape: Sequence[Any]) -> Tensor:
         """Broadcasts to a shape."""
 
+    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """Returns a tensor with its axes in another order."""
+
     def stack(self, values: Sequence[Any], axis: int = 0) -> Tensor:
         """Stacks on a new axis."""
 
@@ -122,7 +125,7 @@ class Ops(Protocol):
         """
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
-        """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
+        """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
 
     def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
         """Returns x with entries of each row lowered to values at their places.

@@ -103,6 +103,10 @@ class TensorFlowOps(SeedOps):
         """Broadcasts to a shape."""
         return self.tf.broadcast_to(x, shape)
 
+    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """Returns a tensor with its axes in another order."""
+        return self.tf.transpose(x, axes)
+
     def stack(self, values: Sequence[Any], axis: int = 0) -> Tensor:
         """Stacks on a new axis."""
         return self.tf.stack(values, axis)
@@ -123,7 +127,7 @@ class TensorFlowOps(SeedOps):
         return self.tf.reshape(self.tf.gather(parts, index, batch_dims=1), lengths)
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
-        """Gathers `(batch, k)` from `(batch, n)` by indices into each row."""
+        """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
         return self.tf.gather(x, index, batch_dims=1)
 
     def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:

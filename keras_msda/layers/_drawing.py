@@ -1,30 +1,26 @@
 """How a layer draws plans: its settings, its hooks and what a seed makes of them."""
 
-import abc
 import random
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
-import keras
-
 from keras_msda import _backend, _checks, _handoff, plans, sampling
-from keras_msda.layers import _planning, settings
+from keras_msda.layers import _content, _planning, settings
+from keras_msda.layers._hooks import MaskHooks
 from keras_msda.layers._state import Setting, StatefulLayer
-from keras_msda.masks import _factored, _given, _returned
+from keras_msda.masks import _factored, _given, _moved
 
 Tensor = Any
 
 
-class DrawingLayer(StatefulLayer, abc.ABC):
+class DrawingLayer(StatefulLayer, MaskHooks):
     """A layer that draws plans. Arguments and hooks are described in `MixLayer`."""
 
-    symmetric: bool = False
-    uniform_mask: bool = False
-    has_lam: ClassVar[bool] = True
     _default_per: ClassVar[str] = "sample"
 
     per: str
     pairing: str
+    bandwidth: float | None
     groups: int | None
     num_classes: Any
     label_smoothing: float
@@ -38,15 +34,6 @@ class DrawingLayer(StatefulLayer, abc.ABC):
     fold: bool
     data_format: str
     jit_compile: bool | str
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Gives a new mask the weight that is its mean, unless it has one of its own.
-
-        The weight of the class that is derived from belongs to another mask.
-        """
-        super().__init_subclass__(**kwargs)
-        if "mask" in vars(cls) and "mask_weight" not in vars(cls):
-            cls.mask_weight = DrawingLayer.mask_weight  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -125,83 +112,6 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         """Returns what draws depend on."""
         return [self._mixed_share, *self._tables.values()]
 
-    # Hooks.
-
-    @abc.abstractmethod
-    def sample_params(self, lam: Any, size: Any, *, seed: Any) -> Any:
-        """Draws what masks are made from, for instance the place of a box.
-
-        Args:
-            lam: lambda, float32 `(num_draws,)`; NaN where `has_lam` is False, and then
-                of use for its length alone.
-            size: Lengths of the axes that the mask depends on, one to three.
-            seed: Seed pair, for `keras_msda.sampling`; draws must be a function of it.
-
-        Returns:
-            Tensors, or a nest of them, with `num_draws` first.
-
-        Raises:
-            ValueError: If the size does not suit the method.
-        """
-
-    @abc.abstractmethod
-    def mask(self, params: Any, size: Any) -> Any:
-        """Returns the share of the first image at each pixel, in [0, 1].
-
-        Args:
-            params: From `sample_params`.
-            size: Lengths of the axes that the mask depends on, one to three.
-
-        Returns:
-            A `keras_msda.masks.Mask`, or a float tensor `(num_draws, *size)`.
-        """
-
-    def mask_weight(self, params: Any, size: Any) -> Tensor:
-        """Returns the weight of the own label, by default the mean of the mask.
-
-        Override it where the mean is known without the mask, which saves a loss from
-        making masks.
-
-        Args:
-            params: From `sample_params`.
-            size: Lengths of the axes that the mask depends on, one to three.
-
-        Returns:
-            float32 `(num_draws,)`, in [0, 1].
-        """
-        return _factored.mean(self._factored_mask(params, size), size)
-
-    def _compiled_mask(self, params: Any, size: Any, jit_compile: bool | str) -> Any:
-        """Returns masks by the setting of the layer that has chosen this one."""
-        return self.mask(params, size)
-
-    def _factored_mask(
-        self, params: Any, size: Any, *, jit_compile: bool | str | None = None
-    ) -> _factored.Mask:
-        """Returns the masks in factored form, checked."""
-        choice = self.jit_compile if jit_compile is None else jit_compile
-        first = next(iter(keras.tree.flatten(params)), None)
-        return _returned.as_mask(
-            self._compiled_mask(params, size, choice),
-            size,
-            owner=type(self).__name__,
-            draws=None if first is None else first.shape[0],
-            like=first,
-        )
-
-    def _weight(self, params: Any, size: Any, mask: _factored.Mask | None) -> Tensor:
-        """Returns checked weights, of masks that are made already if there are any."""
-        if mask is not None and type(self).mask_weight is DrawingLayer.mask_weight:
-            return _factored.mean(mask, size)
-        weight = self.mask_weight(params, size)
-        settings.check_weight(type(self).__name__, weight.shape)
-        return weight
-
-    @property
-    def _weighs_by_mask(self) -> bool:
-        """Whether weights are means of masks, which a loss then makes again."""
-        return type(self).mask_weight is DrawingLayer.mask_weight
-
     def _sample_lam(self, num_draws: Any, *, own: bool, seed: Any) -> Any:
         """Draws lambda, weighted by itself where the own label alone is used."""
         if not self.has_lam:
@@ -213,8 +123,16 @@ class DrawingLayer(StatefulLayer, abc.ABC):
     # Plans.
 
     def sample(
-        self, batch: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
-    ) -> plans.MixPlan:
+        self,
+        batch: int,
+        size: tuple[int, ...],
+        *,
+        seed: Any,
+        lam: Any = None,
+        images: Any = None,
+        saliency: Any = None,
+        labels: Any = None,
+    ) -> plans.Plan:
         """Draws a plan: to look at it, to apply it to anything, to apply it again.
 
         Args:
@@ -223,12 +141,19 @@ class DrawingLayer(StatefulLayer, abc.ABC):
             seed: Pair of integers; the plan is a function of it, and the layer's own
                 sequence does not advance.
             lam: lambda, a number in [0, 1] or one for each draw, instead of drawing it.
+            images: For layers whose masks depend on them; None for images without any
+                salient place.
+            saliency: Shape `(batch, *size)`, for the same layers, instead of the
+                contrast of the images.
+            labels: One per sample, for `pairing="label_similarity"`.
 
         Returns:
-            A `MixPlan` with dense masks, `(batch, *size)`.
+            A `MixPlan` with dense masks, `(batch, *size)`; of a layer that moves the
+            partner's pixels a `MovedMixPlan`.
 
         Raises:
-            ValueError: If the size or lambda is out of range.
+            ValueError: If the size or lambda is out of range, or an argument is missing
+                or of no use.
 
         Example:
             >>> import keras_msda as msda
@@ -237,8 +162,20 @@ class DrawingLayer(StatefulLayer, abc.ABC):
             (4, 8, 8) (4,)
         """
         batch, size, seed = self._check_sample("batch", batch, size, seed, lam)
-        plan = _planning.draw_plan(self, batch, self._masked(size), seed=seed, lam=lam)
-        return plan._replace(mask=self._full(plan.mask, size))
+        plan = _planning.draw_plan(
+            self,
+            batch,
+            self._masked(size),
+            seed=seed,
+            lam=lam,
+            content=_content.convert_content(
+                self,
+                plans.Layout(batch, size, self.data_format),
+                {"images": images, "saliency": saliency, "labels": labels},
+            ),
+        )
+        plan = self._expand_plan(plan, size)
+        return plan._replace(mask=_factored.to_dense(plan.mask, size))
 
     def sample_masks(
         self, draws: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
@@ -269,7 +206,9 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         ops = _backend.get_ops(draws, seed)
         _, _, *seeds = ops.split_seed(seed, 4)
         masked = self._masked(size)
-        params = _planning.draw_params(self, draws, masked, seeds=seeds, lam=lam)
+        params = _planning.draw_uniform_params(
+            self, draws, masked, seeds=seeds, lam=lam
+        )
         mask = self._factored_mask(params, masked)
         return self._full(mask, size), self._weight(params, masked, mask)
 
@@ -304,6 +243,14 @@ class DrawingLayer(StatefulLayer, abc.ABC):
             return mask
         return _factored.expand_axes(mask, self._places(rank), rank=rank)
 
+    def _expand_plan(self, plan: plans.Plan, size: Any) -> plans.Plan:
+        """Returns a plan with masks, and moves, of all spatial axes."""
+        plan = plan._replace(mask=self._expanded(plan.mask, len(size)))
+        if self.mask_axes is None or not isinstance(plan, plans.MovedMixPlan):
+            return plan
+        places = self._places(len(size))
+        return plan._replace(move=_moved.expand_axes(plan.move, places, size))
+
     def _full(self, mask: _factored.Mask, size: Any) -> Tensor:
         """Returns masks at every pixel of images."""
         return _factored.to_dense(self._expanded(mask, len(size)), size)
@@ -315,7 +262,7 @@ class DrawingLayer(StatefulLayer, abc.ABC):
         batch: Any,
         size: tuple[int, ...] | None = None,
         recalled: list[Tensor] | None = None,
-    ) -> plans.MixPlan:
+    ) -> plans.Plan:
         """Returns the plan of the last call with images alone.
 
         The layer keeps a seed and not the plan: a tensor on the layer would leak out of

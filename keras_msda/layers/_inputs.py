@@ -24,6 +24,7 @@ def take_apart(
         sample_weight,
         batch_keys=layer.batch_keys,
         box_format=layer.bounding_box_format,
+        saliency=layer.uses_saliency,
     )
     form = "(None, None, None, 3)"
     _checks.check_known_rank(owner, "images", given.parts["images"], form=form)

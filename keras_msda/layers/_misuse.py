@@ -8,7 +8,9 @@ import sys
 import types
 from typing import Any, NoReturn
 
-from keras_msda import _errors
+import keras
+
+from keras_msda import _backend, _errors
 
 
 def is_called_by(method: str, kind: type) -> bool:
@@ -24,6 +26,41 @@ def is_called_by(method: str, kind: type) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def check_alone(layer: Any, images: Any) -> None:
+    """Raises for, or warns of, calls with images alone that no loss will know of."""
+    owner = type(layer).__name__
+    check_replayable(layer)
+    if _backend.in_any_pipeline(images):
+        layer._say("pipeline", warn_images_alone, owner)
+    if not _backend.get_ops(images).in_torch_compile() and is_called_by(
+        "call", keras.layers.TimeDistributed
+    ):
+        fail_time_distributed(owner)
+
+
+def check_replayable(layer: Any) -> None:
+    """Checks that a loss can draw the plans of a layer again from their seeds alone."""
+    owner = type(layer).__name__
+    if layer.pairing == "label_similarity":
+        _errors.fail(
+            owner,
+            '`pairing="label_similarity"` needs labels in the call, and a layer inside '
+            "a model gets images alone.",
+            "images alone, or a loss of the layer",
+            "Mix in the pipeline, `dataset.map(layer)`, or call "
+            "`layer(images, labels)` in a step of your own.",
+        )
+    if layer.weight_needs_images:
+        _errors.fail(
+            owner,
+            "the weights of labels depend on the images, which a loss does not see.",
+            "images alone, or a loss of the layer",
+            "Mix images and labels together: in the pipeline, `dataset.map(layer)`, by "
+            "`keras_msda.SaliencyMixing(model, layer)`, or as "
+            "`layer(images, labels)` in a step of your own.",
+        )
 
 
 def is_like_grey(shape: Any) -> bool:

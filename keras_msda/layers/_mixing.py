@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_msda import _backend, parts, plans
 from keras_msda.layers import _planning
+from keras_msda.layers._content import read_content
 from keras_msda.layers._planning import SECOND
 
 
@@ -51,12 +52,19 @@ def mix_batch(
     batch = batch // 2 if partner is SECOND else batch
     dtype, choice = layer.compute_dtype, layer.jit_compile
     if seed is None:
-        plan = plans.leave_unmixed(batch, images)
+        plan: plans.Plan = plans.leave_unmixed(batch, images)
         mixed["images"] = _backend.get_ops(images).cast(images, dtype)
     else:
         masked = layer._masked(size)
-        plan = _planning.draw_plan(layer, batch, masked, seed=seed, partner=partner)
-        plan = plan._replace(mask=layer._expanded(plan.mask, len(size)))
+        plan = _planning.draw_plan(
+            layer,
+            batch,
+            masked,
+            seed=seed,
+            partner=partner,
+            content=read_content(layer, checked, layout._replace(size=size)),
+        )
+        plan = layer._expand_plan(plan, size)
         if partner is SECOND:
             plan = plan._replace(partner=None)
         elif partner is None:

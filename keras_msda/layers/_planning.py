@@ -4,11 +4,14 @@ Functions of a layer, which has the settings and the hooks; see `MixLayer`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from keras_msda import _backend, plans, sampling
+import keras
+
+from keras_msda import _backend, _errors, plans, sampling
 from keras_msda.layers import memory
-from keras_msda.masks import _factored
+from keras_msda.layers._content import NO_CONTENT, Content
+from keras_msda.masks import _factored, _moved
 
 Tensor = Any
 
@@ -39,6 +42,54 @@ def draw_params(
     return layer.sample_params(lam, size, seed=params_seed)
 
 
+def draw_uniform_params(
+    layer: Any, num_draws: Any, size: Any, *, seeds: Sequence[Any], lam: Any
+) -> Any:
+    """Draws what masks are made from; all pixels of images are equally salient."""
+    params = draw_params(layer, num_draws, size, seeds=seeds, lam=lam)
+    if not layer.uses_saliency:
+        return params
+    partner = _backend.get_ops(num_draws, *seeds).arange(num_draws)
+    return _place(layer, params, partner, size, NO_CONTENT)[0]
+
+
+def _place(
+    layer: Any, params: Any, partner: Tensor | None, size: Any, content: Content
+) -> tuple[Any, Tensor]:
+    """Returns what masks are made from, given the images, and which samples have any.
+
+    Args:
+        layer: A layer whose masks depend on saliency.
+        params: One row per sample.
+        partner: int32 `(batch,)`; None for partners in a second batch.
+        size: Lengths that masks depend on.
+        content: Of the batch.
+
+    Returns:
+        The parameters, and truth values `(batch,)`: False where saliency is negative,
+        infinite or NaN.
+    """
+    ops = _backend.get_ops(*keras.tree.flatten(params))
+    batch = ops.shape(keras.tree.flatten(params)[0])[0]
+    if content.saliency is None:
+        ones = ops.ones([batch, *size], "float32")
+        usable, both = ops.cast(ops.ones([batch], "int32"), "bool"), (ones, ones)
+    else:
+        saliency = content.saliency
+        each = (saliency >= 0) & (saliency < float("inf"))
+        usable = ops.all(each, list(range(1, len(size) + 1)))
+        shown = _factored.append_axes(usable, len(size))
+        both = plans.take_both(ops.where(shown, saliency, 1.0), partner)
+        own, other = plans.take_both(usable, partner)
+        usable = own & other
+    images: dict[str, Any] = {}
+    if layer.uses_images:
+        found = content.images
+        found = (None, None) if found is None else plans.take_both(found, partner)
+        images = dict(zip(("images", "partner_images"), found, strict=True))
+    return layer.place(params, *both, size, **images), usable
+
+
 def fold(lam: Any) -> Any:
     """Returns max(lam, 1 - lam), for each of the layers of a random choice."""
     if isinstance(lam, list):
@@ -55,7 +106,8 @@ def draw_plan(
     lam: Any = None,
     masked: bool = True,
     partner: Any = None,
-) -> plans.MixPlan:
+    content: Content = NO_CONTENT,
+) -> plans.Plan:
     """Returns the plan of a seed.
 
     Args:
@@ -67,32 +119,51 @@ def draw_plan(
         masked: Whether to make masks, factored ones; else there is None.
         partner: int32 `(batch,)`, indices instead of drawing them; or `SECOND`: each
             sample has its partner at its own place in a second batch.
+        content: What the plan depends on besides the seed.
     """
     ops = _backend.get_ops(batch, seed)
     partner_seed, coin_seed, *seeds = ops.split_seed(seed, 4)
-    pairing = sampling.sample_partners(
-        batch,
-        pairing=layer.pairing,
-        per=layer.per,
-        groups=count_groups(layer, batch, seed),
-        seed=partner_seed,
-    )
+    groups = count_groups(layer, batch, seed)
+    pairing = _pair(layer, batch, groups, content, seed=partner_seed)
     params = draw_params(layer, pairing.num_draws, size, seeds=seeds, lam=lam)
-    mask = layer._factored_mask(params, size) if masked else None
-    weight = layer._weight(params, size, mask)
     coin = sampling.sample_uniform([pairing.num_draws], seed=coin_seed)
     mixed = coin < ops.convert(layer._mixed_share.read(coin))
-    if pairing.draw_index is not None:
-        weight, mixed = (ops.take(x, pairing.draw_index) for x in (weight, mixed))
+    index = pairing.draw_index
+    mixed = mixed if index is None else ops.take(mixed, index)
     chosen, mixed = _choose_partner(partner, pairing.partner, mixed)
+    if layer.uses_saliency:
+        if index is not None:
+            params = keras.tree.map_structure(lambda x: ops.take(x, index), params)
+        index, others = None, None if partner is SECOND else chosen
+        params, usable = _place(layer, params, others, size, content)
+        chosen, mixed = _choose_partner(partner, chosen, mixed & usable)
+    mask = layer._factored_mask(params, size) if masked else None
+    weight = layer._weight(params, size, mask)
+    weight = weight if index is None else ops.take(weight, index)
+    weight = ops.where(mixed, weight, 1.0)
     if mask is not None:
-        shared = layer.per == "batch"
-        mask = _factored.take_draws(mask, pairing.draw_index, shared=shared)
+        shared = layer.per == "batch" and not layer.uses_saliency
+        mask = _factored.take_draws(mask, index, shared=shared)
         mask = _factored.keep_own(mask, mixed)
-    plan = plans.MixPlan(chosen, mask, ops.where(mixed, weight, 1.0))
+    plan: plans.Plan = plans.MixPlan(chosen, mask, weight)
+    if layer.moves_partner and masked:
+        move = _moved.take_draws(layer.move(params, size), index)
+        plan = plans.MovedMixPlan(chosen, mask, weight, move)
     if partner is None or partner is SECOND:
         return plan
     return _mark_unknown_partners(plan, batch)
+
+
+def _pair(
+    layer: Any, batch: Any, groups: int, content: Content, *, seed: Any
+) -> sampling.Pairing:
+    """Returns drawn partners; where they are given, labels may be missing."""
+    kinds = {"per": layer.per, "groups": groups, "seed": seed}
+    if layer.pairing != "label_similarity":
+        return sampling.sample_partners(batch, pairing=layer.pairing, **kinds)
+    if content.labels is None:
+        return sampling.sample_partners(batch, pairing="roll", **kinds)
+    return sampling.sample_similar_partners(content.labels, layer.bandwidth, **kinds)
 
 
 def _choose_partner(given: Any, drawn: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,7 +183,7 @@ def _choose_partner(given: Any, drawn: Tensor, mixed: Tensor) -> tuple[Tensor, T
     return ops.where(mixed, partner, itself), mixed
 
 
-def _mark_unknown_partners(plan: plans.MixPlan, batch: Any) -> plans.MixPlan:
+def _mark_unknown_partners(plan: plans.Plan, batch: Any) -> plans.Plan:
     """Returns a plan of given partners with weights of NaN where there is none."""
     ops = _backend.get_ops(plan.partner)
     known = (plan.partner >= 0) & (plan.partner < batch)
@@ -133,8 +204,10 @@ def count_groups(layer: Any, batch: Any, like: Tensor) -> int:
 
 def replay(
     layer: Any, batch: Any, size: tuple[int, ...] | None, recalled: list[Tensor]
-) -> plans.MixPlan:
+) -> plans.Plan:
     """Returns the plan of a layer's last call; see `MixLayer.replay`."""
+    if layer.uses_saliency and size is not None:
+        _fail_masks_unknown(type(layer).__name__)
     ops = _backend.get_backend_ops()
     step = memory.unpack(recalled[0], ops)
     called = _lengths(layer, step, ops)  # By the call that is remembered.
@@ -149,15 +222,26 @@ def replay(
     return _apply_step(layer, plan, step, batch, size, called, asked)
 
 
+def _fail_masks_unknown(owner: str) -> NoReturn:
+    """Raises, as a loss does not see the images on which masks depend."""
+    _errors.fail(
+        owner,
+        "masks depend on the images, which a loss does not see, so that labels of each "
+        "pixel cannot be mixed there.",
+        "a loss with labels of each pixel",
+        'Give the labels to the layer as "segmentation_masks" beside the images.',
+    )
+
+
 def _apply_step(
     layer: Any,
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     step: memory.Step,
     batch: Any,
     size: tuple[int, ...] | None,
     called: list[Any],
     asked: list[Any],
-) -> plans.MixPlan:
+) -> plans.Plan:
     """Returns the plan of a step: unmixed if it was not mixed, NaN if it was another.
 
     Args:

@@ -95,6 +95,12 @@ class StatefulLayer(keras.layers.Layer):
         """Returns what draws depend on."""
         return []
 
+    def _say(self, about: str, warn: Any, *received: Any) -> None:
+        """Warns once in the layer's life."""
+        if about not in self._said:
+            self._said.append(about)
+            warn(*received)
+
     @property
     def variables(self) -> list[keras.Variable]:
         """All variables that a step reads or writes, for stateless calls."""

@@ -39,6 +39,8 @@ class MixLayer(DrawingLayer):
     - `uniform_mask = True`: a mask is the same at every pixel. The layer then also
       takes rows `(batch, features)`, and labels of each pixel.
     - `has_lam = False`: there is no lambda; hooks get NaN, and `alpha` is refused.
+    - `uses_saliency = True`: masks depend on the images; the hook `place` says how.
+    - `moves_partner = True`: the partner's pixels are moved; the hook `move` says how.
 
     `keras_msda.testing.check_layer` checks all this.
 
@@ -49,7 +51,10 @@ class MixLayer(DrawingLayer):
         per: What shares one draw of lambda and mask: "sample", "pair" or "batch".
         pairing: How partners are chosen: "shuffle" (a uniform permutation; with
             `per="pair"` a uniform perfect matching), "derangement" (a uniform cycle, so
-            nobody is alone), "reverse" (i and B - 1 - i) or "roll" (i and i - 1).
+            nobody is alone), "reverse" (i and B - 1 - i), "roll" (i and i - 1) or
+            "label_similarity" (drawn by similar labels, as in C-Mixup).
+        bandwidth: For "label_similarity": the probability of a partner is proportional
+            to exp(-d^2 / (2 bandwidth^2)), d being the distance of the labels.
         groups: Partners stay inside this many contiguous parts of the batch; None:
             as many as `keras.distribution` has devices for it in a model, else 1.
         num_classes: Number of classes; makes soft labels of integer ones. For several
@@ -225,7 +230,7 @@ class MixLayer(DrawingLayer):
         if training is False:
             seed, state = ops.zeros([2], "int32"), memory.UNMIXED
         else:
-            self._check_alone(images)
+            _misuse.check_alone(self, images)
             seed, state = self._next_seed(images), memory.MIXED
         if not isinstance(training, bool):
             state = ops.where(training, state, memory.UNMIXED)
@@ -236,22 +241,6 @@ class MixLayer(DrawingLayer):
         if training is False:
             return ops.cast(images, self.compute_dtype)
         return self._call_batch({"images": images}, training, seed=seed)["images"]
-
-    def _check_alone(self, images: Tensor) -> None:
-        """Raises for, or warns of, calls that no loss will know of."""
-        owner = type(self).__name__
-        if _backend.in_any_pipeline(images):
-            self._say("pipeline", _misuse.warn_images_alone, owner)
-        if not _backend.get_ops(images).in_torch_compile() and _misuse.is_called_by(
-            "call", keras.layers.TimeDistributed
-        ):
-            _misuse.fail_time_distributed(owner)
-
-    def _say(self, about: str, warn: Any, *received: Any) -> None:
-        """Warns once in the layer's life."""
-        if about not in self._said:
-            self._said.append(about)
-            warn(*received)
 
     def _call_batch(
         self,
@@ -376,11 +365,15 @@ class MixLayer(DrawingLayer):
         Returns:
             The loss, for `model.compile` or for a training loop of your own.
 
+        Raises:
+            ValueError: If plans depend on more than a seed, so that no loss knows them.
+
         Example:
             >>> import keras_msda as msda
             >>> print(msda.HMixLayer().loss("sparse_categorical_crossentropy").name)
             sparse_categorical_crossentropy
         """
+        _misuse.check_replayable(self)
         return MixedLoss(loss, self, **kwargs)
 
     def accuracy(self, **kwargs: Any) -> MixedAccuracy:
@@ -392,9 +385,13 @@ class MixLayer(DrawingLayer):
         Returns:
             The metric, for `model.compile`.
 
+        Raises:
+            ValueError: As `loss` does.
+
         Example:
             >>> import keras_msda as msda
             >>> print(msda.HMixLayer().accuracy().name)
             accuracy
         """
+        _misuse.check_replayable(self)
         return MixedAccuracy(self, **kwargs)

@@ -193,6 +193,13 @@ def _check_member(owner: str, member: Any, settings: dict[str, Any]) -> None:
         settings: Shared arguments of the choosing layer and its members' defaults,
             name -> (own value, default).
     """
+    if member.uses_saliency or member.moves_partner:
+        _errors.fail(
+            owner,
+            "it chooses among methods that need neither saliency nor moved partners.",
+            f"a {type(member).__name__}",
+            "Choose between two pipelines by `tf.data.Dataset.sample_from_datasets`.",
+        )
     for name, (value, default) in settings.items():
         given = getattr(member, name)
         if given not in (value, default):

@@ -1,5 +1,6 @@
 """The arguments that all mixing layers share, and their checks."""
 
+import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypedDict
@@ -11,13 +12,14 @@ from keras_msda import _checks, _errors
 from keras_msda.parts import structures
 
 PER = ("sample", "pair", "batch")
-PAIRINGS = ("shuffle", "derangement", "reverse", "roll")
+PAIRINGS = ("shuffle", "derangement", "reverse", "roll", "label_similarity")
 TARGETS = ("soft", "pair", "own", "union")
 
 
 class _WithoutPer(TypedDict, total=False):
     probability: float
     pairing: str
+    bandwidth: float | None
     groups: int | None
     num_classes: Any
     label_smoothing: float
@@ -65,6 +67,7 @@ DEFAULTS: SharedArguments = {
     "probability": 1.0,
     "per": "sample",
     "pairing": "shuffle",
+    "bandwidth": None,
     "groups": None,
     "num_classes": None,
     "label_smoothing": 0.0,
@@ -98,6 +101,7 @@ def check_shared(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked = {name: check(owner, given[name]) for name, check in _CHECKS.items()}
     check_pairs(owner, checked["per"], checked["pairing"])
+    check_bandwidth_use(owner, checked["pairing"], checked["bandwidth"])
     check_targets(
         owner, checked["targets"], checked["label_smoothing"], checked["num_classes"]
     )
@@ -135,12 +139,39 @@ def check_jit_compile(owner: str, value: Any) -> bool | str:
 
 def check_pairs(owner: str, per: str, pairing: str) -> None:
     """Checks that `per="pair"` is given pairs."""
-    if per == "pair" and pairing in ("derangement", "roll"):
+    if per == "pair" and pairing in ("derangement", "roll", "label_similarity"):
         _errors.fail(
             owner,
             '`per="pair"` needs partners in pairs, which are "shuffle" or "reverse".',
             f"pairing={pairing!r}",
             'Use `pairing="shuffle"` or `per="sample"`.',
+        )
+
+
+def check_bandwidth(owner: str, value: Any) -> float | None:
+    """Returns a distance of labels, or None."""
+    if value is None:
+        return None
+    if not (_checks.is_number(value) and math.isfinite(value) and value > 0):
+        _errors.fail(
+            owner,
+            "`bandwidth` must be a positive number, a distance of labels.",
+            f"bandwidth={value!r}",
+            "Use for example a tenth of the standard deviation of the labels.",
+        )
+    return float(value)
+
+
+def check_bandwidth_use(owner: str, pairing: str, bandwidth: float | None) -> None:
+    """Checks that a bandwidth is given only where partners are chosen by labels."""
+    if (pairing == "label_similarity") != (bandwidth is not None):
+        _errors.fail(
+            owner,
+            '`bandwidth` is the distance of labels of `pairing="label_similarity"`, '
+            "which needs it.",
+            f"pairing={pairing!r}, bandwidth={bandwidth!r}",
+            "Give both, for example a tenth of the standard deviation of the labels, "
+            "or leave both out.",
         )
 
 
@@ -350,6 +381,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "probability": check_probability,
     "per": _check_choice("per", PER),
     "pairing": _check_choice("pairing", PAIRINGS),
+    "bandwidth": check_bandwidth,
     "groups": lambda owner, x: _checks.check_optional_count(owner, "groups", x),
     "num_classes": check_num_classes,
     "label_smoothing": _check_share("label_smoothing", "Use 0.1."),

@@ -5,6 +5,7 @@ axes of any length. `Mask` is the form in which a method of your own returns its
 """
 
 from keras_msda.masks._factored import Mask
+from keras_msda.masks._moved import Move
 from keras_msda.masks._puzzle_settings import PuzzleSettings
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
@@ -12,14 +13,17 @@ from keras_msda.masks.fourier import fourier_mask
 from keras_msda.masks.gaussian import gaussian_mask
 from keras_msda.masks.labelling import Labelling, solve_labels
 from keras_msda.masks.puzzle import puzzle_mask, puzzle_transport
+from keras_msda.masks.saliency import contrast_saliency
 from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
     "Labelling",
     "Mask",
+    "Move",
     "PuzzleSettings",
     "box_mask",
     "constant_mask",
+    "contrast_saliency",
     "floor_box_mask",
     "fourier_field",
     "fourier_mask",

@@ -40,7 +40,7 @@ def check_parts(
 
 def mix_parts(
     parts: Mapping[str, Any],
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     *,
     layout: plans.Layout,
     settings: Settings,

@@ -7,6 +7,8 @@ own image still shows; hidden rows become padding.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_msda import _backend, _checks, _errors, plans
 from keras_msda.masks import _factored
 
@@ -24,11 +26,14 @@ class Measure(NamedTuple):
         width: How many there are.
         share: Function that returns shares `(batch, n)`. It takes the coordinates, the
             share of their image at each pixel, and that of its label.
+        move: Function that returns coordinates of a partner that is moved. It takes the
+            coordinates, and where and how large the partner is shown, in pixels.
     """
 
     place: str
     width: int
     share: Callable[[Tensor, Tensor, Tensor], Tensor]
+    move: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def fill_value(self, key: str) -> int:
         """Returns what an entry holds in a row of padding."""
@@ -73,7 +78,7 @@ def mix_entries(
     entries: dict[str, Tensor],
     measure: Measure,
     *,
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     size: Sequence[Any],
     min_share: float,
 ) -> dict[str, Tensor]:
@@ -96,6 +101,9 @@ def mix_entries(
     halves = {key: plans.take_both(x, plan.partner) for key, x in entries.items()}
     entries = {key: own for key, (own, _) in halves.items()}
     partner = {key: other for key, (_, other) in halves.items()}
+    move = plans.get_move(plan)
+    if move is not None:
+        partner[place] = _move_partner(partner[place], measure, move)
     weight = plan.weight
     own_share = measure.share(entries[place], shown, weight)
     partner_share = measure.share(partner[place], 1.0 - shown, 1.0 - weight)
@@ -118,6 +126,23 @@ def mix_entries(
         )
         for key, x in both.items()
     }
+
+
+def _move_partner(coordinates: Tensor, measure: Measure, move: Any) -> Tensor:
+    """Returns the partner's coordinates where the partner is shown."""
+    if move.start is None:
+        _errors.fail(
+            "keras_msda",
+            f"{measure.place} cannot follow a partner whose parts are moved one by "
+            "one.",
+            f"{measure.place} in a batch",
+            "Leave them out, or mix by a method that keeps the partner in one piece, "
+            "such as `PuzzleMixLayer(transport=False)`.",
+        )
+    ops = _backend.get_ops(coordinates)
+    dtype = keras.backend.standardize_dtype(coordinates.dtype)
+    moved = measure.move(ops.cast(coordinates, "float32"), move.start, move.scale)
+    return ops.cast(moved, dtype)
 
 
 def _pad(key: str, x: Tensor, measure: Measure) -> Tensor:

@@ -1,6 +1,6 @@
 """How losses and metrics recognise packed labels.
 
-`plans.pack_labels` makes them: the own label, the partner's and the weight.
+`_forms.pack_labels` makes them: the own label, the partner's and the weight.
 """
 
 import weakref
@@ -31,7 +31,7 @@ class Reader(Protocol):
 def is_packed(reader: Reader, given: Any, *, labels: Tensor, outputs: Tensor) -> bool:
     """Returns whether labels without a layer inside the model are packed.
 
-    `plans.pack_labels` makes floats of the outputs' rank: three numbers per row for
+    `_forms.pack_labels` makes floats of the outputs' rank: three numbers per row for
     class ids, `2 L + 1` for L numbers. So integers, truth values and labels of another
     rank are never packed. For W numbers per row, with C outputs:
 

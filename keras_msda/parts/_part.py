@@ -67,7 +67,7 @@ class Part(Protocol):
             The checked part; None if there is nothing to mix.
         """
 
-    def mix(self, key: str, context: Context, *, plan: plans.MixPlan) -> Any:
+    def mix(self, key: str, context: Context, *, plan: plans.Plan) -> Any:
         """Returns a checked part as a plan mixes it.
 
         Args:

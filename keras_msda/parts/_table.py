@@ -5,6 +5,7 @@ from keras_msda.parts import (
     extra,
     keypoints,
     labels,
+    saliency,
     sample_weight,
     segmentation,
 )
@@ -17,6 +18,7 @@ PARTS: dict[str, Part] = {
     "segmentation_masks": segmentation,
     "bounding_boxes": boxes,
     "keypoints": keypoints,
+    "saliency": saliency,
 }
 #: Any other tensor that is mixed like the images.
 EXTRA: Part = extra

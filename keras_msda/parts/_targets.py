@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from keras_msda import _backend, _checks, _errors, plans
 from keras_msda.masks import _factored
-from keras_msda.parts import _packed
+from keras_msda.parts import _forms, _packed
 
 Tensor = Any
 
@@ -79,7 +79,7 @@ def read_targets(
     if layer is not None:
         return _read_drawn(reader, labels, outputs, sample_weight)
     if _packed.is_packed(reader, given, labels=labels, outputs=outputs):
-        return Targets(*plans.unpack_labels(labels), sample_weight)
+        return Targets(*_forms.unpack_labels(labels), sample_weight)
     labels = _packed.check_mixed(owner, labels, outputs=outputs, ids=reader.ids)
     return Targets(labels, None, None, sample_weight, premixed=True)
 
@@ -142,7 +142,7 @@ def _unite_labels(labels: Tensor, reader: Reader, sample_weight: Any) -> Targets
     layer = reader.layer
     plan = layer.replay(ops.shape(labels)[0], None, reader.recall())
     mixed = plans.mix_labels(ops.cast(labels, "float32"), plan)
-    union = plans.unite_labels(mixed, layer.target_threshold)
+    union = _forms.unite_labels(mixed, layer.target_threshold)
     if sample_weight is not None:
         _, sample_weight = plans.mix_sample_weights(sample_weight, plan)
     return Targets(union, None, None, sample_weight)

@@ -12,7 +12,7 @@ Tensor = Any
 
 def mix_bounding_boxes(
     bounding_boxes: Mapping[str, Any],
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     bounding_box_format: str,
     *,
     min_share: float = 0.0,
@@ -68,7 +68,7 @@ def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
     )
 
 
-def mix(key: str, context: Context, *, plan: plans.MixPlan) -> dict[str, Tensor]:
+def mix(key: str, context: Context, *, plan: plans.Plan) -> dict[str, Tensor]:
     """Returns checked bounding boxes as a plan mixes them; see `Part`."""
     settings = context.settings
     return _mix_boxes(
@@ -82,7 +82,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> dict[str, Tensor]
 
 def _mix_boxes(
     entries: dict[str, Tensor],
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     size: Sequence[Any],
     box_format: str,
     min_share: float,
@@ -106,7 +106,10 @@ def _mix_boxes(
         part = seen / ops.where(whole > 0, whole, 1.0)
         return ops.where(whole > 0, part, weight[:, None])
 
-    measure = _entries.Measure("boxes", 4, share)
+    def move(boxes: Tensor, start: Tensor, scale: Tensor) -> Tensor:
+        return _move_boxes(boxes, start, scale, size, box_format)
+
+    measure = _entries.Measure("boxes", 4, share, move)
     return _entries.mix_entries(
         entries, measure, plan=plan, size=size, min_share=min_share
     )
@@ -130,6 +133,30 @@ def _find_edges(
         lengths = ops.cast(ops.stack(size), "float32")
         first, second = first * lengths, second * lengths
     return first, second
+
+
+def _move_boxes(
+    boxes: Tensor, start: Tensor, scale: Tensor, size: Sequence[Any], box_format: str
+) -> Tensor:
+    """Returns float32 boxes, in their own format, of a partner that is moved.
+
+    Args:
+        boxes: Shape `(batch, n, 4)`.
+        start: float32 `(batch, 2)`, rows first, where the partner begins, in pixels.
+        scale: float32 `(batch, 2)`, rows first.
+        size: Spatial lengths of the images.
+        box_format: One of Keras's.
+    """
+    ops = _backend.get_ops(boxes)
+    corners = box_format.removeprefix("rel_")
+    if corners != box_format:
+        start = start / ops.cast(ops.stack(size), "float32")
+    if corners.removeprefix("center_").startswith("x"):
+        start, scale = ops.reverse(start, -1), ops.reverse(scale, -1)
+    start, scale = start[:, None], scale[:, None]
+    first, second = scale * boxes[..., :2] + start, scale * boxes[..., 2:]
+    lengths = corners.removeprefix("center_") in ("xywh", "yxhw")
+    return ops.concat([first, second if lengths else second + start], -1)
 
 
 def _measure_coverage(low: Tensor, high: Tensor, length: Any) -> Tensor:

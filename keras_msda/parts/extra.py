@@ -31,7 +31,7 @@ def check(key: str, context: Context, *, owner: str) -> Tensor:
     return x
 
 
-def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
+def mix(key: str, context: Context, *, plan: plans.Plan) -> Tensor:
     """Returns a checked tensor as a plan mixes it; see `Part`. Floats keep their dtype.
 
     By the mask averaged over its coarser grid if it has one, else by the weight of the
@@ -46,6 +46,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
         weight = _factored.append_axes(plan.weight, len(x.shape) - 1)
         return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
+        _check_not_moved(key, plan, lengths, layout)
         plan = plan._replace(mask=_average_mask(plan.mask, layout, lengths))
     choice = context.settings.jit_compile
     return plans.mix_images(
@@ -61,6 +62,20 @@ def _average_mask(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> 
     for length, fine in zip(lengths, layout.size, strict=True):
         blocks += [length, fine // length]
     return ops.mean(ops.reshape(values, blocks), list(range(2, len(blocks), 2)))
+
+
+def _check_not_moved(
+    key: str, plan: plans.Plan, lengths: Sequence[Any], layout: plans.Layout
+) -> None:
+    """Refuses a coarser grid if the pixels of the partner are moved."""
+    if plans.get_move(plan) is not None:
+        _errors.fail(
+            "keras_msda",
+            f'a partner is moved pixel by pixel, so that "{key}" must have the size of '
+            f"the images, {_errors.show(layout.size)}.",
+            f"lengths {_errors.show(lengths)}",
+            "Resize it to the images, or leave it out of `batch_keys`.",
+        )
 
 
 def _check_lengths(

@@ -12,7 +12,7 @@ Tensor = Any
 
 
 def mix_keypoints(
-    keypoints: Mapping[str, Any], plan: plans.MixPlan, *, min_share: float = 0.0
+    keypoints: Mapping[str, Any], plan: plans.Plan, *, min_share: float = 0.0
 ) -> dict[str, Tensor]:
     """Combines the keypoints of both images of a mix.
 
@@ -55,7 +55,7 @@ def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
     )
 
 
-def mix(key: str, context: Context, *, plan: plans.MixPlan) -> dict[str, Tensor]:
+def mix(key: str, context: Context, *, plan: plans.Plan) -> dict[str, Tensor]:
     """Returns checked keypoints as a plan mixes them; see `Part`."""
     share, size = context.settings.min_box_share, context.layout.size
     return _mix_points(context.parts[key], plan, size, share)
@@ -63,7 +63,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> dict[str, Tensor]
 
 def _mix_points(
     entries: dict[str, Tensor],
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     size: Sequence[Any],
     min_share: float,
 ) -> dict[str, Tensor]:
@@ -81,7 +81,12 @@ def _mix_points(
         flat = ops.reshape(shown, [ops.shape(shown)[0], math.prod(size)])
         return ops.where(inside, ops.take_along(flat, index), 0.0)
 
-    measure = _entries.Measure("points", len(size), share)
+    def move(points: Tensor, start: Tensor, scale: Tensor) -> Tensor:
+        ops = _backend.get_ops(points)
+        start, scale = ops.reverse(start, -1), ops.reverse(scale, -1)
+        return scale[:, None] * points + start[:, None]
+
+    measure = _entries.Measure("points", len(size), share, move)
     return _entries.mix_entries(
         entries, measure, plan=plan, size=size, min_share=min_share
     )

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import keras
 
 from keras_msda import _backend, _checks, _errors, plans
-from keras_msda.parts import _outputs
+from keras_msda.parts import _forms, _outputs
 from keras_msda.parts._part import Context, Settings
 
 Tensor = Any
@@ -53,7 +53,7 @@ def check(key: str, context: Context, *, owner: str) -> Any:
     return _outputs.map_labels(check_one, given, names, counts)
 
 
-def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Any:
+def mix(key: str, context: Context, *, plan: plans.Plan) -> Any:
     """Returns checked labels in the form that a plan gives them; see `Part`."""
     settings = context.settings
 
@@ -64,7 +64,7 @@ def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Any:
         else:
             shares = plan
         if settings.targets == "pair":
-            return plans.pack_labels(labels, shares)
+            return _forms.pack_labels(labels, shares)
         soft = functools.partial(_mix_soft, num_classes=num_classes, settings=settings)
         given = labels, shares.partner, shares.weight
         # Operation by operation, wide labels take three times their bytes.
@@ -90,12 +90,12 @@ def _mix_soft(
 ) -> Tensor:
     """Returns the labels of one output, encoded and mixed."""
     if num_classes is not None:
-        labels = plans.encode_labels(labels, num_classes, settings.label_smoothing)
+        labels = _forms.encode_labels(labels, num_classes, settings.label_smoothing)
     if settings.targets == "own":
         return plans.take_own(labels, partner)
     labels = plans.mix_labels(labels, plans.MixPlan(partner, None, weight))
     if settings.targets == "union":
-        labels = plans.unite_labels(labels, settings.target_threshold)
+        labels = _forms.unite_labels(labels, settings.target_threshold)
     return labels
 
 

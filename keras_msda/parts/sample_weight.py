@@ -36,7 +36,7 @@ def check(key: str, context: Context, *, owner: str) -> Any:
     return _outputs.map_weights(check_one, given, names)
 
 
-def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Any:
+def mix(key: str, context: Context, *, plan: plans.Plan) -> Any:
     """Returns checked sample weights as they belong to mixed labels; see `Part`."""
 
     def mix_one(weights: Any) -> Any:

@@ -13,7 +13,7 @@ Tensor = Any
 
 def mix_segmentation_masks(
     masks: Any,
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     data_format: str | None = None,
     *,
     mode: str | int = "auto",
@@ -62,7 +62,7 @@ def check(key: str, context: Context, *, owner: str) -> Tensor:
     return _check_masks(owner, masks, context.layout, mode)
 
 
-def mix(key: str, context: Context, *, plan: plans.MixPlan) -> Tensor:
+def mix(key: str, context: Context, *, plan: plans.Plan) -> Tensor:
     """Returns checked masks as a plan mixes them; see `Part`."""
     masks, mode = context.parts[key], context.settings.segmentation
     choice = context.settings.jit_compile
@@ -94,7 +94,7 @@ def _count_channels(masks: Tensor, layout: plans.Layout) -> int | None:
 
 def _mix_masks(
     masks: Tensor,
-    plan: plans.MixPlan,
+    plan: plans.Plan,
     layout: plans.Layout,
     mode: str | int,
     *,
@@ -110,14 +110,14 @@ def _mix_masks(
     soft = keras.backend.is_float_dtype(dtype) and count != 1
     blended = mode == "blend" or (mode == "auto" and soft)
 
-    def mix(masks: Tensor, partner: Tensor, mask: Any) -> Tensor:
+    def mix(masks: Tensor, partner: Tensor, mask: Any, index: Any) -> Tensor:
         if isinstance(mask, _factored.Mask):
             mask = _factored.multiply_out(mask, rank)
         if has_channels or classes is not None:
             mask = mask[:, None] if axis == 1 else mask[..., None]
         if has_channels and classes is not None:
             masks = masks[:, 0] if axis == 1 else masks[..., 0]
-        masks, other = plans.take_both(masks, partner)
+        masks, other = plans.take_both_moved(masks, partner, index, layout.data_format)
         if classes is not None:
             own, other = (ops.one_hot(x, classes, axis) for x in (masks, other))
             return plans.blend(own, other, mask, "float32")
@@ -129,7 +129,10 @@ def _mix_masks(
             return plans.blend(masks, other, mask, dtype)
         return ops.where(mask > 0.5, masks, other)
 
-    return ops.call_fused(mix, masks, plan.partner, plan.mask, jit_compile=jit_compile)
+    index = plans.get_move_index(plan)
+    return ops.call_fused(
+        mix, masks, plan.partner, plan.mask, index, jit_compile=jit_compile
+    )
 
 
 def _check_shape(owner: str, shape: Any, found: Any, expected: Any) -> None:

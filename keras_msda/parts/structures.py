@@ -19,10 +19,12 @@ Tensor = Any
 
 #: Names of the second, third, ... entry of a tuple of inputs.
 _EXTRA = re.compile(r"inputs\[\d+\]")
+#: Has a meaning for layers alone whose masks depend on it.
+_SALIENCY = "saliency"
 #: Keys of a dictionary of inputs that have a meaning; all others are the user's.
-KEYS = ("images", *_table.PARTS)
+KEYS = ("images", *(key for key in _table.PARTS if key != _SALIENCY))
 #: One of these must be in a dictionary; weights alone are mixed with nothing.
-_MIXED_KEYS = tuple(key for key in _table.PARTS if key != "sample_weight")
+_MIXED_KEYS = tuple(key for key in KEYS[1:] if key != "sample_weight")
 #: What other libraries call them: TensorFlow Datasets, Hugging Face, torchvision.
 OTHER_KEYS = {
     "images": ("image", "pixel_values", "img", "x", "inputs"),
@@ -86,6 +88,7 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
     *,
     batch_keys: Sequence[str] = (),
     box_format: str | None = None,
+    saliency: bool = False,
 ) -> Batch:
     """Returns the parts of a batch.
 
@@ -97,6 +100,7 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
         sample_weight: Weights of the samples, or None.
         batch_keys: Extra keys of a dictionary that are mixed.
         box_format: Format of bounding boxes, or None.
+        saliency: Whether the key "saliency" has a meaning.
 
     Raises:
         ValueError: If the form is none of those.
@@ -106,6 +110,7 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
         _check_labels_once(owner, list(inputs), list(beside))
         _check_keys(owner, {**inputs, **beside}, batch_keys, box_format)
         known = {*KEYS, *batch_keys, *extra_keys(inputs)}
+        known |= {_SALIENCY} if saliency else set()
         return {key: value for key, value in inputs.items() if key in known}
 
     fields = _read_fields(images)
@@ -117,7 +122,14 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
         if not isinstance(images, (tuple, list)):
             return Batch({"images": images}, lambda mixed: mixed["images"], alone=True)
         _check_parts(owner, images)
-        return _take_tuple_apart(owner, images, batch_keys, box_format)
+        batch = take_apart(
+            owner,
+            *images,
+            batch_keys=batch_keys,
+            box_format=box_format,
+            saliency=saliency,
+        )
+        return _take_tuple_apart(images, batch)
     beside = {"labels": labels}
     if sample_weight is not None:
         beside["sample_weight"] = sample_weight
@@ -136,11 +148,13 @@ def take_apart(  # noqa: PLR0913 (the three parts of a batch)
     )
 
 
-def _take_tuple_apart(
-    owner: str, given: Sequence[Any], batch_keys: Sequence[str], box_format: str | None
-) -> Batch:
-    """Returns the parts of a tuple of inputs, labels and perhaps weights."""
-    batch = take_apart(owner, *given, batch_keys=batch_keys, box_format=box_format)
+def _take_tuple_apart(given: Sequence[Any], batch: Batch) -> Batch:
+    """Returns the parts of a tuple of inputs, labels and perhaps weights.
+
+    Args:
+        given: The tuple.
+        batch: Its entries, taken apart.
+    """
 
     def restore(mixed: Mapping[str, Any]) -> Any:
         entries = batch.restore(mixed)

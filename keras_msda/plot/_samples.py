@@ -44,7 +44,7 @@ def sample_panels(
     Args:
         layer: A mixing layer.
         images: As for `mixes`.
-        lam: As for `mixes`.
+        lam: As for `mixes`; not used by layers without lambda.
         seed: Two integers.
 
     Returns:
@@ -52,8 +52,11 @@ def sample_panels(
     """
     own = as_floats(images)
     batch, height, width, _ = own.shape
-    fixed = None if lam is None else np.broadcast_to(np.asarray(lam, np.float32), batch)
-    plan = layer.sample(batch=batch, size=(height, width), seed=seed, lam=fixed)
+    fixed = None
+    if lam is not None and layer.has_lam:
+        fixed = np.broadcast_to(np.asarray(lam, np.float32), batch)
+    seen = {"images": own} if layer.uses_saliency else {}
+    plan = layer.sample(batch, (height, width), seed=seed, lam=fixed, **seen)
     mixed = plans.mix_images(own, plan, data_format="channels_last")
     return Panels(
         name_of(layer),
@@ -84,7 +87,13 @@ def sample_pair(
     Returns:
         The first image mixed with the second, and the second with the first.
     """
-    drawn = layer.sample_masks(1, pair.shape[1:3], seed=seed, lam=lam)
+    if layer.uses_saliency or layer.moves_partner:
+        config = layer.get_config() | {"pairing": "roll", "per": "batch"}
+        config |= {"bandwidth": None, "groups": 1, "data_format": "channels_last"}
+        config.pop("uid")  # Losses of the layer must not find the copy.
+        return sample_panels(type(layer).from_config(config), pair, lam=lam, seed=seed)
+    given = lam if layer.has_lam else None
+    drawn = layer.sample_masks(1, pair.shape[1:3], seed=seed, lam=given)
     mask, weight = (np.repeat(np.asarray(values), 2, 0) for values in drawn)
     plan = plans.MixPlan(np.array([1, 0], np.int32), mask, weight)
     mixed = plans.mix_images(pair, plan, data_format="channels_last")

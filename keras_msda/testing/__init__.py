@@ -121,6 +121,8 @@ def _check_worlds(
         _calls.check_training(report, layer, sizes[0], batch=batch, world=world)
     if "stateless" in worlds:
         _calls.check_stateless(report, layer, sizes[0], batch=batch)
+    if layer.weight_needs_images or layer.pairing == "label_similarity":
+        return  # No loss of the layer knows its plans.
     for world_name in _losses.list_modes():
         if world_name in worlds:
             _losses.check_handoff(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_msda import plans
 from keras_msda.testing import _worlds
 from keras_msda.testing._report import Report
 from keras_msda.testing._worlds import World
@@ -26,16 +27,22 @@ ROUNDING = {
 def blend(images: np.ndarray, plan: Any) -> np.ndarray:
     """Returns images mixed by a plan, float64: the definition."""
     images = images.astype("float64")
-    other = images[plan.partner]
+    other = take_partner(images, plan)
     mask = plan.mask.astype("float64")[..., None]
     mixed = mask * images + (1 - mask) * other
     return np.where(mask == 1, images, np.where(mask == 0, other, mixed))
 
 
-def sample(layer: Any, batch: int, size: Size) -> Any:
-    """Returns the plan of `seed_pair`, as arrays."""
-    plan = layer.sample(batch, size, seed=_worlds.seed_pair())
-    return type(plan)(*_worlds.to_numpy(tuple(plan)))
+def take_partner(images: np.ndarray, plan: Any) -> np.ndarray:
+    """Returns the partners' images, their pixels moved if the plan moves them."""
+    other: np.ndarray = images[plan.partner]
+    move = plans.get_move(plan)
+    if move is None:
+        return other
+    rows = other.reshape(len(other), -1, other.shape[-1])
+    index = move.index.reshape(len(other), -1, 1)
+    moved: np.ndarray = np.take_along_axis(rows, index, 1).reshape(other.shape)
+    return moved
 
 
 def check_mixing(
@@ -44,7 +51,7 @@ def check_mixing(
     """Checks images and labels that a world mixes against the plan of their seed."""
     images, labels = _worlds.make_batch(batch, size)
     with report.checking("seed", world.name, size):
-        plan = sample(layer, batch, size)
+        plan = _worlds.sample(layer, batch, size)
         mixed, soft = _worlds.mix(world, layer, images, labels)
         _check_plan_shown(report, plan, mixed[..., :batch], soft)
     with report.checking("blend", world.name, size):
@@ -83,6 +90,7 @@ def _check_plan_shown(
     )
     rank = plan.mask.ndim - 1
     own, other = (x.reshape(batch, *[1] * rank, batch) for x in (own, other))
+    # Of one value per image, so that a move does not change it.
     mask = plan.mask.astype("float64")[..., None]
     report.require_close(
         signs,
@@ -104,7 +112,8 @@ def _check_ends(
     # As this world has it: elsewhere 0 may be the last bit of an exponential.
     mask = np.moveaxis(mixed[..., :batch], -1, 1)[itself, itself]
     values = images[..., batch + 1]
-    for end, whole in ((1, values), (0, values[plan.partner])):
+    moved = take_partner(values[..., None], plan)[..., 0]
+    for end, whole in ((1, values), (0, moved)):
         received = mixed[..., batch + 1]
         report.require_close(
             np.where(mask == end, received, 0),
@@ -141,13 +150,13 @@ def check_dtypes(report: Report, layer: Any, size: Size, *, batch: int) -> None:
     with report.checking("dtype", "eager", size):
         values = np.random.default_rng(1).integers(0, 256, (batch, *size, 2))
         images, labels = values.astype("float32"), np.eye(batch, dtype="float32")
-        plan = sample(layer, batch, size)
+        plan = _worlds.sample(layer, batch, size)
         expected = blend(images, plan)
         for dtype, (relative, absolute) in ROUNDING.items():
             copy = _worlds.copy_layer(layer, dtype=dtype)
             # Integers up to 255 are the same in all of them.
             given = keras.ops.cast(images, dtype)
-            mixed, soft = copy.mix((given, labels), seed=_worlds.seed_pair())
+            mixed, soft = _worlds.mix_eagerly(copy, given, labels)
             found = keras.backend.standardize_dtype(mixed.dtype)
             _require_dtype(report, found, dtype)
             _require_dtype(report, keras.backend.standardize_dtype(soft.dtype))
@@ -183,9 +192,9 @@ def check_channels(report: Report, layer: Any, size: Size, *, batch: int) -> Non
         images, labels = _worlds.make_batch(batch, size)
         images = images[..., :-1]
         copy = _worlds.copy_layer(layer, data_format="channels_first")
-        seed = _worlds.seed_pair()
-        expected, _ = layer.mix((images, labels), seed=seed)
-        mixed, _ = copy.mix((np.moveaxis(images, -1, 1), labels), seed=seed)
+        expected, _ = _worlds.mix_eagerly(layer, images, labels)
+        moved = np.moveaxis(images, -1, 1)
+        mixed, _ = _worlds.mix_eagerly(copy, moved, labels)
         report.require_close(
             np.moveaxis(_worlds.to_numpy(mixed), 1, -1),
             _worlds.to_numpy(expected),
@@ -226,7 +235,7 @@ def check_config(report: Report, layer: Any) -> None:
 def check_sequence(report: Report, layer: Any, size: Size, *, batch: int) -> None:
     """Checks that calls draw one after another, and that saving keeps the place."""
     with report.checking("sequence", "eager", size):
-        inputs = _worlds.make_batch(batch, size)
+        inputs = _make_finite_batch(batch, size)
         first, second, saved, loaded = (_worlds.copy_layer(layer) for _ in range(4))
         calls = [_call(first, inputs) for _ in range(4)]
         if _is_random(layer, inputs):
@@ -260,7 +269,7 @@ def check_sequence(report: Report, layer: Any, size: Size, *, batch: int) -> Non
 def check_stateless(report: Report, layer: Any, size: Size, *, batch: int) -> None:
     """Checks that JAX's stateless calls draw what eager calls draw."""
     with report.checking("sequence", "stateless", size):
-        inputs = _worlds.make_batch(batch, size)
+        inputs = _make_finite_batch(batch, size)
         eager, copy = _worlds.copy_layer(layer), _worlds.copy_layer(layer)
         copy(*inputs, training=False)  # Builds it.
         state = [variable.value for variable in copy.non_trainable_variables]
@@ -273,6 +282,12 @@ def check_stateless(report: Report, layer: Any, size: Size, *, batch: int) -> No
                 "stateless calls must draw what calls draw.",
                 "Keep nothing of a call on the layer: hooks are functions.",
             )
+
+
+def _make_finite_batch(batch: int, size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """Returns images without NaNs, whose contrast is a number, and labels."""
+    images, labels = _worlds.make_batch(batch, size)
+    return images[..., :-1], labels
 
 
 def _call(layer: Any, inputs: tuple[np.ndarray, ...]) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_msda import _backend
+from keras_msda import _backend, plans
 from keras_msda.layers import _planning
 from keras_msda.masks import _factored, _returned
 from keras_msda.testing import _worlds
@@ -51,7 +51,7 @@ def check_hooks(report: Report, layer: Any, size: Size, *, draws: int) -> None:
 def _draw_params(layer: Any, draws: int, size: Size, *, lam: Any) -> Any:
     """Returns what `sample_params` returns, for lambda given or drawn (None)."""
     seeds = _backend.get_backend_ops().split_seed(SEEDS[0], 2)
-    return _planning.draw_params(layer, draws, size, seeds=seeds, lam=lam)
+    return _planning.draw_uniform_params(layer, draws, size, seeds=seeds, lam=lam)
 
 
 def _check_params(report: Report, params: Any, draws: int) -> None:
@@ -163,7 +163,8 @@ def check_plans(report: Report, layer: Any, size: Size, *, batch: int) -> None:
         )
         _check_unmixed(report, plan, plan.partner == np.arange(batch))
         again = _sample(layer, batch, size)
-        for name, first, second in zip(plan._fields, plan, again, strict=True):
+        for name in plans.MixPlan._fields:
+            first, second = getattr(plan, name), getattr(again, name)
             report.require_close(
                 second,
                 first,
@@ -175,8 +176,7 @@ def check_plans(report: Report, layer: Any, size: Size, *, batch: int) -> None:
 
 
 def _sample(layer: Any, batch: int, size: Size, seed: Any = SEEDS[0]) -> Any:
-    plan = layer.sample(batch, size, seed=seed)
-    return type(plan)(*_worlds.to_numpy(tuple(plan)))
+    return _worlds.sample(layer, batch, size, seed=seed)
 
 
 def _check_unmixed(report: Report, plan: Any, unmixed: np.ndarray) -> None:

@@ -96,17 +96,59 @@ def seed_pair() -> tuple[int, ...]:
     return tuple(ops.read_integers(pair))
 
 
+def sample(layer: Any, batch: int, size: tuple[int, ...], *, seed: Any = None) -> Any:
+    """Returns a plan as arrays, by default that of `seed_pair` and `make_batch`."""
+    seen = {"saliency": make_saliency(batch, size)} if layer.uses_saliency else {}
+    images, labels = make_batch(batch, size)
+    if layer.uses_images:
+        seen["images"] = images
+    if layer.pairing == "label_similarity":
+        seen["labels"] = labels
+    plan = layer.sample(batch, size, seed=seed or seed_pair(), **seen)
+    return type(plan)(*(to_numpy(part) for part in plan))
+
+
+def make_saliency(batch: int, size: tuple[int, ...]) -> np.ndarray:
+    """Returns the saliency of the images of `make_batch`, random."""
+    rng = np.random.default_rng(1)
+    return rng.random((batch, *size), "float32")
+
+
 def mix(world: World, layer: Any, images: np.ndarray, labels: np.ndarray) -> Arrays:
-    """Returns images and labels that a layer mixes in a world, by `seed_pair`."""
+    """Returns images and labels that a layer mixes in a world, by `seed_pair`.
+
+    A layer whose masks depend on saliency is given that of `make_saliency`.
+    """
+    arrays = [images, labels]
+    if layer.uses_saliency:
+        first = layer.data_format == "channels_first"
+        size = images.shape[2:] if first else images.shape[1:-1]
+        arrays.append(make_saliency(len(images), size))
     if world.name == "pipeline":
-        mixed = _dataset(images, labels).apply(
-            pipeline.mixing(layer, seed=_SEED, epoch=0)
-        )
-        return _first(mixed)  # type: ignore[no-any-return]
+        data = _dataset(*arrays).map(_as_batch)
+        mixed = data.apply(pipeline.mixing(layer, seed=_SEED, epoch=0))
+        return _first(mixed.map(_as_pair))  # type: ignore[no-any-return]
     seed = seed_pair()
     return world.run(  # type: ignore[no-any-return]
-        lambda x, y: layer.mix((x, y), seed=seed), images, labels
+        lambda *batch: _as_pair(layer.mix(_as_batch(*batch), seed=seed)), *arrays
     )
+
+
+def mix_eagerly(layer: Any, images: Any, labels: np.ndarray) -> Arrays:
+    """Returns images and labels as `mix` does, as they come out."""
+    return mix(World("eager", lambda run, *batch: run(*batch)), layer, images, labels)
+
+
+def _as_batch(images: Any, labels: Any, saliency: Any = None) -> Any:
+    if saliency is None:
+        return images, labels
+    return {"images": images, "labels": labels, "saliency": saliency}
+
+
+def _as_pair(*mixed: Any) -> Any:
+    """Returns images and labels of a mixed batch, which pipelines unpack."""
+    first = mixed[0] if len(mixed) == 1 else mixed
+    return (first["images"], first["labels"]) if isinstance(first, dict) else first
 
 
 # Copies.

@@ -1,5 +1,6 @@
 """The form of every error: owner, rule, what was received, remedy."""
 
+import contextlib
 import re
 
 import pytest
@@ -22,3 +23,14 @@ def check_error(call, owner, kind, rule, received):
     assert found, text
     assert rule in found["rule"], text
     assert received in found["received"], text
+
+
+@contextlib.contextmanager
+def refused(owner, *words, kind=ValueError):
+    """Checks that a block raises an error of the house's form, with these words."""
+    with pytest.raises(kind) as caught:
+        yield
+    text = re.sub(r"\x1b\[\d*m", "", str(caught.value.args[0]))
+    assert re.search(FORM.format(owner), text), text
+    for word in words:
+        assert word in text, text
