@@ -214,10 +214,6 @@ class KerasOps(KerasSeedOps, abc.ABC):
         """Multiplies matrices on the last two axes, in float32."""
         return ops.matmul(x, y)
 
-    def swap_axes(self, x: Tensor) -> Tensor:
-        """Returns matrices on the last two axes transposed."""
-        return ops.swapaxes(x, -1, -2)
-
     def fast_matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices, less accurately if that is faster on the device."""
         return ops.matmul(x, y)

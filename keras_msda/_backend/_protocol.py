@@ -207,9 +207,6 @@ class Ops(Protocol):
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes, in float32."""
 
-    def swap_axes(self, x: Tensor) -> Tensor:
-        """Returns matrices on the last two axes transposed."""
-
     def fast_matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices, less accurately if that is faster on the device."""
 

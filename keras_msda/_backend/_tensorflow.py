@@ -238,10 +238,6 @@ class TensorFlowOps(SeedOps):
         """Multiplies matrices on the last two axes, in float32."""
         return self.tf.matmul(x, y)
 
-    def swap_axes(self, x: Tensor) -> Tensor:
-        """Returns matrices on the last two axes transposed."""
-        return self.tf.linalg.matrix_transpose(x)
-
     def fast_matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices, less accurately if that is faster on the device."""
         return self.tf.matmul(x, y)

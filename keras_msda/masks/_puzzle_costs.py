@@ -235,10 +235,9 @@ def _average_cells(images: Tensor, cut: Sequence[_Cells]) -> Tensor:
     ops = _backend.get_ops(images)
     for axis, cells in enumerate(cut[:-1]):
         images = _puzzle_grid.contract(images, axis, cells.mean)
-    batch, *lengths, channels = ops.shape(images)
-    rows = ops.swap_axes(ops.reshape(images, [batch, -1, channels]))
-    rows = ops.reshape(rows, [batch, channels, *lengths])
-    return _puzzle_grid.contract(rows, len(cut), cut[-1].mean)
+    rank = len(cut)
+    rows = ops.transpose(images, (0, rank + 1, *range(1, rank + 1)))
+    return _puzzle_grid.contract(rows, rank, cut[-1].mean)
 
 
 def _find_faces(

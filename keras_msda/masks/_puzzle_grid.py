@@ -90,7 +90,7 @@ def contract(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
     new = ops.shape(matrix)[1]
     if after == 1:  # One product for each sample instead of one for each row.
         rows = ops.reshape(x, [batch, before, lengths[axis]])
-        result = ops.matmul(rows, ops.swap_axes(matrix))
+        result = ops.matmul(rows, ops.transpose(matrix, (0, 2, 1)))
     else:
         rows = ops.reshape(x, [batch, before, lengths[axis], after])
         result = ops.matmul(matrix[:, None], rows)
