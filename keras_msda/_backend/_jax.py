@@ -84,7 +84,7 @@ class JaxOps(KerasOps):
 
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
-        if self.is_eager(state) and self.is_eager(steps):
+        if all(map(self.is_eager, jax.tree.leaves((steps, state)))):
             # Outside of a trace JAX would compile the loop again at each call.
             for step in range(int(steps)):
                 if until is not None and until(state):

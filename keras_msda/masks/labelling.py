@@ -85,7 +85,7 @@ def solve_labels(
         shape[axis + 1] = 1
         padded.append(ops.concat([weight, ops.zeros(shape, "float32")], axis + 1))
     problem = _puzzle_solver.make_problem(costs, padded)
-    relaxed, duals = _puzzle_solver.iterate(problem, iterations, average=True)
+    relaxed, duals = _puzzle_solver.solve(problem, iterations, average=True)
     labels, energy = _puzzle_solver.find_best(problem, relaxed)
     bound = _puzzle_solver.find_bound(problem, duals)
     return Labelling(

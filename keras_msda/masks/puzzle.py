@@ -53,7 +53,7 @@ def place_labels(
         grid, lam, (own, partner), images, settings
     )
     problem = _puzzle_solver.make_problem(unary, weights)
-    relaxed, _ = _puzzle_solver.iterate(problem, settings.iterations, average=False)
+    relaxed, _ = _puzzle_solver.solve(problem, settings.iterations, average=False)
     labels, _ = _puzzle_solver.find_best(problem, relaxed)
     lam = _factored.append_axes(lam, len(grid.shape))
     labels = ops.where(lam >= 1.0, 0.0, labels)
