@@ -25,16 +25,14 @@ from keras_msda.layers import (
     SmoothMixLayer,
 )
 from keras_msda.losses import MixedLoss
-from keras_msda.manifold_mixing import ManifoldMixing
 from keras_msda.metrics import MixedAccuracy
-from keras_msda.models import strip
+from keras_msda.models import ManifoldMixing, SaliencyMixing, loss_saliency, strip
 from keras_msda.parts.boxes import mix_bounding_boxes
 from keras_msda.parts.keypoints import mix_keypoints
 from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
 from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
-from keras_msda.saliency_mixing import SaliencyMixing, loss_saliency
 
 __version__ = "0.1.0"
 

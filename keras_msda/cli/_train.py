@@ -10,15 +10,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import (
-    _backend,
-    datasets,
-    losses,
-    manifold_mixing,
-    metrics,
-    plot,
-    saliency_mixing,
-)
+from keras_msda import _backend, datasets, losses, metrics, models, plot
 from keras_msda.cli._report import Row, Settings, finish, judge, write_results
 from keras_msda.layers import METHODS, MixUpLayer
 
@@ -181,12 +173,12 @@ def _mix_inside(
     """Returns a model that mixes, with its loss and accuracy."""
     if method == "manifold":
         mixer = MixUpLayer(alpha=2.0, seed=seed)
-        model = manifold_mixing.ManifoldMixing(backbone, mixer=mixer)
+        model = models.ManifoldMixing(backbone, mixer=mixer)
         return model, model.mixing.loss(BASE_LOSS), model.mixing.accuracy()
     layer = METHODS[method].layer(seed=seed)
     if layer.weight_needs_images:
         layer = METHODS[method].layer(seed=seed, targets="pair")
-        model = saliency_mixing.SaliencyMixing(backbone, layer)
+        model = models.SaliencyMixing(backbone, layer)
         return model, losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
     inputs = keras.Input(backbone.input_shape[1:])
     model = keras.Sequential([inputs, layer, backbone])

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_msda import _errors, _graphs
+from keras_msda import _errors
+from keras_msda.models import _graphs
 
 Tensor = Any
 

@@ -4,8 +4,9 @@ from typing import Any, NoReturn
 
 import keras
 
-from keras_msda import _backbones, _errors, _graphs
+from keras_msda import _errors
 from keras_msda.layers.base import MixLayer
+from keras_msda.models import _backbones, _graphs
 
 
 def strip(model: keras.Model) -> keras.Model:

@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 
 import keras
 
-from keras_msda import _checks, _errors, _graphs
+from keras_msda import _checks, _errors
+from keras_msda.models import _graphs
 
 #: Name of the place before all layers.
 INPUT = "input"

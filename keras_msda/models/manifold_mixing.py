@@ -5,10 +5,11 @@ from typing import Any, Self
 
 import keras
 
-from keras_msda import _backbones, _backend, _errors, _graphs, _sites
+from keras_msda import _backend, _errors
 from keras_msda.layers import _features, _gates
 from keras_msda.layers.base import MixLayer
 from keras_msda.layers.mixup import MixUpLayer
+from keras_msda.models import _backbones, _graphs, _sites
 
 Tensor = Any
 
