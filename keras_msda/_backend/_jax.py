@@ -48,6 +48,10 @@ class JaxOps(KerasOps):
         parts = x.reshape(*index.shape, *x.shape[1:])
         return jax.vmap(self.take)(parts, index).reshape(x.shape)
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+        return x.at[jnp.arange(x.shape[0])[:, None], index].min(values)
+
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes, in float32 even on a TPU."""
         return jnp.matmul(x, y, precision="highest")
@@ -88,7 +92,7 @@ class JaxOps(KerasOps):
 
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
-        if self.is_eager(state) and self.is_eager(steps):
+        if all(map(self.is_eager, jax.tree.leaves((steps, state)))):
             # Outside of a trace JAX would compile the loop again at each call.
             for step in range(int(steps)):
                 if until is not None and until(state):

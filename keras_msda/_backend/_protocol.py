@@ -127,6 +127,15 @@ class Ops(Protocol):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places.
+
+        Args:
+            x: Shape `(batch, n)`.
+            index: Places in each row, shape `(batch, k)`.
+            values: Shape `(batch, k)`.
+        """
+
     def reverse(self, x: Tensor, axis: int) -> Tensor:
         """Reverses an axis."""
 

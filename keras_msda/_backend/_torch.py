@@ -36,6 +36,10 @@ class TorchOps(KerasOps):
         """Returns the maximum, as that of Keras breaks a compiled graph."""
         return x.max() if axis is None else torch.amax(x, axis)
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+        return x.scatter_reduce(1, index.long(), values, "amin")
+
     def _float_bits(self, x: Tensor) -> Tensor:
         return x.contiguous().view(torch.int32)
 
