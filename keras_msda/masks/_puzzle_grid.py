@@ -88,7 +88,7 @@ def contract(x: Tensor, axis: int, matrix: Tensor) -> Tensor:
     for length in lengths[axis + 1 :]:
         after = after * length
     new = ops.shape(matrix)[1]
-    if after == 1:  # One product for each sample instead of one for each row.
+    if axis == len(lengths) - 1:  # One product for each sample, and not for each row.
         rows = ops.reshape(x, [batch, before, lengths[axis]])
         result = ops.matmul(rows, ops.transpose(matrix, (0, 2, 1)))
     else:
