@@ -179,7 +179,7 @@ def solve(problem: Problem, iterations: int, *, average: bool) -> tuple[Any, Any
 
     Step by step, calling thousands of small operations would take ten times as long.
     """
-    ops = _backend.get_ops(problem.scale)
+    ops: Any = _backend.get_ops(problem.scale)
     if ops.always_eager or not ops.is_eager(problem.scale):
         return iterate(problem, iterations, average=average)
     compiled: tuple[Any, Any] = _compile(ops, iterations, average)(problem)
