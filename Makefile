@@ -43,7 +43,7 @@ demo: $(SOME_READY) ## trains without mixing and with each method, and draws a p
 
 # The largest number of cases per test; 10000 runs all of them. Every value of every
 # parameter is among them.
-TEST_CASES ?= 8
+TEST_CASES ?= 5
 test: $(DEV_READY) ## runs the tests, except for those that need compilers
 	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
 	  --most-cases $(TEST_CASES) $(TEST_ARGS)
@@ -58,13 +58,16 @@ test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
 # The tests for Keras's other backends. A file that does not exist is an error.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draws.py \
   tests/test_handoff.py tests/test_pipeline.py tests/test_grain.py \
-  tests/test_backend.py tests/test_workers.py
-# The tests of the analysis that compute derivatives with the backend.
-DERIVATIVE_TESTS := $(patsubst %,tests/analysis/test_%.py,gradients theorem recommendation)
-# Fewer cases per test than on TensorFlow.
-BACKEND_CASES ?= 2
+  tests/test_backend.py tests/test_workers.py tests/test_saliency_mixing.py
+# Tests of the analysis that compute first and second derivatives with the backend.
+DERIVATIVE_TESTS := tests/analysis/test_gradients.py \
+  tests/analysis/test_theorem.py::test_terms_are_those_of_explicit_derivatives
+# Fewer cases per test than on TensorFlow, and none of those that start processes:
+# their pipelines are TensorFlow's on every backend.
+BACKEND_CASES ?= 1
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \
+	  -m "not slow" \
 	  $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
@@ -74,7 +77,8 @@ OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
   tests/test_pipeline.py tests/test_losses.py
 test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported releases
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
-	  -m "not xla and not notebook" --most-cases 3 --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
+	  -m "not xla and not notebook and not slow" --most-cases 1 \
+	  --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
 
 # One at a time, because each notebook keeps both cores busy.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size

@@ -15,19 +15,24 @@ from keras_msda.layers import (
     CutMixLayer,
     FMixLayer,
     GMixLayer,
+    GridMixLayer,
     HMixLayer,
     MixLayer,
     MixUpLayer,
+    PuzzleMixLayer,
     RandomMixLayer,
+    ResizeMixLayer,
+    SaliencyMixLayer,
+    SmoothMixLayer,
 )
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
-from keras_msda.models import strip
+from keras_msda.models import ManifoldMixing, SaliencyMixing, loss_saliency, strip
 from keras_msda.parts.boxes import mix_bounding_boxes
 from keras_msda.parts.keypoints import mix_keypoints
 from keras_msda.parts.segmentation import mix_segmentation_masks
 from keras_msda.pipeline import mixing
-from keras_msda.plans import MixPlan, mix_images, mix_labels
+from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
 
 __version__ = "0.1.0"
@@ -36,7 +41,9 @@ __all__ = [
     "CutMixLayer",
     "FMixLayer",
     "GMixLayer",
+    "GridMixLayer",
     "HMixLayer",
+    "ManifoldMixing",
     "MixLayer",
     "MixPlan",
     "MixSchedule",
@@ -44,7 +51,14 @@ __all__ = [
     "MixWarning",
     "MixedAccuracy",
     "MixedLoss",
+    "MovedMixPlan",
+    "PuzzleMixLayer",
     "RandomMixLayer",
+    "ResizeMixLayer",
+    "SaliencyMixLayer",
+    "SaliencyMixing",
+    "SmoothMixLayer",
+    "loss_saliency",
     "masks",
     "mix_bounding_boxes",
     "mix_from_timm",

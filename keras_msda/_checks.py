@@ -125,7 +125,7 @@ def fail_own(owner: str) -> NoReturn:
     _errors.fail(
         owner,
         '`targets="own"` needs 1 - M(lambda) to be distributed as M(1 - lambda), which '
-        "holds for MixUp, GMix and FMix; the complement of a box is no box.",
+        "holds for MixUp, GMix, FMix and GridMix; the complement of a box is none.",
         "targets='own'",
         'Use `targets="soft"` or `targets="pair"`.',
     )

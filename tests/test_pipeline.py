@@ -412,6 +412,7 @@ def served(target, epoch, seed=7):
     return numbered_batches().apply(mixing).apply(sharded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_workers_of_a_service_draw_what_one_process_draws(workers, count):
     target, _ = workers(free_ports(count))
@@ -422,6 +423,7 @@ def test_workers_of_a_service_draw_what_one_process_draws(workers, count):
     assert all(other[key] != expected[key] for key in expected)
 
 
+@pytest.mark.slow
 def test_an_epoch_goes_on_the_same_after_a_worker_was_killed_and_restarted(workers):
     ports = free_ports(2)
     target, started = workers(ports)

@@ -21,6 +21,10 @@ def test_the_cases_of_one_parameter_are_spread_evenly():
     assert_equal(chosen(grid(a=range(100)), 4), [0, 25, 50, 75])
 
 
+def test_one_case_is_that_of_the_start():
+    assert_equal(chosen(grid(a="xyz", b="pq"), 1, start=10), [4])
+
+
 @pytest.mark.parametrize("most", [7, 12, 20])
 def test_every_value_is_there_if_there_is_room(most):
     rows = grid(method="abcdefg", size=range(4), mode="xy")

@@ -87,6 +87,7 @@ def test_mix_depends_on_its_seed_alone_in_every_process(monkeypatch):
     assert_equal(batches.shares(layer.mix(batch, seed=(2, 3))), expected)
 
 
+@pytest.mark.slow
 def test_spawned_processes_draw_numbers_of_their_own():
     layer = batches.layer_of()
     model = keras.Sequential([keras.Input((2, 2, 1)), layer])

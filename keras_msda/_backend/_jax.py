@@ -78,6 +78,14 @@ class JaxOps(KerasOps):
         places = tuple(range(len(values)))
         return jax.grad(lambda *x: jnp.sum(function(*x)), places)(*values)
 
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+        places = tuple(range(len(values)))
+        value, gradients = jax.value_and_grad(function, places)(*values)
+        return value, list(gradients)
+
     def compile_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function of tensors, compiled."""
         return jax.jit(function)

@@ -225,6 +225,26 @@ class Ops(Protocol):
         itself compute gradients.
         """
 
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value.
+
+        A gradient is None if the scalar is known not to depend on the value; JAX does
+        not know and returns zeros. The values count as constants elsewhere.
+        """
+
+    def attach_gradients(
+        self, value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> Tensor:
+        """Returns a scalar whose gradients by some tensors are given ones.
+
+        Args:
+            value: The scalar, which counts as a constant.
+            tensors: Tensors that are differentiated by.
+            gradients: One for each of them, of its shape and dtype.
+        """
+
     # Control flow and compilation.
 
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:

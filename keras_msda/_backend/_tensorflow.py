@@ -293,6 +293,20 @@ class TensorFlowOps(SeedOps):
         # The gradient of a gather is `IndexedSlices`.
         return [self.tf.convert_to_tensor(gradient) for gradient in found]
 
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+        copies = [self.tf.identity(value) for value in values]
+        with self.tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(copies)
+            value = function(*copies)
+        found = tape.gradient(value, copies)
+        return self.tf.stop_gradient(value), [
+            None if gradient is None else self.tf.convert_to_tensor(gradient)
+            for gradient in found
+        ]
+
     # Ragged tensors, which only TensorFlow has.
 
     def pad_ragged(self, x: Tensor, value: Any, width: int | None = None) -> Tensor:

@@ -66,6 +66,18 @@ class TorchOps(KerasOps):
                 total, copies, create_graph=nested, materialize_grads=True
             )
 
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+        with torch.enable_grad():
+            copies = [value.detach().requires_grad_() for value in values]
+            value = function(*copies)
+            if not value.requires_grad:
+                return value, [None] * len(copies)
+            found = torch.autograd.grad(value, copies, allow_unused=True)
+        return value.detach(), list(found)
+
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state)))."""
         for step in range(int(steps)):

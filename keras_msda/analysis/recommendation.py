@@ -140,7 +140,8 @@ def recommend(  # noqa: PLR0913
         images: Some hundred images, as the model takes them.
         labels: Their class ids.
         methods: Mixing layers by name; None for all of `layers.METHODS`, each with
-            its defaults.
+            its defaults, except for those that look at images or move partners, for
+            which coefficients by distance say nothing.
         boundary: Distance between near and far, in pixels; None for that at which the
             coefficients of CutMix on a torus fall below MixUp's.
         draws: Masks to draw for methods whose distribution is not known.
@@ -229,8 +230,12 @@ def _is_decided(first: Strength, second: Strength) -> bool:
 
 
 def _all_methods() -> dict[str, MixLayer]:
-    """Returns every method with its defaults, by label."""
-    return {method.label: method.layer() for method in layers.METHODS.values()}
+    """Returns every method that coefficients describe, with its defaults, by label."""
+    return {
+        method.label: method.layer()
+        for method in layers.METHODS.values()
+        if not (method.layer.uses_saliency or method.layer.moves_partner)
+    }
 
 
 def _crossing(shape: Shape) -> float:

@@ -114,6 +114,7 @@ def draw(rows: Sequence[Row], settings: Settings, out: Path) -> None:
 def _moments(layer: Any, settings: Settings) -> analysis.MaskMoments:
     """Returns moments; masks are drawn only if the moments are not exact."""
     shape, lam, seed = settings.shape, settings.lam, settings.seed
+    lam = lam if layer.has_lam else None
     found = analysis.mask_moments(layer, shape, lam=lam, draws=2, seed=seed)
     if found.exact:
         return found
@@ -139,7 +140,7 @@ def _make_layer(method: str, settings: Settings) -> Any:
     """Makes a layer, with the given arguments that it has."""
     layer, options = METHODS[method].layer, METHODS[method].options
     own = {name: value for name, value in settings.own.items() if name in options}
-    return layer(alpha=settings.alpha, **own)
+    return layer(alpha=settings.alpha, **own) if layer.has_lam else layer(**own)
 
 
 def _work(method: str, settings: Settings) -> float:

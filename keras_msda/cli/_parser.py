@@ -27,14 +27,16 @@ _INSPECT = (
     "Prints the expected mask, the mean and standard deviation of the label weight, "
     "and the coefficients by which each method regularises products of input "
     "gradients, by distance. They are exact if the distribution of the masks is known, "
-    "and estimated from drawn masks if not. An option that only some of the methods "
-    "have is passed to those."
+    "and estimated from drawn masks if not. Masks that depend on the images are those "
+    "of equally salient pixels, and partners count as unmoved. An option that only "
+    "some of the methods have is passed to those."
 )
 # How own options of methods are read. Others whose defaults are floats are read as
 # floats, and the rest cannot be given.
 _OWN: dict[str, dict[str, Any]] = {
     "border": {"choices": ("clip", "clip_odd", "wrap", "inside")},
     "box_ratio": {"type": _readers.read_share},
+    "grid": {"type": _readers.integer_reader(1, bits=8)},
 }
 
 
@@ -71,9 +73,15 @@ def build_parser() -> Parser:
     return parser
 
 
-def train_methods() -> tuple[str, ...]:
-    """Returns the methods that `train` knows; "none" stands for no mixing."""
-    return ("none", *METHODS)
+def train_methods(place: str = "model") -> tuple[str, ...]:
+    """Returns the methods that `train` knows.
+
+    "none" stands for no mixing, and "manifold" for mixing features, inside a model.
+
+    Args:
+        place: "model" or "pipeline".
+    """
+    return ("none", *METHODS, *(("manifold",) if place == "model" else ()))
 
 
 def own_options() -> dict[str, dict[str, Any]]:
@@ -197,7 +205,8 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
         "--alpha",
         type=_readers.read_alpha,
         default=(1.0, 1.0),
-        help="lambda is Beta(alpha, alpha), or Beta(A, B) for A,B (default 1)",
+        help="lambda is Beta(alpha, alpha), or Beta(A, B) for A,B, where there is a "
+        "lambda (default 1)",
     )
     add(
         "--lam",
@@ -242,6 +251,11 @@ def _add_own_options(parser: argparse.ArgumentParser) -> None:
         takers = {
             m.name: m.options[name] for m in METHODS.values() if name in m.options
         }
-        default = next((x for x in takers.values() if x is not None), None)
-        words = f"of {', '.join(takers)} (default {default})"
-        parser.add_argument(option_name(name), help=words, **settings)
+        first = next((x for x in takers.values() if x is not None), None)
+        groups: dict[Any, list[str]] = {}
+        for method, default in takers.items():
+            groups.setdefault(first if default is None else default, []).append(method)
+        words = (f"{', '.join(each)} (default {x})" for x, each in groups.items())
+        parser.add_argument(
+            option_name(name), help=f"of {', '.join(words)}", **settings
+        )

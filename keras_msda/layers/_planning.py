@@ -124,7 +124,8 @@ def draw_plan(
     ops = _backend.get_ops(batch, seed)
     partner_seed, coin_seed, *seeds = ops.split_seed(seed, 4)
     groups = count_groups(layer, batch, seed)
-    pairing = _pair(layer, batch, groups, content, seed=partner_seed)
+    given = partner is not None
+    pairing = _pair(layer, batch, groups, content, given=given, seed=partner_seed)
     params = draw_params(layer, pairing.num_draws, size, seeds=seeds, lam=lam)
     coin = sampling.sample_uniform([pairing.num_draws], seed=coin_seed)
     mixed = coin < ops.convert(layer._mixed_share.read(coin))
@@ -135,8 +136,11 @@ def draw_plan(
         if index is not None:
             params = keras.tree.map_structure(lambda x: ops.take(x, index), params)
         index, others = None, None if partner is SECOND else chosen
-        params, usable = _place(layer, params, others, size, content)
-        chosen, mixed = _choose_partner(partner, chosen, mixed & usable)
+        if masked or layer.weight_needs_images:
+            params, usable = _place(layer, params, others, size, content)
+        # Otherwise a loss, which does not see the images, could not know the weight.
+        if layer.weight_needs_images:
+            chosen, mixed = _choose_partner(partner, chosen, mixed & usable)
     mask = layer._factored_mask(params, size) if masked else None
     weight = layer._weight(params, size, mask)
     weight = weight if index is None else ops.take(weight, index)
@@ -155,13 +159,13 @@ def draw_plan(
 
 
 def _pair(
-    layer: Any, batch: Any, groups: int, content: Content, *, seed: Any
+    layer: Any, batch: Any, groups: int, content: Content, *, given: bool, seed: Any
 ) -> sampling.Pairing:
-    """Returns drawn partners; where they are given, labels may be missing."""
+    """Returns drawn partners, or any where partners are given instead."""
     kinds = {"per": layer.per, "groups": groups, "seed": seed}
     if layer.pairing != "label_similarity":
         return sampling.sample_partners(batch, pairing=layer.pairing, **kinds)
-    if content.labels is None:
+    if given:
         return sampling.sample_partners(batch, pairing="roll", **kinds)
     return sampling.sample_similar_partners(content.labels, layer.bandwidth, **kinds)
 

@@ -64,8 +64,8 @@ class MixLayer(DrawingLayer):
             mixed and unmixed samples alike.
         targets: Labels that come out: "soft", mixed; "pair", packed for `MixedLoss`;
             "own", the own label alone, with lambda drawn such that its expected loss is
-            the same (MixUp, GMix and FMix); "union", 1 for every class with more than
-            `target_threshold` of the mixed label and 0 for others, for binary
+            the same (MixUp, GMix, FMix, GridMix); "union", 1 for every class with more
+            than `target_threshold` of the mixed label and 0 for others, for binary
             cross-entropy.
         target_threshold: Share of the label, in [0, 1], above which a class is in the
             union.

@@ -57,7 +57,9 @@ class CutMixLayer(MixLayer):
         super().__init__(alpha, **kwargs)
         owner = type(self).__name__
         if ratio_range is not None:
-            ratio_range = _check_ratio_range(owner, ratio_range)
+            ratio_range = _given.check_range(
+                owner, "ratio_range", ratio_range, (0.2, 0.8)
+            )
             _check_ratio_settings(owner, border, exact_weight, self.fold)
             border = "inside"
         else:
@@ -108,24 +110,6 @@ class CutMixLayer(MixLayer):
             "ratio_endpoint": self.ratio_endpoint,
             "exact_weight": self.exact_weight,
         }
-
-
-def _check_ratio_range(owner: str, value: Any) -> tuple[float, float]:
-    """Returns the two ends of a range of relative sides."""
-    valid = (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(_checks.is_number(v) for v in value)
-        and 0 <= value[0] <= value[1] <= 1
-    )
-    if not valid:
-        _errors.fail(
-            owner,
-            "`ratio_range` must be a pair (low, high) with 0 <= low <= high <= 1.",
-            f"ratio_range={value!r}",
-            "Use for example `ratio_range=(0.2, 0.8)`.",
-        )
-    return float(value[0]), float(value[1])
 
 
 def _check_ratio_settings(

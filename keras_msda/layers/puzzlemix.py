@@ -75,8 +75,7 @@ class PuzzleMixLayer(MixLayer):
 
     Example:
         >>> import numpy as np, keras_msda as msda
-        >>> from keras_msda.layers.puzzlemix import PuzzleMixLayer
-        >>> layer = PuzzleMixLayer(blocks=4, num_classes=3, seed=1)
+        >>> layer = msda.PuzzleMixLayer(blocks=4, num_classes=3, seed=1)
         >>> images = np.random.default_rng(0).random((4, 8, 8, 3))
         >>> images, labels = layer(images, np.array([0, 1, 2, 0]))
         >>> print(images.shape, labels.shape)

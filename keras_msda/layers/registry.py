@@ -7,8 +7,13 @@ from keras_msda.layers.base import MixLayer
 from keras_msda.layers.cutmix import CutMixLayer
 from keras_msda.layers.fmix import FMixLayer
 from keras_msda.layers.gmix import GMixLayer
+from keras_msda.layers.gridmix import GridMixLayer
 from keras_msda.layers.hmix import HMixLayer
 from keras_msda.layers.mixup import MixUpLayer
+from keras_msda.layers.puzzlemix import PuzzleMixLayer
+from keras_msda.layers.resizemix import ResizeMixLayer
+from keras_msda.layers.saliencymix import SaliencyMixLayer
+from keras_msda.layers.smoothmix import SmoothMixLayer
 
 
 class Method(NamedTuple):
@@ -58,7 +63,7 @@ _UNIFIED = (
     "Function Perspective, 2022",
     "https://arxiv.org/abs/2208.09913",
 )
-# Colours of Okabe and Ito, which colour-blind eyes can tell apart.
+# Colours of Okabe and Ito, which colour-blind eyes can tell apart, then two more.
 _ALL = (
     Method(
         MixUpLayer,
@@ -82,6 +87,43 @@ _ALL = (
         "Mixed Sample Data Augmentation, 2020",
         "https://arxiv.org/abs/2002.12047",
         "#cc79a7",
+    ),
+    Method(
+        GridMixLayer,
+        "Baek, Bang and Shim, GridMix: Strong regularization through local context "
+        "mapping, 2021",
+        "https://www.sciencedirect.com/science/article/pii/S0031320320303976",
+        "#e69f00",
+    ),
+    Method(
+        SmoothMixLayer,
+        "Lee, Zaheer, Astrid and Lee, SmoothMix: a Simple Yet Effective Data "
+        "Augmentation to Train Robust Classifiers, 2020",
+        "https://openaccess.thecvf.com/content_CVPRW_2020/html/w45/"
+        "Lee_SmoothMix_A_Simple_Yet_Effective_Data_Augmentation_to_Train_Robust_"
+        "CVPRW_2020_paper.html",
+        "#56b4e9",
+    ),
+    Method(
+        ResizeMixLayer,
+        "Qin, Fang, Zhang, Liu, Wang and Wang, ResizeMix: Mixing Data with Preserved "
+        "Object Information and True Labels, 2020",
+        "https://arxiv.org/abs/2012.11101",
+        "#f0e442",
+    ),
+    Method(
+        SaliencyMixLayer,
+        "Uddin, Monira, Shin, Chung and Bae, SaliencyMix: A Saliency Guided Data "
+        "Augmentation Strategy for Better Regularization, 2021",
+        "https://arxiv.org/abs/2006.01791",
+        "#999999",
+    ),
+    Method(
+        PuzzleMixLayer,
+        "Kim, Choo and Song, Puzzle Mix: Exploiting Saliency and Local Statistics for "
+        "Optimal Mixup, 2020",
+        "https://arxiv.org/abs/2009.06962",
+        "#332288",
     ),
 )
 

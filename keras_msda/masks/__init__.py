@@ -10,10 +10,12 @@ from keras_msda.masks._puzzle_settings import PuzzleSettings
 from keras_msda.masks.box import box_mask, floor_box_mask
 from keras_msda.masks.constant import constant_mask
 from keras_msda.masks.fourier import fourier_mask
-from keras_msda.masks.gaussian import gaussian_mask
+from keras_msda.masks.gaussian import gaussian_mask, smooth_mask
+from keras_msda.masks.grid import grid_mask
 from keras_msda.masks.labelling import Labelling, solve_labels
 from keras_msda.masks.puzzle import puzzle_mask, puzzle_transport
-from keras_msda.masks.saliency import contrast_saliency
+from keras_msda.masks.resize import resize_mask
+from keras_msda.masks.saliency import contrast_saliency, saliency_box_mask
 from keras_msda.masks.spectrum import fourier_field, kept_frequencies
 
 __all__ = [
@@ -28,8 +30,12 @@ __all__ = [
     "fourier_field",
     "fourier_mask",
     "gaussian_mask",
+    "grid_mask",
     "kept_frequencies",
     "puzzle_mask",
     "puzzle_transport",
+    "resize_mask",
+    "saliency_box_mask",
+    "smooth_mask",
     "solve_labels",
 ]

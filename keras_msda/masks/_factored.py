@@ -86,7 +86,7 @@ class Mask(NamedTuple):
             if profile is not None:
                 profile = ops.convert(profile)
                 _check_profile("Mask.from_profiles", profile.shape)
-                factors.append(_place_on_axis(profile, axis, rank=rank))
+                factors.append(place_on_axis(profile, axis, rank=rank))
         if not factors:
             _fail_no_profile("Mask.from_profiles", profiles)
         draws = ops.shape(factors[0])[:1]
@@ -145,7 +145,7 @@ def exact_share(part: Tensor, whole: Any) -> Tensor:
     return ops.where(part == whole, 1.0, quotient)
 
 
-def _place_on_axis(profile: Tensor, axis: int, *, rank: int) -> Tensor:
+def place_on_axis(profile: Tensor, axis: int, *, rank: int) -> Tensor:
     """Returns values `(draws, length)` of one of `rank` spatial axes as a factor."""
     ops = _backend.get_ops(profile)
     draws, length = ops.shape(profile)

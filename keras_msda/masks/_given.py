@@ -130,17 +130,19 @@ def check_spectrum(owner: str, value: Any) -> Any:
     return _checks.check_choice(owner, "spectrum", value, ("isotropic", "official"))
 
 
-def convert_lam(owner: str, lam: Any, like: Any) -> Tensor:
+def convert_lam(owner: str, lam: Any, like: Any, *, name: str = "lam") -> Tensor:
     """Returns lambda as a tensor, float32 `(draws,)`, or raises.
 
     Args:
         owner: Name that an error starts with.
         lam: Shares of the first image, shape `(draws,)`, in [0, 1].
         like: Another argument, which also decides which library computes.
+        name: What the user calls it, if it is another share than lambda.
     """
-    check_lam(owner, _backend.get_concrete_value(lam), "It is a share, such as 0.5.")
+    remedy = "It is a share, such as 0.5."
+    _check_within(owner, name, _backend.get_concrete_value(lam), remedy)
     lam = _backend.get_ops(lam, like).convert(lam, "float32")
-    _check_draws_of(owner, "lam", lam.shape, [("draws", None)])
+    _check_draws_of(owner, name, lam.shape, [("draws", None)])
     return lam
 
 
@@ -158,11 +160,31 @@ def convert_draws(
     """
     lam = convert_lam(owner, lam, center)
     anywhere = border == "inside"
+    return lam, convert_center(owner, center, size, lam, anywhere=anywhere)
+
+
+def convert_center(
+    owner: str,
+    center: Any,
+    size: Sequence[Any],
+    like: Tensor,
+    *,
+    anywhere: bool = False,
+) -> Tensor:
+    """Returns centres as a tensor, int32 `(draws, rank)`, or raises.
+
+    Args:
+        owner: Name that an error starts with.
+        center: Integer centre pixels, shape `(draws, rank)`.
+        size: Spatial lengths.
+        like: Another argument with one entry per draw.
+        anywhere: Whether centres may lie outside.
+    """
     _check_center(owner, _backend.get_concrete_value(center), size, anywhere=anywhere)
-    center = _backend.get_ops(lam, center).convert(center, "int32")
-    each = [("draws", lam.shape[0]), ("rank", len(size))]
+    center = _backend.get_ops(like, center).convert(center, "int32")
+    each = [("draws", like.shape[0]), ("rank", len(size))]
     _check_draws_of(owner, "center", center.shape, each)
-    return lam, center
+    return center
 
 
 def convert_rounding(
@@ -176,7 +198,10 @@ def convert_rounding(
         lam: float32 `(draws,)`.
         *rest: Name and length of each further axis.
     """
-    _check_rounding(owner, _backend.get_concrete_value(rounding))
+    remedy = "Use 0.0 to round down, or uniform draws."
+    _check_within(
+        owner, "rounding", _backend.get_concrete_value(rounding), remedy, below=True
+    )
     rounding = _backend.get_ops(lam, rounding).convert(rounding, "float32")
     if len(rounding.shape):
         each = [("draws", lam.shape[0]), *rest]
@@ -184,15 +209,71 @@ def convert_rounding(
     return rounding
 
 
-def _check_rounding(owner: str, rounding: Any) -> None:
-    """Checks the noise that is added to sides or counts before they are rounded down.
+def convert_noise(
+    owner: str, name: str, noise: Any, like: Tensor, *rest: tuple[str, int | None]
+) -> Tensor:
+    """Returns noise as a tensor, float32 with one row per draw, or raises.
 
     Args:
-        owner: Name that the error starts with.
-        rounding: What `_backend.get_concrete_value` returns for it.
+        owner: Name that an error starts with.
+        name: What the user calls it.
+        noise: In [0, 1).
+        like: Another argument with one entry per draw.
+        *rest: Name and length of each further axis; None for any length.
     """
-    remedy = "Use 0.0 to round down, or uniform draws."
-    _check_within(owner, "rounding", rounding, remedy, below=True)
+    remedy = "Use uniform draws."
+    _check_within(owner, name, _backend.get_concrete_value(noise), remedy, below=True)
+    noise = _backend.get_ops(like, noise).convert(noise, "float32")
+    _check_draws_of(owner, name, noise.shape, [("draws", like.shape[0]), *rest])
+    return noise
+
+
+def convert_positive(owner: str, name: str, values: Any, like: Any) -> Tensor:
+    """Returns positive finite numbers as a tensor, float32 `(draws,)`, or raises.
+
+    Args:
+        owner: Name that an error starts with.
+        name: What the user calls them.
+        values: Shape `(draws,)`.
+        like: Another argument, which also decides which library computes.
+    """
+    known = _backend.get_concrete_value(values)
+    if known is not None and not (
+        known.dtype.kind in "iuf" and np.all(np.isfinite(known) & (known > 0))
+    ):
+        received = f"{name}={values!r}" if known.size <= 8 else f"{name} of {known!r}"
+        rule = f"`{name}` must be positive and finite."
+        _errors.fail(owner, rule, received, f"Use for example `{name}=[0.5]`.")
+    tensor = _backend.get_ops(values, like).convert(values, "float32")
+    _check_draws_of(owner, name, tensor.shape, [("draws", None)])
+    return tensor
+
+
+def check_range(
+    owner: str, name: str, value: Any, example: tuple[float, float]
+) -> tuple[float, float]:
+    """Returns the two ends of a range of relative lengths.
+
+    Args:
+        owner: Name that an error starts with.
+        name: Of the argument.
+        value: The pair (low, high).
+        example: A range for the remedy.
+    """
+    valid = (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(_checks.is_number(v) for v in value)
+        and 0 <= value[0] <= value[1] <= 1
+    )
+    if not valid:
+        _errors.fail(
+            owner,
+            f"`{name}` must be a pair (low, high) with 0 <= low <= high <= 1.",
+            f"{name}={value!r}",
+            f"Use for example `{name}={example}`.",
+        )
+    return float(value[0]), float(value[1])
 
 
 def _check_draws_of(owner: str, name: str, shape: Any, expected: Sequence[Any]) -> None:

@@ -1,8 +1,8 @@
-"""The Gaussian bump of GMix.
+"""Gaussian bumps, of peak 1 at one pixel: the masks of GMix and SmoothMix.
 
-The bump has the peak 1 at one pixel, and its width is chosen so that its integral over
-the plane is the smaller share. It shows the first image for lambda < 1/2 and the second
-one from there on.
+The width of GMix's bump is chosen so that its integral over the plane is the smaller
+share. It shows the first image for lambda < 1/2 and the second one from there on. That
+of SmoothMix has a given width and always shows the first image.
 """
 
 import functools
@@ -218,3 +218,67 @@ def gaussian_mask(
     )
     mask = build_gaussian(lam, center, size, border)
     return _factored.to_dense(mask, size), gaussian_weight(lam, center, size, border)
+
+
+# Below this relative width a bump is its centre pixel; the decay stays finite.
+_LEAST_SIGMA = 1e-6
+
+
+def _smooth_width(sigma: Tensor) -> Tensor:
+    """Returns the relative width A = 2 pi sigma^2 of a standard deviation."""
+    sigma = _backend.get_ops(sigma).maximum(sigma, _LEAST_SIGMA)
+    return 2.0 * math.pi * (sigma * sigma)
+
+
+def build_smooth(center: Tensor, sigma: Tensor, size: Sequence[Any]) -> _factored.Mask:
+    """Returns the masks of SmoothMix.
+
+    Args:
+        center: int32 `(draws, rank)`, in pixels.
+        sigma: float32 `(draws,)`, relative to the length of each axis.
+        size: Spatial lengths.
+    """
+    profiles = _profiles(_smooth_width(sigma), center, size, "clip")
+    return _factored.Mask.from_profiles(profiles)
+
+
+def smooth_weight(center: Tensor, sigma: Tensor, size: Sequence[Any]) -> Tensor:
+    """Returns the means of the masks of SmoothMix, float32 `(draws,)`."""
+    return _mean(_smooth_width(sigma), center, size)
+
+
+def smooth_mask(center: Any, sigma: Any, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Returns the mask of SmoothMix: a Gaussian bump of the first image.
+
+    It is `exp(-sum_a d_a^2 / (2 (sigma L_a)^2))` for the distance d from the centre and
+    axes of L_a pixels, cut at the border: the bump takes the image's shape. There is no
+    lambda; the label weight of the first image is the mean of the mask.
+
+    Args:
+        center: Integer centre pixels, shape `(draws, rank)`.
+        sigma: Standard deviations relative to the length of each axis, shape
+            `(draws,)`, positive.
+        size: Spatial lengths of the images, one to three.
+
+    Returns:
+        The mask, float32 `(draws, *size)`, and its mean, float32 `(draws,)`.
+
+    Raises:
+        ValueError: If an argument is outside these ranges.
+
+    Example:
+        >>> from keras_msda import masks
+        >>> mask, weight = masks.smooth_mask([[1]], [0.25], (4,))
+        >>> print(mask.numpy()[0].round(3), weight.numpy().round(3))
+        [0.607 1.    0.607 0.135] [0.587]
+
+    References:
+        Lee, Zaheer, Astrid and Lee, SmoothMix: a Simple Yet Effective Data Augmentation
+        to Train Robust Classifiers, 2020.
+    """
+    owner = "smooth_mask"
+    size = _given.check_size(owner, size)
+    sigma = _given.convert_positive(owner, "sigma", sigma, center)
+    center = _given.convert_center(owner, center, size, sigma)
+    mask = build_smooth(center, sigma, size)
+    return _factored.to_dense(mask, size), smooth_weight(center, sigma, size)

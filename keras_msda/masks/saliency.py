@@ -1,12 +1,17 @@
-"""Where images draw the eye: a local-contrast detector that needs no training.
+"""Where images draw the eye, and the box of SaliencyMix around it.
 
-It stands in where no saliency is given. Nothing here is random, and no gradient of a
-model is used.
+The detector of local contrast needs no training, and stands in where no saliency is
+given. Nothing here is random, and no gradient of a model is used.
 """
 
+import functools
+import operator
 from typing import Any
 
-from keras_msda import _backend, _checks
+import numpy as np
+
+from keras_msda import _backend, _checks, _errors
+from keras_msda.masks import _factored, _given, box
 
 Tensor = Any
 
@@ -15,6 +20,13 @@ Tensor = Any
 # Smaller surrounds would find edges and noise.
 _DISTANCES = (1, 2, 4, 8, 16)
 _FIRST_SURROUND = 4
+
+#: What happens to a box at the border of an image; see `saliency_box_mask`.
+BORDERS = ("inside", "clip")
+
+# Of the highest saliency: pixels that are less below it are as salient. It is more than
+# eager mode and XLA can differ by.
+_TIE = 1e-5
 
 
 def contrast_saliency(images: Any, data_format: str | None = None) -> Tensor:
@@ -104,3 +116,110 @@ def _average_neighbours(x: Tensor, distance: int, axis: int) -> Tensor:
     left = wide[(*before, slice(None, -2 * distance))]
     right = wide[(*before, slice(2 * distance, None))]
     return x + ((left - x) + (right - x)) * 0.25
+
+
+def find_salient(saliency: Tensor, tie: Tensor) -> Tensor:
+    """Returns the most salient pixel of each sample, int32 `(batch, rank)`.
+
+    Of several that are equal, up to 1e-5 of the highest saliency, the one that a
+    uniform number picks.
+
+    Args:
+        saliency: float32 `(batch, *size)`, not negative.
+        tie: float32 `(batch,)` in [0, 1).
+    """
+    ops = _backend.get_ops(saliency)
+    size = ops.shape(saliency)[1:]
+    pixels = functools.reduce(operator.mul, size)
+    flat = ops.reshape(saliency, [ops.shape(saliency)[0], pixels])
+    highest = ops.max(flat, -1)
+    tied = ops.cast(flat >= (highest * (1.0 - _TIE))[:, None], "int32")
+    count = ops.sum(tied, -1)
+    number = ops.minimum(ops.truncate(tie * ops.cast(count, "float32")), count - 1)
+    # The tied pixel of that number has so many others before it.
+    before = ops.cast(ops.cumsum(tied) <= number[:, None], "int32")
+    index, center = ops.cast(ops.sum(before, -1), "int32"), []
+    for length in reversed(size):
+        center.append(index % length)
+        index = index // length
+    return ops.stack(center[::-1], -1)
+
+
+def saliency_box_mask(
+    lam: Any,
+    saliency: Any,
+    tie: Any,
+    border: str = "inside",
+    rounding: Any = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Returns the mask of SaliencyMix: CutMix's box around the most salient pixel.
+
+    Args:
+        lam: Shares of the first image, shape `(draws,)`, in [0, 1].
+        saliency: Of the partner, shape `(draws, *size)`, not negative and finite, with
+            one to three spatial axes.
+        tie: In [0, 1), shape `(draws,)`. Of several pixels that are the most salient,
+            up to 1e-5 of their saliency, it picks one: uniform draws pick uniformly.
+        border: "inside" moves the box inside, so that its size is known from lambda
+            alone; "clip" makes sides even and cuts the box at the border, as published.
+        rounding: Added to the sides before they are rounded down, in [0, 1), a number
+            or `(draws, rank)`.
+
+    Returns:
+        The mask, float32 `(draws, *size)` of zeros and ones, and its mean, float32
+        `(draws,)`.
+
+    Raises:
+        ValueError: If an argument is outside these ranges.
+
+    Example:
+        >>> from keras_msda import masks
+        >>> saliency = [[[0.0, 0.0, 0.1], [0.0, 0.2, 0.9], [0.0, 0.0, 0.0]]]
+        >>> mask, weight = masks.saliency_box_mask([0.5], saliency, [0.0])
+        >>> print(mask.numpy()[0])
+        [[1. 0. 0.]
+         [1. 0. 0.]
+         [1. 1. 1.]]
+
+    References:
+        Uddin, Monira, Shin, Chung and Bae, SaliencyMix: A Saliency Guided Data
+        Augmentation Strategy for Better Regularization, 2021.
+    """
+    owner = "saliency_box_mask"
+    _checks.check_choice(owner, "border", border, BORDERS)
+    lam = _given.convert_lam(owner, lam, saliency)
+    tie = _given.convert_noise(owner, "tie", tie, lam)
+    saliency = _convert_saliency(owner, saliency, lam)
+    ops = _backend.get_ops(lam)
+    size = ops.shape(saliency)[1:]
+    rounding = _given.convert_rounding(owner, rounding, lam, ("rank", len(size)))
+    side = box.box_sides(1.0 - lam, size, rounding)
+    extent = box.box_extent(side, find_salient(saliency, tie), size, border)
+    level = ops.ones(ops.shape(lam), "float32")
+    weight = box.uncovered_share(extent, size)
+    return _factored.to_dense(box.build_box(level, extent, size), size), weight
+
+
+def _convert_saliency(owner: str, saliency: Any, lam: Tensor) -> Tensor:
+    """Returns saliency as a tensor, float32 `(draws, *size)`, or raises."""
+    known = _backend.get_concrete_value(saliency)
+    if known is not None and not (
+        known.dtype.kind in "iuf" and np.all(np.isfinite(known) & (known >= 0))
+    ):
+        _errors.fail(
+            owner,
+            "`saliency` must be finite and not negative.",
+            f"saliency of dtype {known.dtype} from {_errors.extent(known)}",
+            "Give for instance the absolute values of a gradient.",
+        )
+    saliency = _backend.get_ops(lam, saliency).convert(saliency, "float32")
+    shape, draws = tuple(saliency.shape), lam.shape[0]
+    if not 2 <= len(shape) <= 4 or _errors.differ(shape[0], draws):
+        _errors.fail(
+            owner,
+            "`saliency` must have the shape (draws, *size) with one to three axes of "
+            "pixels.",
+            f"shape {_errors.show(shape)} for {draws} draws",
+            "Take the mean over channels first.",
+        )
+    return saliency

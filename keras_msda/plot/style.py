@@ -30,7 +30,7 @@ class Line(NamedTuple):
     marker: str
 
 
-# The colours of Okabe and Ito except for yellow, which is too pale on white.
+# The colours of Okabe and Ito, yellow last, as it is pale on white; then some of Tol's.
 LINES = (
     Line("#000000", "o"),
     Line("#d55e00", "s"),
@@ -39,6 +39,12 @@ LINES = (
     Line("#cc79a7", "v"),
     Line("#e69f00", "P"),
     Line("#56b4e9", "X"),
+    Line("#f0e442", "*"),
+    Line("#999999", "h"),
+    Line("#332288", "p"),
+    Line("#882255", "<"),
+    Line("#117733", ">"),
+    Line("#aa4499", "d"),
 )
 
 

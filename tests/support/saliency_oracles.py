@@ -23,3 +23,9 @@ def contrast_saliency(images, data_format="channels_last"):
         if power >= 2:
             total += np.abs(brightness - surround) / 3
     return total
+
+
+def salient_pixels(saliency):
+    """Returns the pixels, in row-major order, that are the most salient ones."""
+    highest = np.max(saliency)
+    return [p for p in np.ndindex(*saliency.shape) if saliency[p] >= highest]
