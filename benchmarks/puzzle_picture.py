@@ -15,6 +15,8 @@ from keras_msda import datasets, masks
 #: A seven and a four of the included digits.
 PICTURES = (3600, 2210)
 BLOCKS, LAM = 7, 0.5
+#: Less than the default of 0.8, so that more is to be seen.
+COST = 0.05
 ITERATIONS = (2, 5, 10, 20, 50, 100, 200)
 
 
@@ -77,7 +79,7 @@ def main(path):
     own, partner = images[:1], images[1:]
     pair = (saliency[:1], saliency[1:])
     mask, weight = masks.puzzle_mask([LAM], pair, blocks=BLOCKS, images=(own, partner))
-    index = masks.puzzle_transport(mask, pair[1], blocks=BLOCKS)
+    index = masks.puzzle_transport(mask, pair[1], blocks=BLOCKS, cost=COST)
     share = ops.convert_to_numpy(mask)[0]
     still = partner[0, ..., 0]
     moved = still.ravel()[ops.convert_to_numpy(index)[0]]
@@ -94,7 +96,7 @@ def main(path):
     title = f"mask, weight {float(weight[0]):.2f}"
     show(axes[1, 0], share, title, cmap="cividis")
     show(axes[1, 1], mixed[0], "mixed, without transport")
-    show(axes[1, 2], mixed[1], "mixed, with transport")
+    show(axes[1, 2], mixed[1], f"with transport, cost {COST}")
     draw_certificates(axes[1, 3])
     figure.savefig(path)
 
