@@ -159,8 +159,9 @@ def puzzle_transport(
     """Returns which pixel of the partner each pixel shows, with its blocks moved.
 
     Salient blocks of the partner that the mask hides take the place of others that it
-    shows, where that is worth the way: it costs `cost` times the squared distance, 1
-    being the distance between the ends of the longest axis, and gains the saliency.
+    shows, where that is worth the way. It costs `cost` times the squared distance, 1
+    being the distance between the ends of the longest axis, and gains the saliency. For
+    the first image give `1 - mask` and its saliency.
     Blocks propose themselves to the nearest place and places keep the best one, as
     published, until nothing changes. Only blocks of equal sides change places. At
     pixels that are not shown, the index is the pixel's own.
