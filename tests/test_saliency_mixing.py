@@ -214,7 +214,9 @@ MODES = {
     "steps": {"run_eagerly": False, "jit_compile": False, "steps_per_execution": 2},
 }
 if BACKEND == "torch":
-    MODES = {"graph": MODES["graph"]}  # Others it compiles by `torch.compile`.
+    MODES = {"graph": MODES["graph"]}  # The rest is by `torch.compile`, or refused.
+elif BACKEND == "jax":
+    MODES = {"steps": MODES["steps"] | {"jit_compile": True}}
 
 
 def fitted(**options):
@@ -468,6 +470,7 @@ def test_weights_interchange_with_those_of_the_backbone(tmp_path):
     again.load_weights(tmp_path / "model.weights.h5")
     assert_array_equal(again.get_weights()[0], other.get_weights()[0])
     small().set_weights(model.get_weights())
+    assert_array_equal(msda.strip(model).get_weights()[0], other.get_weights()[0])
     linear()[0].save_weights(tmp_path / "alien.weights.h5")
     with pytest.raises(ValueError, match="expected 2 variables"):
         again.load_weights(tmp_path / "alien.weights.h5")

@@ -7,6 +7,7 @@ import keras
 from keras_msda import _errors
 from keras_msda.layers.base import MixLayer
 from keras_msda.models import _backbones, _graphs
+from keras_msda.models.saliency_mixing import SaliencyMixing
 
 
 def strip(model: keras.Model) -> keras.Model:
@@ -20,11 +21,11 @@ def strip(model: keras.Model) -> keras.Model:
 
     Args:
         model: Sequential or functional, perhaps with such models inside, also within
-            `keras.layers.TimeDistributed`; or a `ManifoldMixing`.
+            `keras.layers.TimeDistributed`; or a `ManifoldMixing` or `SaliencyMixing`.
 
     Returns:
         A model of the same kind, inputs, outputs and name; the backbone of a
-        `ManifoldMixing`.
+        `ManifoldMixing` or `SaliencyMixing`.
 
     Raises:
         ValueError: If a subclassed model or another layer holds a mixing layer, because
@@ -40,7 +41,7 @@ def strip(model: keras.Model) -> keras.Model:
         ['Flatten']
     """
     _check_model("strip", model, keras.Model)
-    if isinstance(model, _backbones.BackboneModel):
+    if isinstance(model, (_backbones.BackboneModel, SaliencyMixing)):
         return strip(model.backbone)
     if isinstance(model, keras.Sequential):
         return _strip_sequential(model)
