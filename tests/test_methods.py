@@ -246,7 +246,7 @@ def test_recommend_compares_it():
     images = np.random.default_rng(0).normal(size=(4, 6, 6, 1)).astype("float32")
     found = analysis.recommend(model, images, np.arange(4) % 2, draws=50, verbose=0)
     rows = {row.name: row for row in found.methods}
-    left_out = {"ResizeMix", "SaliencyMix"}
+    left_out = {"SmoothMix", "ResizeMix", "SaliencyMix"}
     assert set(rows) == {method.label for method in METHODS.values()} - left_out
     layer = VerticalSplitLayer()
     expected = analysis.regularization_coefficients(layer, (6, 6), draws=50, seed=0)
