@@ -58,7 +58,7 @@ test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
 # The tests for Keras's other backends. A file that does not exist is an error.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draws.py \
   tests/test_handoff.py tests/test_pipeline.py tests/test_grain.py \
-  tests/test_backend.py tests/test_workers.py
+  tests/test_backend.py tests/test_workers.py tests/test_saliency_mixing.py
 # Tests of the analysis that compute first and second derivatives with the backend.
 DERIVATIVE_TESTS := tests/analysis/test_gradients.py \
   tests/analysis/test_theorem.py::test_terms_are_those_of_explicit_derivatives

@@ -19,6 +19,7 @@ from keras_msda.layers import (
     HMixLayer,
     MixLayer,
     MixUpLayer,
+    PuzzleMixLayer,
     RandomMixLayer,
     ResizeMixLayer,
     SaliencyMixLayer,
@@ -26,7 +27,7 @@ from keras_msda.layers import (
 )
 from keras_msda.losses import MixedLoss
 from keras_msda.metrics import MixedAccuracy
-from keras_msda.models import strip
+from keras_msda.models import ManifoldMixing, SaliencyMixing, loss_saliency, strip
 from keras_msda.parts.boxes import mix_bounding_boxes
 from keras_msda.parts.keypoints import mix_keypoints
 from keras_msda.parts.segmentation import mix_segmentation_masks
@@ -42,6 +43,7 @@ __all__ = [
     "GMixLayer",
     "GridMixLayer",
     "HMixLayer",
+    "ManifoldMixing",
     "MixLayer",
     "MixPlan",
     "MixSchedule",
@@ -50,10 +52,13 @@ __all__ = [
     "MixedAccuracy",
     "MixedLoss",
     "MovedMixPlan",
+    "PuzzleMixLayer",
     "RandomMixLayer",
     "ResizeMixLayer",
     "SaliencyMixLayer",
+    "SaliencyMixing",
     "SmoothMixLayer",
+    "loss_saliency",
     "masks",
     "mix_bounding_boxes",
     "mix_from_timm",

@@ -1,7 +1,7 @@
 """Defaults shared by all backends: no tracing, and one device."""
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -69,6 +69,25 @@ class DefaultOps:
     ) -> Any:
         """Returns exact()."""
         return exact()
+
+    def attach_gradients(
+        self, value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> Tensor:
+        """Returns a scalar whose gradients by some tensors are given ones."""
+        if not gradients:
+            return value
+
+        @keras.ops.custom_gradient
+        def hold(*_: Tensor) -> tuple[Tensor, Callable[..., Any]]:
+            def scale(*received: Tensor, upstream: Tensor = None) -> Any:
+                # PyTorch gives it by name, after the tensors; others give it alone.
+                factor = received[-1] if upstream is None else upstream
+                scaled = tuple(factor * gradient for gradient in gradients)
+                return scaled if len(scaled) > 1 else scaled[0]
+
+            return value, scale
+
+        return hold(*tensors)
 
     def substitute_values(
         self, pairs: Iterable[tuple[keras.Variable, Tensor]]

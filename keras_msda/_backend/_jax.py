@@ -48,6 +48,10 @@ class JaxOps(KerasOps):
         parts = x.reshape(*index.shape, *x.shape[1:])
         return jax.vmap(self.take)(parts, index).reshape(x.shape)
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+        return x.at[jnp.arange(x.shape[0])[:, None], index].min(values)
+
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
         """Multiplies matrices on the last two axes, in float32 even on a TPU."""
         return jnp.matmul(x, y, precision="highest")
@@ -74,13 +78,21 @@ class JaxOps(KerasOps):
         places = tuple(range(len(values)))
         return jax.grad(lambda *x: jnp.sum(function(*x)), places)(*values)
 
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+        places = tuple(range(len(values)))
+        value, gradients = jax.value_and_grad(function, places)(*values)
+        return value, list(gradients)
+
     def compile_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function of tensors, compiled."""
         return jax.jit(function)
 
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state))), traced as a loop."""
-        if self.is_eager(state) and self.is_eager(steps):
+        if all(map(self.is_eager, jax.tree.leaves((steps, state)))):
             # Outside of a trace JAX would compile the loop again at each call.
             for step in range(int(steps)):
                 if until is not None and until(state):

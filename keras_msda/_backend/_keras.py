@@ -138,6 +138,10 @@ class KerasOps(KerasSeedOps, abc.ABC):
             x, ops.broadcast_to(index, (*index.shape[:2], *x.shape[2:])), axis=1
         )
 
+    @abc.abstractmethod
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+
     def reverse(self, x: Tensor, axis: int) -> Tensor:
         """Reverses an axis."""
         return ops.flip(x, axis)

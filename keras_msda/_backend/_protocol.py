@@ -127,6 +127,15 @@ class Ops(Protocol):
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places.
+
+        Args:
+            x: Shape `(batch, n)`.
+            index: Places in each row, shape `(batch, k)`.
+            values: Shape `(batch, k)`.
+        """
+
     def reverse(self, x: Tensor, axis: int) -> Tensor:
         """Reverses an axis."""
 
@@ -214,6 +223,26 @@ class Ops(Protocol):
 
         They are zeros for a value that the sum does not depend on. The function may
         itself compute gradients.
+        """
+
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value.
+
+        A gradient is None if the scalar is known not to depend on the value; JAX does
+        not know and returns zeros. The values count as constants elsewhere.
+        """
+
+    def attach_gradients(
+        self, value: Tensor, tensors: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> Tensor:
+        """Returns a scalar whose gradients by some tensors are given ones.
+
+        Args:
+            value: The scalar, which counts as a constant.
+            tensors: Tensors that are differentiated by.
+            gradients: One for each of them, of its shape and dtype.
         """
 
     # Control flow and compilation.

@@ -130,6 +130,18 @@ class TensorFlowOps(SeedOps):
         """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
         return self.tf.gather(x, index, batch_dims=1)
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+        lengths = self.tf.shape(x)
+        places = index + lengths[1] * self.tf.range(lengths[0])[:, None]
+        # Ten times as fast on a CPU as `tensor_scatter_nd_min` (2.21).
+        least = self.tf.math.unsorted_segment_min(
+            self.tf.reshape(values, [-1]),
+            self.tf.reshape(places, [-1]),
+            lengths[0] * lengths[1],
+        )
+        return self.tf.minimum(x, self.tf.reshape(least, lengths))
+
     def reverse(self, x: Tensor, axis: int) -> Tensor:
         """Reverses an axis."""
         return self.tf.reverse(x, [axis])
@@ -280,6 +292,20 @@ class TensorFlowOps(SeedOps):
         found = tape.gradient(total, copies, unconnected_gradients="zero")
         # The gradient of a gather is `IndexedSlices`.
         return [self.tf.convert_to_tensor(gradient) for gradient in found]
+
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+        copies = [self.tf.identity(value) for value in values]
+        with self.tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(copies)
+            value = function(*copies)
+        found = tape.gradient(value, copies)
+        return self.tf.stop_gradient(value), [
+            None if gradient is None else self.tf.convert_to_tensor(gradient)
+            for gradient in found
+        ]
 
     # Ragged tensors, which only TensorFlow has.
 

@@ -36,6 +36,10 @@ class TorchOps(KerasOps):
         """Returns the maximum, as that of Keras breaks a compiled graph."""
         return x.max() if axis is None else torch.amax(x, axis)
 
+    def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
+        """Returns x with entries of each row lowered to values at their places."""
+        return x.scatter_reduce(1, index.long(), values, "amin")
+
     def _float_bits(self, x: Tensor) -> Tensor:
         return x.contiguous().view(torch.int32)
 
@@ -61,6 +65,18 @@ class TorchOps(KerasOps):
             return torch.autograd.grad(
                 total, copies, create_graph=nested, materialize_grads=True
             )
+
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+        with torch.enable_grad():
+            copies = [value.detach().requires_grad_() for value in values]
+            value = function(*copies)
+            if not value.requires_grad:
+                return value, [None] * len(copies)
+            found = torch.autograd.grad(value, copies, allow_unused=True)
+        return value.detach(), list(found)
 
     def loop(self, steps: Any, body: Any, state: Any, until: Any = None) -> Any:
         """Returns body(steps - 1, ... body(1, body(0, state)))."""

@@ -63,7 +63,10 @@ def _drop_output() -> None:
 def _run_train(options: argparse.Namespace) -> int:
     """Checks and reads everything, then trains."""
     start = time.perf_counter()
+    known = _parser.train_methods(options.place)
+    methods = _readers.merge_methods(options.methods, known)
     try:
+        _check_place(options.methods or [], known)
         out = _files.make_folder(options.out, RESULTS)
         from keras_msda import datasets
         from keras_msda.cli import _report, _train
@@ -80,7 +83,7 @@ def _run_train(options: argparse.Namespace) -> int:
         flush=True,
     )
     settings = _report.Settings(
-        methods=_readers.merge_methods(options.methods, _parser.train_methods()),
+        methods=methods,
         epochs=options.epochs,
         place=options.place,
         jit=options.jit,
@@ -90,6 +93,21 @@ def _run_train(options: argparse.Namespace) -> int:
         out=out,
     )
     return _train.train(dataset, parts, settings, start=start)
+
+
+def _check_place(given: Sequence[Sequence[str]], known: Sequence[str]) -> None:
+    """Checks that methods that were named can mix in the place that was asked for.
+
+    Args:
+        given: What every use of the option named.
+        known: The methods of the place.
+    """
+    everything = _parser.train_methods()
+    groups = [group for group in given if tuple(group) != everything]
+    for method in sorted({name for group in groups for name in group} - set(known)):
+        raise ValueError(
+            f"{method} mixes features inside a model; leave --in pipeline out."
+        )
 
 
 def _run_preview(options: argparse.Namespace) -> int:

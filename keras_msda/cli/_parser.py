@@ -73,9 +73,15 @@ def build_parser() -> Parser:
     return parser
 
 
-def train_methods() -> tuple[str, ...]:
-    """Returns the methods that `train` knows; "none" stands for no mixing."""
-    return ("none", *METHODS)
+def train_methods(place: str = "model") -> tuple[str, ...]:
+    """Returns the methods that `train` knows.
+
+    "none" stands for no mixing, and "manifold" for mixing features, inside a model.
+
+    Args:
+        place: "model" or "pipeline".
+    """
+    return ("none", *METHODS, *(("manifold",) if place == "model" else ()))
 
 
 def own_options() -> dict[str, dict[str, Any]]:

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _backend, datasets, losses, metrics, plot
+from keras_msda import _backend, datasets, losses, metrics, models, plot
 from keras_msda.cli._report import Row, Settings, finish, judge, write_results
-from keras_msda.layers import METHODS
+from keras_msda.layers import METHODS, MixUpLayer
 
 BASE_LOSS = "sparse_categorical_crossentropy"
 
@@ -157,11 +157,7 @@ def _assemble(
     test_data = _batches(parts.test_images, parts.test_labels, settings, shuffle=False)
     model, loss, accuracy = backbone, BASE_LOSS, "accuracy"
     if method != "none" and settings.place == "model":
-        layer = METHODS[method].layer(seed=settings.seed)
-        model = keras.Sequential(
-            [keras.Input(backbone.input_shape[1:]), layer, backbone]
-        )
-        loss, accuracy = layer.loss(BASE_LOSS), layer.accuracy()
+        model, loss, accuracy = _mix_inside(method, backbone, settings.seed)
     elif method != "none":
         layer = METHODS[method].layer(seed=settings.seed, targets="pair")
         train_data = train_data.map(layer, num_parallel_calls=-1)
@@ -169,6 +165,24 @@ def _assemble(
         loss, accuracy = losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
     model.compile("adam", loss=loss, metrics=[accuracy], jit_compile=settings.jit)
     return model, train_data.prefetch(2), test_data
+
+
+def _mix_inside(
+    method: str, backbone: keras.Model, seed: int
+) -> tuple[keras.Model, Any, Any]:
+    """Returns a model that mixes, with its loss and accuracy."""
+    if method == "manifold":
+        mixer = MixUpLayer(alpha=2.0, seed=seed)
+        model = models.ManifoldMixing(backbone, mixer=mixer)
+        return model, model.mixing.loss(BASE_LOSS), model.mixing.accuracy()
+    layer = METHODS[method].layer(seed=seed)
+    if layer.weight_needs_images:
+        layer = METHODS[method].layer(seed=seed, targets="pair")
+        model = models.SaliencyMixing(backbone, layer)
+        return model, losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
+    inputs = keras.Input(backbone.input_shape[1:])
+    model = keras.Sequential([inputs, layer, backbone])
+    return model, layer.loss(BASE_LOSS), layer.accuracy()
 
 
 def _batches(

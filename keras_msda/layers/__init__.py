@@ -7,6 +7,7 @@ from keras_msda.layers.gmix import GMixLayer
 from keras_msda.layers.gridmix import GridMixLayer
 from keras_msda.layers.hmix import HMixLayer
 from keras_msda.layers.mixup import MixUpLayer
+from keras_msda.layers.puzzlemix import PuzzleMixLayer
 from keras_msda.layers.random_mix import RandomMixLayer
 from keras_msda.layers.registry import METHODS, Method
 from keras_msda.layers.resizemix import ResizeMixLayer
@@ -23,6 +24,7 @@ __all__ = [
     "Method",
     "MixLayer",
     "MixUpLayer",
+    "PuzzleMixLayer",
     "RandomMixLayer",
     "ResizeMixLayer",
     "SaliencyMixLayer",

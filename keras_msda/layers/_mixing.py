@@ -37,6 +37,7 @@ def mix_batch(
     *,
     seed: Any,
     partner: Any = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """Returns checked parts, mixed by the plan of a seed.
 
@@ -46,11 +47,12 @@ def mix_batch(
         layout: Of the images.
         seed: Seed pair; None leaves the parts unmixed, in the form of mixed ones.
         partner: As in `draw_plan`.
+        dtype: Of the images that come out; None for the layer's compute dtype.
     """
     mixed, images = dict(checked), checked["images"]
     batch, size = layer._measure(images)
     batch = batch // 2 if partner is SECOND else batch
-    dtype, choice = layer.compute_dtype, layer.jit_compile
+    dtype, choice = dtype or layer.compute_dtype, layer.jit_compile
     if seed is None:
         plan: plans.Plan = plans.leave_unmixed(batch, images)
         mixed["images"] = _backend.get_ops(images).cast(images, dtype)

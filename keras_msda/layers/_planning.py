@@ -124,7 +124,8 @@ def draw_plan(
     ops = _backend.get_ops(batch, seed)
     partner_seed, coin_seed, *seeds = ops.split_seed(seed, 4)
     groups = count_groups(layer, batch, seed)
-    pairing = _pair(layer, batch, groups, content, seed=partner_seed)
+    given = partner is not None
+    pairing = _pair(layer, batch, groups, content, given=given, seed=partner_seed)
     params = draw_params(layer, pairing.num_draws, size, seeds=seeds, lam=lam)
     coin = sampling.sample_uniform([pairing.num_draws], seed=coin_seed)
     mixed = coin < ops.convert(layer._mixed_share.read(coin))
@@ -150,21 +151,40 @@ def draw_plan(
         mask = _factored.keep_own(mask, mixed)
     plan: plans.Plan = plans.MixPlan(chosen, mask, weight)
     if layer.moves_partner and masked:
-        move = _moved.take_draws(layer.move(params, size), index)
-        plan = plans.MovedMixPlan(chosen, mask, weight, move)
+        moves = _draw_moves(layer, params, size, index, mixed)
+        plan = plans.MovedMixPlan(chosen, mask, weight, *moves)
     if partner is None or partner is SECOND:
         return plan
     return _mark_unknown_partners(plan, batch)
 
 
+def _draw_moves(
+    layer: Any, params: Any, size: Any, index: Tensor | None, mixed: Tensor
+) -> tuple[_moved.Move, _moved.Move | None]:
+    """Returns how the pixels of partners are moved, and those of own images if any.
+
+    Args:
+        layer: A layer that moves pixels.
+        params: One row per draw.
+        size: Lengths that masks depend on.
+        index: int32 `(batch,)`, the draw that each sample takes, or None.
+        mixed: Truth values `(batch,)`.
+    """
+    move = _moved.take_draws(layer.move(params, size), index)
+    if not layer.moves_own:
+        return move, None
+    own = _moved.take_draws(layer.move_own(params, size), index)
+    return move, _moved.keep_unmixed(own, mixed)
+
+
 def _pair(
-    layer: Any, batch: Any, groups: int, content: Content, *, seed: Any
+    layer: Any, batch: Any, groups: int, content: Content, *, given: bool, seed: Any
 ) -> sampling.Pairing:
-    """Returns drawn partners; where they are given, labels may be missing."""
+    """Returns drawn partners, or any where partners are given instead."""
     kinds = {"per": layer.per, "groups": groups, "seed": seed}
     if layer.pairing != "label_similarity":
         return sampling.sample_partners(batch, pairing=layer.pairing, **kinds)
-    if content.labels is None:
+    if given:
         return sampling.sample_partners(batch, pairing="roll", **kinds)
     return sampling.sample_similar_partners(content.labels, layer.bandwidth, **kinds)
 

@@ -10,6 +10,7 @@ from keras_msda.layers.gmix import GMixLayer
 from keras_msda.layers.gridmix import GridMixLayer
 from keras_msda.layers.hmix import HMixLayer
 from keras_msda.layers.mixup import MixUpLayer
+from keras_msda.layers.puzzlemix import PuzzleMixLayer
 from keras_msda.layers.resizemix import ResizeMixLayer
 from keras_msda.layers.saliencymix import SaliencyMixLayer
 from keras_msda.layers.smoothmix import SmoothMixLayer
@@ -62,7 +63,7 @@ _UNIFIED = (
     "Function Perspective, 2022",
     "https://arxiv.org/abs/2208.09913",
 )
-# Colours of Okabe and Ito, which colour-blind eyes can tell apart, then grey.
+# Colours of Okabe and Ito, which colour-blind eyes can tell apart, then two more.
 _ALL = (
     Method(
         MixUpLayer,
@@ -116,6 +117,13 @@ _ALL = (
         "Augmentation Strategy for Better Regularization, 2021",
         "https://arxiv.org/abs/2006.01791",
         "#999999",
+    ),
+    Method(
+        PuzzleMixLayer,
+        "Kim, Choo and Song, Puzzle Mix: Exploiting Saliency and Local Statistics for "
+        "Optimal Mixup, 2020",
+        "https://arxiv.org/abs/2009.06962",
+        "#332288",
     ),
 )
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_msda import _errors
 from keras_msda.layers.base import MixLayer
+from keras_msda.models import _backbones, _graphs
 
 
 def strip(model: keras.Model) -> keras.Model:
@@ -19,10 +20,11 @@ def strip(model: keras.Model) -> keras.Model:
 
     Args:
         model: Sequential or functional, perhaps with such models inside, also within
-            `keras.layers.TimeDistributed`.
+            `keras.layers.TimeDistributed`; or a `ManifoldMixing`.
 
     Returns:
-        A model of the same kind, inputs, outputs and name.
+        A model of the same kind, inputs, outputs and name; the backbone of a
+        `ManifoldMixing`.
 
     Raises:
         ValueError: If a subclassed model or another layer holds a mixing layer, because
@@ -38,10 +40,12 @@ def strip(model: keras.Model) -> keras.Model:
         ['Flatten']
     """
     _check_model("strip", model, keras.Model)
+    if isinstance(model, _backbones.BackboneModel):
+        return strip(model.backbone)
     if isinstance(model, keras.Sequential):
         return _strip_sequential(model)
-    if _is_functional(model):
-        inputs = keras.tree.map_structure(_copy_input, model.input)
+    if _graphs.is_functional(model):
+        inputs = keras.tree.map_structure(_graphs.copy_input, model.input)
         # Not compiled, unlike the given one: a clone would be compiled as that is.
         bare = keras.Model(model.input, model.output, name=model.name)
         clone = keras.models.clone_model(
@@ -53,7 +57,7 @@ def strip(model: keras.Model) -> keras.Model:
         if _has_own_constructor(type(model)):
             return clone
         return type(model)(clone.input, clone.output, name=model.name)
-    if any(isinstance(x, MixLayer) for x in _parts(model)):
+    if any(isinstance(x, MixLayer) for x in _graphs.list_parts(model)):
         _fail_subclassed("strip", type(model).__name__)
     return model
 
@@ -62,7 +66,7 @@ def _strip_sequential(model: keras.Sequential) -> keras.Sequential:
     """Returns a sequential model without mixing layers."""
     # `model.layers` leaves the input out, and there may be none yet.
     first = [x for x in model._layers[:1] if isinstance(x, keras.layers.InputLayer)]
-    layers: list[Any] = [_copy_input(x.output) for x in first]
+    layers: list[Any] = [_graphs.copy_input(x.output) for x in first]
     values = layers[0] if layers else None
     for layer in model.layers:
         kept = _strip_layer(layer)
@@ -86,37 +90,12 @@ def _infer_output(layer: Any, values: Any) -> Any:
         return None
 
 
-def _copy_input(tensor: Any) -> Any:
-    """Returns a new symbolic input like a given one."""
-    layer = tensor._keras_history.operation
-    return keras.Input(
-        batch_shape=layer.batch_shape,
-        dtype=layer.dtype,
-        sparse=layer.sparse,
-        ragged=layer.ragged,
-        optional=layer.optional,
-        name=layer.name,
-    )
-
-
-def _is_functional(model: Any) -> bool:
-    """Returns whether a model is functional; Keras has no public name for the class."""
-    return hasattr(model, "operations") and hasattr(model, "get_layer")
-
-
 def _has_own_constructor(kind: type) -> bool:
     """Returns whether a class of functional models may take other arguments."""
     for base in kind.__mro__:
         if "__init__" in vars(base):
             return not base.__module__.startswith("keras.")
     return False
-
-
-def _parts(layer: Any) -> list[Any]:
-    """Returns all layers inside a layer; an operation, such as a sum, has none."""
-    if not isinstance(layer, keras.Layer):
-        return []
-    return list(layer._flatten_layers(include_self=False))
 
 
 def _find_mixer(layer: Any) -> MixLayer | None:
@@ -129,7 +108,7 @@ def _find_mixer(layer: Any) -> MixLayer | None:
 
 def _strip_layer(layer: Any) -> Any:
     """Returns a layer as it is, or a model inside the model without mixing layers."""
-    mixes = any(isinstance(x, MixLayer) for x in _parts(layer))
+    mixes = any(isinstance(x, MixLayer) for x in _graphs.list_parts(layer))
     if not mixes or _find_mixer(layer) is not None:
         return layer
     if isinstance(layer, keras.Model):
