@@ -69,7 +69,8 @@ def test_the_partner_s_salient_pixel_is_shown(size, border):
         if own.min() < 1:  # A box may have no pixels.
             assert_equal(images[i][tuple(spots[i - 1])][i - 1], 1)
             first.add(tuple(np.argwhere(own == 0)[0]))
-    assert len(first) != 1  # Not one place for all samples.
+    # Not one place for all samples; on a single row boxes may reach both ends.
+    assert len(first) > 1 or 1 in size
 
 
 def test_without_a_map_the_contrast_of_the_partner_counts():
