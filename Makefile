@@ -14,6 +14,7 @@ OLDEST_VENV ?= .venv-oldest
 BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 STARTUP_ARGS ?= --out benchmarks/results/startup.json
 MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
+PUZZLEMIX_ARGS ?= --out benchmarks/results/puzzlemix.json
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
@@ -33,10 +34,10 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-xla test-jax test-torch test-oldest test-notebooks \
-  accelerator-check tpu-check bench bench-startup bench-memory check format build clean
+  accelerator-check tpu-check bench bench-startup bench-memory bench-puzzlemix check format build clean
 
 help: ## lists all commands
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(SOME_READY) ## trains without mixing and with each method, and draws a picture
 	@$(RUN) -m keras_msda train --floor $(DEMO_FLOOR) $(DEMO_ARGS)
@@ -98,6 +99,9 @@ bench-startup: $(BENCH_READY) ## times imports and first calls, and what compili
 
 bench-memory: $(BENCH_READY) ## measures the memory that a call needs besides its result
 	@$(BENCH_VENV)/bin/python benchmarks/memory.py $(MEMORY_ARGS)
+
+bench-puzzlemix: $(BENCH_READY) ## times a step of PuzzleMix against a plain step
+	@$(BENCH_VENV)/bin/python benchmarks/puzzlemix.py $(PUZZLEMIX_ARGS)
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES) $(SCRIPTS)

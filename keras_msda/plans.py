@@ -35,7 +35,7 @@ class MixPlan(NamedTuple):
 
 
 class MovedMixPlan(NamedTuple):
-    """Says how a batch is mixed with partners whose pixels are moved first.
+    """Says how a batch is mixed if pixels are moved first.
 
     A sample that is not mixed has itself as partner, mask 1 and weight 1.
 
@@ -44,13 +44,15 @@ class MovedMixPlan(NamedTuple):
         mask: float32 `(batch, *size)`, share of the first image at each pixel, in
             [0, 1].
         weight: float32 `(batch,)`, share of the first label, the mean of the mask.
-        move: A `keras_msda.masks.Move`, one per sample.
+        move: A `keras_msda.masks.Move` of the partner, one per sample.
+        own_move: Of the first image; None where its pixels stay.
     """
 
     partner: Tensor
     mask: Any
     weight: Tensor
     move: _moved.Move
+    own_move: _moved.Move | None = None
 
 
 #: A plan of any method.
@@ -87,10 +89,16 @@ def get_move(plan: Plan) -> _moved.Move | None:
     return plan.move if isinstance(plan, MovedMixPlan) else None
 
 
-def get_move_index(plan: Plan) -> Tensor | None:
-    """Returns the pixel that is shown at each pixel, or None where they stay."""
-    move = get_move(plan)
-    return None if move is None else _backend.get_ops(move.index).convert(move.index)
+def get_move_index(plan: Plan) -> tuple[Tensor | None, Tensor] | None:
+    """Returns which pixels are shown, of the first image and of the partner.
+
+    None where pixels stay, for the first image or for both.
+    """
+    if not isinstance(plan, MovedMixPlan):
+        return None
+    ops = _backend.get_ops(plan.move.index)
+    own = None if plan.own_move is None else ops.convert(plan.own_move.index)
+    return own, ops.convert(plan.move.index)
 
 
 def convert_plan(plan: Plan, data_format: str) -> tuple[Plan, Layout]:
@@ -141,20 +149,24 @@ def take_both(x: Tensor, partner: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def take_both_moved(
-    x: Tensor, partner: Tensor | None, index: Tensor | None, data_format: str
+    x: Tensor, partner: Tensor | None, index: Any, data_format: str
 ) -> tuple[Tensor, Tensor]:
-    """Returns images and their partners' pixels, moved; see `take_both`.
+    """Returns images and their partners, their pixels moved; see `take_both`.
 
     Args:
         x: Images, or anything with one entry per pixel.
         partner: As in `take_both`.
-        index: Of a `Move`, or None where pixels stay.
+        index: From `get_move_index`.
         data_format: "channels_last" or "channels_first".
     """
-    own, other = take_both(x, partner)
+    both = take_both(x, partner)
     if index is None:
-        return own, other
-    return own, _moved.take_pixels(other, index, data_format)
+        return both
+    own, other = (
+        values if moved is None else _moved.take_pixels(values, moved, data_format)
+        for values, moved in zip(both, index, strict=True)
+    )
+    return own, other
 
 
 def take_own(x: Tensor, partner: Tensor | None) -> Tensor:

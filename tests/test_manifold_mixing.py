@@ -71,7 +71,7 @@ def train(model, layer, data, **settings):
     settings = {"jit_compile": cases.BACKEND == "jax"} | settings
     model.compile("sgd", loss, weighted_metrics=metrics, **settings)
     images, labels, weights = data
-    fit = model.fit(images, labels, 8, sample_weight=weights, verbose=0)
+    fit = model.fit(images, labels, 8, shuffle=False, sample_weight=weights, verbose=0)
     return fit.history
 
 

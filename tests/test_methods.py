@@ -16,7 +16,7 @@ from keras_msda.masks import Mask
 from keras_msda.plot import style
 
 NAMES = ["mixup", "cutmix", "hmix", "gmix", "fmix"]
-NAMES += ["gridmix", "smoothmix", "resizemix", "saliencymix"]
+NAMES += ["gridmix", "smoothmix", "resizemix", "saliencymix", "puzzlemix"]
 COLOR = "#7f3c8d"
 
 
@@ -91,7 +91,8 @@ def test_names_and_labels_are_those_of_the_classes():
     assert list(METHODS) == NAMES
     labels = [method.label for method in METHODS.values()]
     assert labels[:5] == ["MixUp", "CutMix", "HMix", "GMix", "FMix"]
-    assert labels[5:] == ["GridMix", "SmoothMix", "ResizeMix", "SaliencyMix"]
+    assert labels[5:9] == ["GridMix", "SmoothMix", "ResizeMix", "SaliencyMix"]
+    assert labels[9:] == ["PuzzleMix"]
     for name, method in METHODS.items():
         assert method.name == name
         assert getattr(msda, f"{method.label}Layer") is method.layer
@@ -113,6 +114,16 @@ def test_options_are_what_a_layer_does_not_share():
         "smoothmix": {"sigma_range": (0.25, 0.5)},
         "resizemix": {"scale_range": (0.1, 0.8)},
         "saliencymix": {"border": "inside"},
+        "puzzlemix": {
+            "blocks": (2, 4, 8, 16),
+            "labels": 3,
+            "smoothness": 1.2,
+            "data_smoothness": 0.5,
+            "prior": 0.2,
+            "transport": True,
+            "transport_cost": 0.8,
+            "iterations": 100,
+        },
     }
 
 
@@ -246,7 +257,7 @@ def test_recommend_compares_it():
     images = np.random.default_rng(0).normal(size=(4, 6, 6, 1)).astype("float32")
     found = analysis.recommend(model, images, np.arange(4) % 2, draws=50, verbose=0)
     rows = {row.name: row for row in found.methods}
-    left_out = {"ResizeMix", "SaliencyMix"}
+    left_out = {"SmoothMix", "ResizeMix", "SaliencyMix", "PuzzleMix"}
     assert set(rows) == {method.label for method in METHODS.values()} - left_out
     layer = VerticalSplitLayer()
     expected = analysis.regularization_coefficients(layer, (6, 6), draws=50, seed=0)

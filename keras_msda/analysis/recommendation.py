@@ -139,9 +139,9 @@ def recommend(  # noqa: PLR0913
             in `input_gradient_map`.
         images: Some hundred images, as the model takes them.
         labels: Their class ids.
-        methods: Mixing layers by name; None for all of `layers.METHODS`, each with
-            its defaults, except for those that look at images or move partners, for
-            which coefficients by distance say nothing.
+        methods: Mixing layers by name; None for those of `layers.METHODS`, each with
+            its defaults, that have a lambda and neither look at the images nor move
+            partners: coefficients by distance do not describe others.
         boundary: Distance between near and far, in pixels; None for that at which the
             coefficients of CutMix on a torus fall below MixUp's.
         draws: Masks to draw for methods whose distribution is not known.
@@ -231,10 +231,11 @@ def _is_decided(first: Strength, second: Strength) -> bool:
 
 def _all_methods() -> dict[str, MixLayer]:
     """Returns every method that coefficients describe, with its defaults, by label."""
+    methods = {method.label: method.layer for method in layers.METHODS.values()}
     return {
-        method.label: method.layer()
-        for method in layers.METHODS.values()
-        if not (method.layer.uses_saliency or method.layer.moves_partner)
+        label: kind()
+        for label, kind in methods.items()
+        if kind.has_lam and not (kind.uses_saliency or kind.moves_partner)
     }
 
 

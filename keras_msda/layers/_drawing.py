@@ -249,7 +249,11 @@ class DrawingLayer(StatefulLayer, MaskHooks):
         if self.mask_axes is None or not isinstance(plan, plans.MovedMixPlan):
             return plan
         places = self._places(len(size))
-        return plan._replace(move=_moved.expand_axes(plan.move, places, size))
+        own = plan.own_move
+        return plan._replace(
+            move=_moved.expand_axes(plan.move, places, size),
+            own_move=None if own is None else _moved.expand_axes(own, places, size),
+        )
 
     def _full(self, mask: _factored.Mask, size: Any) -> Tensor:
         """Returns masks at every pixel of images."""

@@ -21,6 +21,7 @@ class MaskHooks(abc.ABC):
         uses_saliency: Whether masks depend on the saliency of the images, by `place`.
         uses_images: Whether `place` also needs the images themselves.
         moves_partner: Whether the partner's pixels are moved, by `move`.
+        moves_own: Whether the own image's pixels are moved, too, by `move_own`.
         weight_needs_images: Whether the weight, too, depends on the images.
         jit_compile: Setting of the layer.
     """
@@ -31,6 +32,7 @@ class MaskHooks(abc.ABC):
     uses_saliency: ClassVar[bool] = False
     uses_images: bool = False
     moves_partner: bool = False
+    moves_own: bool = False
     weight_needs_images: bool = False
 
     jit_compile: bool | str
@@ -119,6 +121,21 @@ class MaskHooks(abc.ABC):
 
         Returns:
             A `keras_msda.masks.Move`.
+        """
+        raise NotImplementedError
+
+    def move_own(self, params: Any, size: Any) -> _moved.Move:
+        """Returns which pixel of the own image is shown at each pixel.
+
+        For layers with `moves_own = True` and `moves_partner = True`. Images that are
+        not mixed are not moved.
+
+        Args:
+            params: From `sample_params`.
+            size: Lengths of the axes that the mask depends on, one to three.
+
+        Returns:
+            A `keras_msda.masks.Move` without `start` and `scale`.
         """
         raise NotImplementedError
 

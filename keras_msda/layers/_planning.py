@@ -151,11 +151,30 @@ def draw_plan(
         mask = _factored.keep_own(mask, mixed)
     plan: plans.Plan = plans.MixPlan(chosen, mask, weight)
     if layer.moves_partner and masked:
-        move = _moved.take_draws(layer.move(params, size), index)
-        plan = plans.MovedMixPlan(chosen, mask, weight, move)
+        moves = _draw_moves(layer, params, size, index, mixed)
+        plan = plans.MovedMixPlan(chosen, mask, weight, *moves)
     if partner is None or partner is SECOND:
         return plan
     return _mark_unknown_partners(plan, batch)
+
+
+def _draw_moves(
+    layer: Any, params: Any, size: Any, index: Tensor | None, mixed: Tensor
+) -> tuple[_moved.Move, _moved.Move | None]:
+    """Returns how the pixels of partners are moved, and those of own images if any.
+
+    Args:
+        layer: A layer that moves pixels.
+        params: One row per draw.
+        size: Lengths that masks depend on.
+        index: int32 `(batch,)`, the draw that each sample takes, or None.
+        mixed: Truth values `(batch,)`.
+    """
+    move = _moved.take_draws(layer.move(params, size), index)
+    if not layer.moves_own:
+        return move, None
+    own = _moved.take_draws(layer.move_own(params, size), index)
+    return move, _moved.keep_unmixed(own, mixed)
 
 
 def _pair(

@@ -28,13 +28,15 @@ class _Placed(NamedTuple):
     Attributes:
         labels: int32 `(batch, *grid)`, what each block shows of the partner.
         blocks: int32 `(batch,)`, at most how many there are along an axis.
-        source: int32 `(batch, n)`, which block of the partner each one shows; None
+        source: int32 `(batch, n)`, which block of the own image each one shows; None
             where blocks stay.
+        partner_source: Of the partner.
     """
 
     labels: Tensor
     blocks: Tensor
     source: Tensor | None
+    partner_source: Tensor | None
 
 
 @final
@@ -45,14 +47,13 @@ class PuzzleMixLayer(MixLayer):
     Each block shows a share of the partner. The shares minimise a cost: the saliency
     that is hidden, what neighbouring blocks differ by, and how far shares are from
     lambda. The least cost is found exactly, for all samples at once and without a graph
-    cut; see docs/puzzlemix.md. Salient blocks of the partner then move to where the
-    partner is shown. The label weight is the mean of the mask.
+    cut; see docs/puzzlemix.md. Salient blocks of each image then move to where that
+    image is shown. The label weight is the mean of the mask.
 
     Saliency is that of "saliency" in a dictionary, or else the contrast of the images.
-    The published method takes the gradient of the loss, as `SaliencyMixing` does. Own
-    images stay in place; the published code moves blocks of both. An axis of L pixels
-    has blocks of ceil(L / blocks) pixels, the last one smaller where they do not
-    divide it, so that small images have fewer blocks.
+    The published method takes the gradient of the loss, as `SaliencyMixing` does. An
+    axis of L pixels has blocks of ceil(L / blocks) pixels, the last one smaller where
+    they do not divide it, so that small images have fewer blocks.
 
     Args:
         alpha: lambda is Beta(alpha, alpha), or Beta(a, b) for a pair.
@@ -66,7 +67,7 @@ class PuzzleMixLayer(MixLayer):
             blocks, gamma of the paper. Not negative; 0 ignores the images.
         prior: What shares cost that are far from lambda, eta of the paper. Not
             negative.
-        transport: Whether blocks of the partner move. Bounding boxes and keypoints are
+        transport: Whether blocks of both images move. Bounding boxes and keypoints are
             then refused.
         transport_cost: What the way costs. Not negative.
         iterations: Number of iterations that find the shares. 100 are enough for 16x16
@@ -117,7 +118,7 @@ class PuzzleMixLayer(MixLayer):
         self.transport_cost = _puzzle_settings.check_cost(
             owner, "transport_cost", transport_cost, 0.8
         )
-        self.moves_partner = self.transport
+        self.moves_partner = self.moves_own = self.transport
         self.uses_images = self.data_smoothness > 0
 
     @property
@@ -148,19 +149,22 @@ class PuzzleMixLayer(MixLayer):
         images: Tensor | None = None,
         partner_images: Tensor | None = None,
     ) -> _Placed:
-        """Finds the labels of blocks, and which block of the partner each one shows."""
+        """Finds the labels of blocks, and which block of both images each one shows."""
         lam, blocks = params
         grid = _puzzle_grid.make_grid(size, blocks, self._choices)
         both = None if images is None else (images, partner_images)
         labels = puzzle.place_labels(
             grid, lam, (saliency, partner_saliency), both, self._settings_of_masks
         )
-        source = None
-        if self.transport:
-            source = puzzle.place_sources(
-                grid, labels, partner_saliency, self.transport_cost
-            )
-        return _Placed(labels, blocks, source)
+        if not self.transport:
+            return _Placed(labels, blocks, None, None)
+        cost, own_shown = self.transport_cost, labels < self.labels - 1
+        return _Placed(
+            labels,
+            blocks,
+            puzzle.place_sources(grid, own_shown, saliency, cost),
+            puzzle.place_sources(grid, labels > 0, partner_saliency, cost),
+        )
 
     @property
     def _settings_of_masks(self) -> PuzzleSettings:
@@ -184,6 +188,11 @@ class PuzzleMixLayer(MixLayer):
 
     def move(self, params: _Placed, size: Any) -> _moved.Move:
         """Returns which pixel of the partner is shown where blocks have moved."""
+        grid = _puzzle_grid.make_grid(size, params.blocks, self._choices)
+        return _moved.Move(_transport.find_pixels(grid, params.partner_source))
+
+    def move_own(self, params: _Placed, size: Any) -> _moved.Move:
+        """Returns which pixel of the own image is shown where blocks have moved."""
         grid = _puzzle_grid.make_grid(size, params.blocks, self._choices)
         return _moved.Move(_transport.find_pixels(grid, params.source))
 

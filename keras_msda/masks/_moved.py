@@ -46,6 +46,20 @@ def take_draws(move: Move, draw_index: Tensor | None) -> Move:
     return Move(*(None if x is None else ops.take(x, draw_index) for x in move))
 
 
+def keep_unmixed(move: Move, mixed: Tensor) -> Move:
+    """Returns moves of own images, those of samples that are not mixed left in place.
+
+    Args:
+        move: Moves of the samples, without a scale.
+        mixed: Truth values `(batch,)`.
+    """
+    ops = _backend.get_ops(move.index)
+    _, *size = ops.shape(move.index)
+    here = ops.reshape(ops.arange(math.prod(size)), [1, *size])
+    apart = ops.reshape(mixed, [-1, *[1] * len(size)])
+    return Move(ops.where(apart, move.index, here))
+
+
 def expand_axes(move: Move, places: Sequence[int], size: Sequence[Any]) -> Move:
     """Returns moves along some of the spatial axes as moves of whole images.
 

@@ -179,17 +179,25 @@ def solve(problem: Problem, iterations: int, *, average: bool) -> tuple[Any, Any
 
     Step by step, calling thousands of small operations would take ten times as long.
     """
-    ops = _backend.get_ops(problem.scale)
+    ops: Any = _backend.get_ops(problem.scale)
     if ops.always_eager or not ops.is_eager(problem.scale):
         return iterate(problem, iterations, average=average)
-    compiled: tuple[Any, Any] = _compile(ops, iterations, average)(problem)
-    return compiled
+    shape = tuple(problem.steepness.shape)
+    found: tuple[Any, Any] = _compile(ops, iterations, average, shape)(problem)
+    return found
 
 
-@functools.lru_cache(maxsize=8)
-def _compile(ops: Any, iterations: int, average: bool) -> Any:
+@functools.lru_cache(maxsize=64)
+def _compile(
+    ops: Any,
+    iterations: int,
+    average: bool,
+    shape: tuple[int, ...],  # noqa: ARG001
+) -> Any:
+    # A function for each shape, and without code of its own: TensorFlow warns of a
+    # function that is traced five times.
     return ops.compile_function(
-        lambda problem: iterate(problem, iterations, average=average)
+        functools.partial(iterate, iterations=iterations, average=average)
     )
 
 

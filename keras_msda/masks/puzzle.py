@@ -60,17 +60,17 @@ def place_labels(
     return ops.cast(ops.where(lam <= 0.0, settings.labels - 1.0, labels), "int32")
 
 
-def place_sources(grid: Grid, labels: Tensor, saliency: Tensor, cost: float) -> Tensor:
-    """Returns which block of the partner each block shows, int32 `(batch, n)`.
+def place_sources(grid: Grid, shown: Tensor, saliency: Tensor, cost: float) -> Tensor:
+    """Returns which block of an image each block shows, int32 `(batch, n)`.
 
     Args:
         grid: The grid.
-        labels: From `place_labels`.
-        saliency: Of the partners, float32 `(batch, *size)`.
+        shown: Whether a block shows any of the image, `(batch, *grid)`.
+        saliency: Of the images, float32 `(batch, *size)`.
         cost: What the way across the grid costs.
     """
     share = _puzzle_costs.share_saliency(grid, saliency)
-    return _transport.assign_blocks(grid, share, labels > 0, cost)
+    return _transport.assign_blocks(grid, share, shown, cost)
 
 
 def puzzle_weight(grid: Grid, labels: Tensor, highest: int) -> Tensor:
@@ -159,8 +159,9 @@ def puzzle_transport(
     """Returns which pixel of the partner each pixel shows, with its blocks moved.
 
     Salient blocks of the partner that the mask hides take the place of others that it
-    shows, where that is worth the way: it costs `cost` times the squared distance, 1
-    being the distance between the ends of the longest axis, and gains the saliency.
+    shows, where that is worth the way. It costs `cost` times the squared distance, 1
+    being the distance between the ends of the longest axis, and gains the saliency. For
+    the first image give `1 - mask` and its saliency.
     Blocks propose themselves to the nearest place and places keep the best one, as
     published, until nothing changes. Only blocks of equal sides change places. At
     pixels that are not shown, the index is the pixel's own.
@@ -196,8 +197,8 @@ def puzzle_transport(
     saliency = _convert_maps(owner, "saliency", saliency, shares.shape[0])
     grid = _cut(owner, ops.shape(shares)[1:], blocks, shares)
     shown = _puzzle_grid.sum_blocks(grid, ops.cast(shares < 1.0, "float32"))
-    labels = ops.cast(shown > 0.0, "int32")
-    return _transport.find_pixels(grid, place_sources(grid, labels, saliency, cost))
+    source = place_sources(grid, shown > 0.0, saliency, cost)
+    return _transport.find_pixels(grid, source)
 
 
 def _convert_maps(owner: str, name: str, values: Any, draws: int | None) -> Tensor:

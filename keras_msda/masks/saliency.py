@@ -129,20 +129,38 @@ def find_salient(saliency: Tensor, tie: Tensor) -> Tensor:
         tie: float32 `(batch,)` in [0, 1).
     """
     ops = _backend.get_ops(saliency)
-    size = ops.shape(saliency)[1:]
-    pixels = functools.reduce(operator.mul, size)
-    flat = ops.reshape(saliency, [ops.shape(saliency)[0], pixels])
-    highest = ops.max(flat, -1)
-    tied = ops.cast(flat >= (highest * (1.0 - _TIE))[:, None], "int32")
-    count = ops.sum(tied, -1)
+    batch, *size = ops.shape(saliency)
+    rows = functools.reduce(operator.mul, size[:-1], 1)
+    values = ops.reshape(saliency, [batch, rows, size[-1]])
+    highest = ops.max(values, [1, 2])[:, None, None]
+    tied = ops.cast(values >= highest * (1.0 - _TIE), "int32")
+    # The row first, since cumulative sums over all pixels would be slow.
+    counts = ops.sum(tied, -1)
+    count = ops.sum(counts, -1)
     number = ops.minimum(ops.truncate(tie * ops.cast(count, "float32")), count - 1)
-    # The tied pixel of that number has so many others before it.
-    before = ops.cast(ops.cumsum(tied) <= number[:, None], "int32")
-    index, center = ops.cast(ops.sum(before, -1), "int32"), []
-    for length in reversed(size):
-        center.append(index % length)
-        index = index // length
+    row, number = _find_number(counts, number)
+    column, _ = _find_number(ops.take_along(tied, row[:, None])[:, 0], number)
+    center = [column]
+    for length in reversed(size[:-1]):
+        center.append(row % length)
+        row = row // length
     return ops.stack(center[::-1], -1)
+
+
+def _find_number(counts: Tensor, number: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns where a number comes to in a row of counts, and what is left of it.
+
+    Args:
+        counts: int32 `(batch, n)`.
+        number: int32 `(batch,)`, less than the sum of the counts.
+
+    Returns:
+        The place with so many before it, int32 `(batch,)`, and the number in it.
+    """
+    ops = _backend.get_ops(counts)
+    passed = ops.cast(ops.cumsum(counts) <= number[:, None], "int32")
+    place = ops.cast(ops.sum(passed, -1), "int32")
+    return place, number - ops.cast(ops.sum(passed * counts, -1), "int32")
 
 
 def saliency_box_mask(

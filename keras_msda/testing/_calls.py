@@ -27,22 +27,26 @@ ROUNDING = {
 def blend(images: np.ndarray, plan: Any) -> np.ndarray:
     """Returns images mixed by a plan, float64: the definition."""
     images = images.astype("float64")
-    other = take_partner(images, plan)
+    images, other = take_both(images, plan)
     mask = plan.mask.astype("float64")[..., None]
     mixed = mask * images + (1 - mask) * other
     return np.where(mask == 1, images, np.where(mask == 0, other, mixed))
 
 
-def take_partner(images: np.ndarray, plan: Any) -> np.ndarray:
-    """Returns the partners' images, their pixels moved if the plan moves them."""
-    other: np.ndarray = images[plan.partner]
-    move = plans.get_move(plan)
-    if move is None:
-        return other
-    rows = other.reshape(len(other), -1, other.shape[-1])
-    index = move.index.reshape(len(other), -1, 1)
-    moved: np.ndarray = np.take_along_axis(rows, index, 1).reshape(other.shape)
-    return moved
+def take_both(images: np.ndarray, plan: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns own and partners' images, their pixels moved if the plan moves them."""
+    index = plans.get_move_index(plan) or (None, None)
+    own, other = (
+        x if moved is None else _move(x, _worlds.to_numpy(moved))
+        for x, moved in zip((images, images[plan.partner]), index, strict=True)
+    )
+    return own, other
+
+
+def _move(images: np.ndarray, index: np.ndarray) -> np.ndarray:
+    rows = images.reshape(len(images), -1, images.shape[-1])
+    moved: np.ndarray = np.take_along_axis(rows, index.reshape(len(images), -1, 1), 1)
+    return moved.reshape(images.shape)
 
 
 def check_mixing(
@@ -112,8 +116,8 @@ def _check_ends(
     # As this world has it: elsewhere 0 may be the last bit of an exponential.
     mask = np.moveaxis(mixed[..., :batch], -1, 1)[itself, itself]
     values = images[..., batch + 1]
-    moved = take_partner(values[..., None], plan)[..., 0]
-    for end, whole in ((1, values), (0, moved)):
+    both = (x[..., 0] for x in take_both(values[..., None], plan))
+    for end, whole in zip((1, 0), both, strict=True):
         received = mixed[..., batch + 1]
         report.require_close(
             np.where(mask == end, received, 0),

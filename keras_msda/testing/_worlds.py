@@ -28,7 +28,9 @@ class World(NamedTuple):
 def to_numpy(x: Any) -> Any:
     """Returns a nest of tensors as arrays; half precision becomes float32."""
 
-    def convert(value: Any) -> np.ndarray:
+    def convert(value: Any) -> Any:
+        if value is None:
+            return None
         found = np.asarray(keras.ops.convert_to_numpy(value))
         # NumPy itself knows no bfloat16.
         return found.astype("float32") if found.dtype.kind == "V" else found

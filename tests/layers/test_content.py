@@ -206,6 +206,23 @@ def test_the_partner_is_moved_before_it_is_blended(size, data_format):
         assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+def test_the_own_image_may_be_moved_too_unless_it_is_unmixed():
+    layer = RolledLayer(pairing="roll", probability=0.5, seed=3)
+    layer.moves_own = True
+    layer.move_own = lambda params, size: masks.Move(layer.move(params, size).index)
+    plan = layer.sample(BATCH, SIZE, seed=(5, 2))
+    partner, weight = map(ops.convert_to_numpy, (plan.partner, plan.weight))
+    mixed = partner != np.arange(BATCH)
+    assert 0 < mixed.sum() < BATCH
+    x = images()
+    moved = np.roll(x, 1, (1, 2))
+    share = weight.reshape(-1, 1, 1, 1)
+    expected = share * moved + (1 - share) * moved[partner]
+    expected = np.where(mixed.reshape(-1, 1, 1, 1), expected, x)
+    found = ops.convert_to_numpy(layer.mix((x, soft_labels()), seed=(5, 2))[0])
+    assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
 def test_moves_follow_the_axes_of_the_mask():
     videos = np.random.default_rng(0).random((BATCH, 3, 4, 5, 1), "float32")
     layer = RolledLayer(pairing="roll", mask_axes=(1, 3))

@@ -30,7 +30,7 @@ def content(channels=3):
 def plan(layer, **changed):
     """Returns a plan as arrays."""
     found = layer.sample(BATCH, SIZE, seed=SEED, lam=LAM, **content() | changed)
-    return type(found)(*(keras.tree.map_structure(array, part) for part in found))
+    return keras.tree.map_structure(array, found)
 
 
 def test_a_plan_is_that_of_the_mask_functions():
@@ -44,24 +44,31 @@ def test_a_plan_is_that_of_the_mask_functions():
     assert_array_equal(found.weight, array(weight))
     index = masks.puzzle_transport(mask, pairs["saliency"][1], blocks=4)
     assert_array_equal(found.move.index, array(index))
-    assert found.move.start is None
+    index = masks.puzzle_transport(1 - mask, pairs["saliency"][0], blocks=4)
+    assert_array_equal(found.own_move.index, array(index))
     # Something is to be seen here.
     assert np.any(found.move.index != np.arange(126).reshape(SIZE))
     assert len(np.unique(found.weight)) > 2
 
 
-def test_images_show_the_moved_partner():
+def move(images, moved):
+    """Returns images whose pixels are moved, by NumPy's own indexing."""
+    index = array(moved.index).reshape(BATCH, -1, 1)
+    pixels = np.take_along_axis(images.reshape(BATCH, -1, 3), index, 1)
+    return pixels.reshape(images.shape)
+
+
+def test_images_show_moved_blocks():
     layer = PuzzleMixLayer(blocks=4, pairing="derangement")
-    given = content()
-    labels = np.eye(BATCH, dtype="float32")
+    given, labels = content(), np.eye(BATCH, dtype="float32")
     mixed = layer.mix(given | {"labels": labels}, seed=SEED)
     found = layer.sample(BATCH, SIZE, seed=SEED, **given)
     partner, mask, weight = (array(x) for x in found[:3])
-    other = given["images"][partner].reshape(BATCH, -1, 3)
-    other = np.take_along_axis(other, array(found.move.index).reshape(BATCH, -1, 1), 1)
+    own = move(given["images"], found.own_move)
+    other = move(given["images"][partner], found.move)
     share = mask[..., None]
-    expected = share * given["images"] + (1 - share) * other.reshape(BATCH, *SIZE, 3)
     # One float32 product and sum.
+    expected = share * own + (1 - share) * other
     assert_allclose(array(mixed["images"]), expected, rtol=0, atol=1e-6)
     assert_allclose(array(mixed["labels"])[np.arange(BATCH), partner], 1 - weight)
 

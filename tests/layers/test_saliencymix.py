@@ -62,15 +62,15 @@ def test_the_partner_s_salient_pixel_is_shown(size, border):
     }
     mixed = make(border=border).mix(batch, seed=SEED)
     images, found = cases.array(mixed["images"]), cases.array(mixed["labels"])
+    first = set()
     for i in range(BATCH):
         own = images[i, ..., i]
-        if own.min() == 1:  # A box without pixels.
-            continue
-        assert_equal(images[i][tuple(spots[i - 1])][i - 1], 1)
         assert_allclose(found[i, i], own.astype("float64").mean(), rtol=0, atol=1e-6)
-    # Not one place for all samples.
-    first = {tuple(np.argwhere(x[..., i] == 0)[0]) for i, x in enumerate(images)}
-    assert len(first) > 1
+        if own.min() < 1:  # A box may have no pixels.
+            assert_equal(images[i][tuple(spots[i - 1])][i - 1], 1)
+            first.add(tuple(np.argwhere(own == 0)[0]))
+    # Not one place for all samples; on a single row boxes may reach both ends.
+    assert len(first) > 1 or 1 in size
 
 
 def test_without_a_map_the_contrast_of_the_partner_counts():
