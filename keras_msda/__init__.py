@@ -1,4 +1,4 @@
-"""Mixed sample data augmentation for Keras: MixUp, CutMix, HMix, GMix and FMix.
+"""Mixed sample data augmentation for Keras: MixUp, CutMix, FMix and others.
 
 `keras_msda.analysis` and `keras_msda.plot` are here too. Their first use imports them:
 they bring SciPy and Matplotlib, which no layer needs at once.

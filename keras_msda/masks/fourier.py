@@ -214,7 +214,9 @@ def _select_by_bits(keys: Tensor, count: Tensor) -> Tensor:
     steps = ops.convert([-(2**31), *(2**bit for bit in range(30, -1, -1))], "int32")
     lowest = ops.zeros(ops.shape(count), "int32") + -(2**31)
     threshold = _align(ops.loop(32, refine, lowest), keys)
-    above, equal = keys > threshold, keys == threshold
+    above = keys > threshold
+    # Not by ==, whose rank TensorFlow does not know where it does not know the size.
+    equal = (keys >= threshold) & ~above
     missing = _align(count - _count(above), keys)
     return above | (equal & (_number(ops.cast(equal, "int32")) <= missing))
 

@@ -472,6 +472,19 @@ def test_graphs_of_every_mode_need_not_know_batch_or_size(name):
 
 
 @pytest.mark.tensorflow
+@pytest.mark.parametrize("choice", ["auto", False])
+def test_graphs_of_fmix_may_know_the_batch_alone(choice):
+    layer = msda.FMixLayer(jit_compile=choice, seed=1)
+    given = tf.TensorSpec([4, None, None, 1])
+    mix = tf.function(lambda x: layer(x, training=True), input_signature=[given])
+    x = np.random.default_rng(0).random((4, 5, 7, 1), np.float32)
+    plan = cases.next_plan(layer, 4, (5, 7))
+    mask = plan.mask[..., None]
+    expected = mask * x + (1 - mask) * x[plan.partner]
+    assert_allclose(mix(x).numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.tensorflow
 def test_graphs_of_a_choice_for_the_batch_need_not_know_batch_or_size():
     layer = cases.make("random-sample", per="batch", targets="pair")
     call = tf.function(layer.__call__, input_signature=unknown(2))
