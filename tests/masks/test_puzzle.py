@@ -217,7 +217,8 @@ def test_a_grid_of_its_own_for_each_draw_changes_nothing():
             images=tuple(x[one] for x in images),
         )
         assert_array_equal(array(mask)[draw], array(expected)[0])
-        assert_array_equal(array(weight)[draw], array(mean)[0])
+        # JAX divides by multiplying by the reciprocal where it compiles.
+        assert_allclose(array(weight)[draw], array(mean)[0], rtol=2e-7, atol=0)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
