@@ -172,7 +172,9 @@ def _scale_colors(images: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     low = -ops.maximum(ops.max(-own, axes), ops.max(-partner, axes))
     # Half of each, as the difference might overflow.
     extent = high / 2 - low / 2
-    known = (extent > 0.0) & (extent < float("inf"))
+    known = extent > 0.0
+    for x in images:  # The largest of values may leave NaN out.
+        known &= ops.all((x > -float("inf")) & (x < float("inf")), axes)
     factor = _factored.append_axes(ops.where(known, 0.5 / extent, 0.0), len(axes))
     low = _factored.append_axes(ops.where(known, low, 0.0), len(axes))
     shown = _factored.append_axes(known, len(axes))

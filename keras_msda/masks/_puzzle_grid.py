@@ -6,8 +6,11 @@ then have a place in the grid of the largest n, with blocks of no pixels at its 
 that shapes are static.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import keras
 
 from keras_msda import _backend
 
@@ -163,3 +166,41 @@ def spread(grid: Grid, values: Tensor) -> Tensor:
     ops = _backend.get_ops(values)
     flat = ops.take(ops.reshape(values, [-1]), ops.reshape(index_blocks(grid), [-1]))
     return ops.reshape(flat, [ops.shape(values)[0], *grid.size])
+
+
+def call_compiled(
+    function: Callable[..., Tensor], grid: Grid, *tensors: Any, **static: Any
+) -> Tensor:
+    """Returns function(grid, *tensors, **static), on JAX compiled in one piece.
+
+    Outside of a trace JAX compiles each operation by itself, for each shape: a minute
+    for all of them. Inside of one whoever compiles it compiles this with it.
+
+    Args:
+        function: Function of tensors, without state.
+        grid: The grid.
+        *tensors: Tensors, nests of them, or None.
+        **static: What can be hashed.
+    """
+    ops: Any = _backend.get_ops(grid.side[0])
+    values = keras.tree.flatten((grid[2:], tensors))
+    known = all(x is None or ops.is_eager(x) for x in values)
+    if not ops.functional or not known:
+        return function(grid, *tensors, **static)
+    options = tuple(sorted(static.items()))
+    return _compile(ops, function, grid[:2], options)(grid[2:], *tensors)
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(
+    ops: Any,
+    function: Callable[..., Tensor],
+    lengths: tuple[Any, ...],
+    options: tuple[tuple[str, Any], ...],
+) -> Callable[..., Tensor]:
+    compiled: Callable[..., Tensor] = ops.compile_function(
+        lambda parts, *tensors: function(
+            Grid(*lengths, *parts), *tensors, **dict(options)
+        )
+    )
+    return compiled

@@ -47,6 +47,18 @@ def place_labels(
             None.
         settings: The settings of the method.
     """
+    return _puzzle_grid.call_compiled(
+        _place_labels, grid, lam, saliency, images, settings=settings
+    )
+
+
+def _place_labels(
+    grid: Grid,
+    lam: Tensor,
+    saliency: tuple[Tensor, Tensor],
+    images: tuple[Tensor, Tensor] | None,
+    settings: PuzzleSettings,
+) -> Tensor:
     ops = _backend.get_ops(lam)
     own, partner = (_puzzle_costs.share_saliency(grid, x) for x in saliency)
     unary, weights = _puzzle_costs.find_costs(
@@ -69,6 +81,10 @@ def place_sources(grid: Grid, shown: Tensor, saliency: Tensor, cost: float) -> T
         saliency: Of the images, float32 `(batch, *size)`.
         cost: What the way across the grid costs.
     """
+    return _puzzle_grid.call_compiled(_place_sources, grid, shown, saliency, cost=cost)
+
+
+def _place_sources(grid: Grid, shown: Tensor, saliency: Tensor, cost: float) -> Tensor:
     share = _puzzle_costs.share_saliency(grid, saliency)
     return _transport.assign_blocks(grid, share, shown, cost)
 

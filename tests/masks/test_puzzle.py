@@ -172,7 +172,10 @@ def test_masks_are_shares_of_whole_blocks_with_their_mean_as_weight(size):
 
 @sizes
 def test_at_the_ends_of_lambda_one_image_is_all(size):
-    mask, weight = puzzle(LAM, size, 3)
+    maps = np.zeros((2, len(LAM), *size), np.float32)
+    # All that is salient is in one pixel, and not in the image that is shown.
+    maps[(0, 0, *[0] * len(size))] = maps[(1, -1, *[0] * len(size))] = 1
+    mask, weight = map(array, masks.puzzle_mask(LAM, tuple(maps), blocks=3))
     assert_array_equal(mask[[0, -1]], np.stack([np.zeros(size), np.ones(size)]))
     assert_array_equal(weight[[0, -1]], [0, 1])
 
@@ -217,7 +220,8 @@ def test_a_grid_of_its_own_for_each_draw_changes_nothing():
             images=tuple(x[one] for x in images),
         )
         assert_array_equal(array(mask)[draw], array(expected)[0])
-        assert_array_equal(array(weight)[draw], array(mean)[0])
+        # JAX divides by multiplying by the reciprocal where it compiles.
+        assert_allclose(array(weight)[draw], array(mean)[0], rtol=2e-7, atol=0)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
@@ -236,7 +240,8 @@ def test_colours_count_relative_to_the_range_of_the_pair(channels):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_images_that_are_not_finite_leave_their_colours_out(value):
-    images = np.full((2, 6, 8, 8, 1), value, np.float32)
+    images = np.random.default_rng(5).random((2, 6, 8, 8, 1), np.float32)
+    images[0, :, 3, 4] = value
     plain, _ = puzzle([0.5] * 6, (8, 8), 4)
     assert_array_equal(puzzle([0.5] * 6, (8, 8), 4, images=tuple(images))[0], plain)
 
@@ -286,7 +291,7 @@ def test_transport_is_close_to_the_best_assignment():
 @sizes
 def test_shown_places_show_different_blocks_of_their_own_sides(size):
     mask, _ = puzzle(LAM, size, 3)
-    index = transport(mask, saliency(len(LAM), size, 9), 3)
+    index = transport(mask, saliency(len(LAM), size, 9), 3, cost=0.0)
     own = np.arange(np.prod(size)).reshape(size)
     for draw in range(len(LAM)):
         shown = mask[draw] < 1
@@ -299,6 +304,9 @@ def test_shown_places_show_different_blocks_of_their_own_sides(size):
         there = np.stack(np.unravel_index(index[draw], size), -1)
         here = np.stack(np.unravel_index(own, size), -1)
         assert_array_equal((there - here) % sides, np.zeros_like(here))
+        # Blocks that are smaller show one another alone, as they cannot fill others.
+        small = np.array(size) // sides * sides
+        assert_array_equal(there >= small, here >= small)
 
 
 def test_without_a_cost_all_that_is_shown_is_the_most_salient():
