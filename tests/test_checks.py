@@ -73,7 +73,10 @@ SETTINGS = [
         )
         for name, words in [
             ("per", '"sample", "pair", "batch".'),
-            ("pairing", '"shuffle", "derangement", "reverse", "roll".'),
+            (
+                "pairing",
+                '"shuffle", "derangement", "reverse", "roll", "label_similarity".',
+            ),
             ("targets", '"soft", "pair", "own", "union".'),
             ("data_format", '"channels_last", "channels_first".'),
         ]

@@ -17,11 +17,12 @@ from PIL import Image
 
 import keras_msda as msda
 from keras_msda import cli, datasets, plot
-from keras_msda.cli import _files, _inspect, _preview, _report, _train
+from keras_msda.cli import _files, _inspect, _parser, _preview, _report, _train
 from keras_msda.layers import METHODS
 
 FIELDS = ("images", "partner", "mask", "weight", "mixed", "lam")
-MIXING = tuple(METHODS)
+# A method of each kind: with masks alone, moved partners, a second pass.
+MIXING = ("fmix", "resizemix", "puzzlemix")
 # A folder that lets nobody make a file, whoever runs the tests.
 REFUSING = "/dev/fd"
 QUICK = ("--epochs", "1", "--limit", "200", "--floor", "0")
@@ -35,7 +36,7 @@ def run_train(out, *arguments):
 def demo(tmp_path_factory):
     """One quick run of everything, for several tests."""
     out = tmp_path_factory.mktemp("demo") / "results"
-    assert run_train(out) == 0
+    assert run_train(out, "--method", ",".join(["none", "manifold", *MIXING])) == 0
     return out
 
 
@@ -59,7 +60,7 @@ def run_preview(photos, out, *arguments):
 
 def test_every_row_is_in_the_results(demo):
     results = json.loads((demo / "results.json").read_text())
-    assert [row["method"] for row in results["rows"]] == ["none", *MIXING]
+    assert [row["method"] for row in results["rows"]] == ["none", *MIXING, "manifold"]
     assert (results["train_images"], results["test_images"]) == (160, 40)
     for row in results["rows"]:
         assert 0 <= row["accuracy"] <= 1
@@ -432,8 +433,11 @@ def test_the_preview_mixes_the_first_picture_with_the_second(photos, monkeypatch
     )
     assert run_preview(photos, photos[0].with_name("out.png")) == 0
     first, second = (np.asarray(Image.open(path)) / 255 for path in photos)
-    assert [row.name for row in rows] == ["MixUp", "CutMix", "HMix", "GMix", "FMix"]
-    for row in rows:
+    methods = METHODS.values()
+    assert [row.name for row in rows] == [method.label for method in methods]
+    for row, method in zip(rows, methods, strict=True):
+        if method.layer().moves_partner:
+            continue
         share = row.mask[0][..., None]
         expected = share * first + (1 - share) * second
         np.testing.assert_allclose(row.mixed[0], expected, rtol=0, atol=1e-6)
@@ -733,3 +737,15 @@ def test_too_little_memory_is_one_line(monkeypatch, capsys):
 def test_a_name_that_no_terminal_can_show_is_written(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(_preview, "preview", lambda *_, **__: [])
     assert run_preview(photos, tmp_path / os.fsdecode(b"\xff.png")) == 0
+
+
+def test_all_methods_are_the_default_where_they_can_mix():
+    everything = ("none", *METHODS, "manifold")
+    assert _parser.train_methods() == everything
+    assert _parser.train_methods("pipeline") == everything[:-1]
+
+
+def test_features_are_not_mixed_in_a_pipeline(tmp_path, capsys):
+    assert run_train(tmp_path, "--method", "manifold", "--in", "pipeline") == 2
+    assert "inside a model" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())

@@ -25,12 +25,15 @@ MOST_ENTRIES = 23
 #: releases may do so; no new ones.
 POSITIONAL = {
     "MixPreview",
+    "PuzzleMixLayer.place",
     "RandomMixLayer",
+    "SaliencyMixLayer.place",
     "box_mask",
     "floor_box_mask",
     "fourier_field",
     "fourier_mask",
     "gaussian_mask",
+    "grid_mask",
     "input_gradient_map",
     "loss_terms",
     "mix_bounding_boxes",
@@ -38,6 +41,9 @@ POSITIONAL = {
     "mix_images",
     "mix_segmentation_masks",
     "recommend",
+    "resize_mask",
+    "saliency_box_mask",
+    "smooth_mask",
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -174,7 +174,7 @@ def test_train_runs_it_with_all(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    assert f"some of none, {', '.join(NAMES)}, verticalsplit;" in printed
+    assert f"some of none, {', '.join(NAMES)}, verticalsplit, manifold;" in printed
 
 
 @pytest.mark.usefixtures("split")

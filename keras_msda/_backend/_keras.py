@@ -259,6 +259,12 @@ class KerasOps(KerasSeedOps, abc.ABC):
     def gradients(self, function: Callable[..., Tensor], *values: Tensor) -> Any:
         """Returns the gradients of the sum of function(*values), one per value."""
 
+    @abc.abstractmethod
+    def value_and_gradients(
+        self, function: Callable[..., Tensor], *values: Tensor
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """Returns function(*values), a scalar, and its gradients, one per value."""
+
     # Control flow.
 
     @abc.abstractmethod

@@ -11,6 +11,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
+from keras_msda import _errors
 from keras_msda.cli import _files, _parser, _readers
 from keras_msda.layers import METHODS
 
@@ -105,8 +108,11 @@ def _check_place(given: Sequence[Sequence[str]], known: Sequence[str]) -> None:
     everything = _parser.train_methods()
     groups = [group for group in given if tuple(group) != everything]
     for method in sorted({name for group in groups for name in group} - set(known)):
-        raise ValueError(
-            f"{method} mixes features inside a model; leave --in pipeline out."
+        _errors.fail(
+            "--method",
+            f"{method} mixes features, and so inside a model.",
+            "--in pipeline",
+            "Leave --in pipeline out.",
         )
 
 
@@ -129,9 +135,8 @@ def _run_preview(options: argparse.Namespace) -> int:
     )
     width = max([7, *(len(row.name) for row in rows)])
     for row in rows:
-        print(
-            f"{row.name:<{width}} lambda {row.lam[0]:.2f}  weight {row.weight[0]:.2f}"
-        )
+        lam = "none" if np.isnan(row.lam[0]) else f"{row.lam[0]:.2f}"
+        print(f"{row.name:<{width}} lambda {lam}  weight {row.weight[0]:.2f}")
     print(f"The picture is in {out}.")
     return 0
 
