@@ -58,6 +58,7 @@ def run_preview(photos, out, *arguments):
 # Training.
 
 
+@pytest.mark.slow
 def test_every_row_is_in_the_results(demo):
     results = json.loads((demo / "results.json").read_text())
     assert [row["method"] for row in results["rows"]] == ["none", *MIXING, "manifold"]
@@ -68,12 +69,14 @@ def test_every_row_is_in_the_results(demo):
         assert 0 < row["seconds_a_step"] < row["seconds"]
 
 
+@pytest.mark.slow
 def test_the_picture_is_one(demo):
     with Image.open(demo / "picture.png") as picture:
         picture.load()
     assert min(picture.size) > 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MIXING)
 def test_the_saved_mask_has_the_printed_weight_as_its_mean(demo, method):
     saved = np.load(demo / "plans.npz")
@@ -85,6 +88,7 @@ def test_the_saved_mask_has_the_printed_weight_as_its_mean(demo, method):
         np.testing.assert_allclose(means[sample], printed, rtol=0, atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", MIXING)
 def test_the_saved_mix_is_mix_images_of_the_originals(demo, method):
     saved = np.load(demo / "plans.npz")
@@ -106,6 +110,7 @@ def test_the_saved_mix_is_mix_images_of_the_originals(demo, method):
     np.testing.assert_allclose(values["lam"], lam, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_pictures_originals_are_training_pictures(demo):
     parts = datasets.split(datasets.load(), seed=0, limit=200)
     first = [np.flatnonzero(parts.train_labels == label)[0] for label in range(3)]
@@ -115,6 +120,7 @@ def test_the_pictures_originals_are_training_pictures(demo):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["model", "pipeline"])
 def test_a_row_learns_in_either_place(tmp_path, capsys, place):
     arguments = ("--in", place, "--epochs", "4", "--limit", "2000", "--floor", "0.8")
@@ -145,6 +151,7 @@ def test_xla_compiles_the_step(tmp_path, monkeypatch):
     assert np.isfinite(row["loss"])
 
 
+@pytest.mark.slow
 def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
     seen = []
     original = _train._train_row
@@ -160,6 +167,7 @@ def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_result(tmp_path):
     for out in ("one", "two"):
         assert run_train(tmp_path / out, "--method", "gmix", "--seed", "5") == 0
@@ -171,6 +179,7 @@ def test_one_seed_gives_one_result(tmp_path):
     np.testing.assert_allclose(rows[0]["loss"], rows[1]["loss"], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_row_under_the_floor_is_named_and_exits_with_1(tmp_path, capsys):
     assert run_train(tmp_path, "--method", "none", "--floor", "1") == 1
     assert re.search(
@@ -242,6 +251,7 @@ class Interrupting(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
     original = _train.StepTimer
     timers = iter([original, original, Interrupting])
@@ -257,6 +267,7 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
     assert sorted(names) == sorted(f"hmix_{field}" for field in FIELDS)
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_the_first_row_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_train, "StepTimer", Interrupting)
     assert run_train(tmp_path, "--method", "none") == 130
@@ -393,6 +404,7 @@ def test_unknown_data_are_one_line(tmp_path, capsys):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_user_s_folder_of_pictures_is_trained_on(tmp_path, capsys):
     generator = np.random.default_rng(0)
     for label, name in enumerate(("dark", "light")):
@@ -645,6 +657,7 @@ def fake_rows(*_):
     yield _report.Row("mixup", 1.0, 0.1, 0.01, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "left"),
     [
@@ -700,6 +713,7 @@ def test_what_a_link_leads_to_is_replaced(tmp_path):
     assert (tmp_path / "real.png").read_text() == "whole"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "code", "said"),
     [("/dev/full", 2, "No space left on device"), ("pipe", 141, None)],

@@ -150,6 +150,7 @@ def test_the_made_up_method_mixes_as_it_says():
     np.testing.assert_allclose(plan.weight, [4 / 8, 5 / 8, 1], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("place", ["model", "pipeline"])
 @pytest.mark.usefixtures("split")

@@ -126,6 +126,7 @@ np.save(sys.argv[2], rest)
 """
 
 
+@pytest.mark.slow
 def test_another_process_goes_on_and_counts_on(tmp_path):
     dataset = REPEATED["after"](7)
     expected = [np.asarray(packed) for _, packed in dataset]

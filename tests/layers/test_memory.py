@@ -89,6 +89,7 @@ def test_an_eager_step_is_right_while_another_thread_trains():
     assert_right(layer, outputs, labels, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_an_eager_step_is_right_while_another_thread_trains_in_a_graph():
     layer = LAYERS["cutmix"](pairing="derangement")
