@@ -191,7 +191,6 @@ def test_places_are_drawn_with_the_same_probability():
 
 
 def test_the_place_that_is_drawn_mixes_and_no_other():
-    # Noise, whose largest pixel tells at which of two sizes it was mixed.
     model = msda.ManifoldMixing(
         keras.Sequential(
             [
@@ -477,7 +476,9 @@ def test_the_loss_of_the_mixer_itself_is_refused():
     images, labels, _ = answering(8)
     model = msda.ManifoldMixing(classifying())
     model.compile("sgd", model.mixer.loss("sparse_categorical_crossentropy"))
-    with pytest.raises(ValueError, match="must belong to the mixing layer"):
+    # In eager steps Keras does not say what was called, and the loss is NaN.
+    rule = "must belong to the mixing layer|must be trained with that layer's loss"
+    with pytest.raises((ValueError, msda.MixWarning), match=rule):
         model.fit(images, labels, verbose=0)
 
 
