@@ -50,7 +50,11 @@ from keras_msda.layers import METHODS as _METHODS
 
 BACKEND = keras.config.backend()
 #: The layers of all methods by label, as in tables.
-METHODS = {method.label: method.layer for method in _METHODS.values()}
+METHODS = {
+    method.label: method.layer
+    for method in _METHODS.values()
+    if not method.layer().weight_needs_images
+}
 TABLES = ("bandwidth", "peers", "step")
 PACKAGES = ("keras_msda", "keras", "jax", "jaxlib", "torch", "triton", "timm", "kornia")
 #: Share of a copy's bandwidth to reach. FMix makes a field of noise, and has no limit.
