@@ -39,7 +39,9 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [x for x in items if not x.get_closest_marker(absent)]
     result = yield  # To what leaves tests out by their marks.
     if most := config.getoption("--most-cases"):
-        items[:] = thinned(items, most)
+        # JAX compiles each operation anew for each shape, which takes its time.
+        whole = keras.config.backend() == "tensorflow"
+        items[:] = thinned(items, most, whole=whole)
     return result
 
 

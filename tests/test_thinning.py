@@ -5,7 +5,7 @@ import itertools
 import pytest
 from numpy.testing import assert_equal
 
-from tests.support.thinning import chosen
+from tests.support.thinning import chosen, widest
 
 
 def grid(**parameters):
@@ -19,6 +19,11 @@ def test_few_cases_are_all_run():
 
 def test_the_cases_of_one_parameter_are_spread_evenly():
     assert_equal(chosen(grid(a=range(100)), 4), [0, 25, 50, 75])
+
+
+def test_the_widest_parameter_has_most_values():
+    assert_equal(widest(grid(a="xyz", b="pq", c=range(5))), 5)
+    assert_equal(widest([()]), 1)
 
 
 def test_one_case_is_that_of_the_start():

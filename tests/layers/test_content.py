@@ -343,7 +343,7 @@ def draw_partners(labels, bandwidth, *, draws=400, groups=1):
         bandwidth,
         per="sample",
         groups=draws * groups,
-        seed=SEED,
+        seed=ops.convert_to_tensor(SEED, "int32"),
     )
     first = batch * np.arange(draws)[:, None]
     return ops.convert_to_numpy(found.partner).reshape(draws, batch) - first

@@ -6,21 +6,32 @@ import zlib
 SIMPLE = (str, int, float, bool, tuple, type(None))
 
 
-def thinned(items, most):
-    """Returns at most so many cases of each test."""
+def thinned(items, most, *, whole=True):
+    """Returns at most so many cases of each test.
+
+    Of a test marked `whole` all cases are kept; or, if not `whole`, as many as it takes
+    for each value of each parameter to have one.
+    """
     by_test = {}
     for item in items:
         by_test.setdefault(item.nodeid.partition("[")[0], []).append(item)
     kept = set()
     for test, cases in by_test.items():
+        rows, count = [words(case) for case in cases], most
         if cases[0].get_closest_marker("whole"):
-            kept.update(cases)
-        else:
-            rows = [words(case) for case in cases]
-            # Each test starts elsewhere: with one case each, all methods have a turn.
-            start = zlib.crc32(test.encode())
-            kept.update(cases[place] for place in chosen(rows, most, start=start))
+            count = len(cases) if whole else max(most, widest(rows))
+        # Each test starts elsewhere: with one case each, all methods have a turn.
+        start = zlib.crc32(test.encode())
+        kept.update(cases[place] for place in chosen(rows, count, start=start))
     return [item for item in items if item in kept]
+
+
+def widest(rows):
+    """Returns the largest number of values of a parameter."""
+    values = {}
+    for name, value in {pair for row in rows for pair in row}:
+        values.setdefault(name, set()).add(value)
+    return max(map(len, values.values()), default=1)
 
 
 def words(item):
