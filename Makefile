@@ -53,8 +53,9 @@ test-fast: $(DEV_READY) ## runs one case of each quick test
 	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook and not slow" \
 	  --most-cases 1 $(TEST_ARGS)
 
+XLA_CASES ?= 8
 test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
-	@$(PYTEST) -n 2 --dist worksteal -m xla $(TEST_ARGS)
+	@$(PYTEST) -n 2 --dist worksteal -m xla --most-cases $(XLA_CASES) $(TEST_ARGS)
 
 # The tests for Keras's other backends. A file that does not exist is an error.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draws.py \

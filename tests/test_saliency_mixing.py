@@ -297,6 +297,19 @@ def test_half_precision_scales_the_loss_of_both_passes():
 # Labels, weights and outputs.
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@parametrize("jit", [True, False] if BACKEND != "torch" else [False])
+def test_puzzlemix_trains_on_an_odd_last_batch(jit, policy):
+    layer = msda.PuzzleMixLayer(blocks=(2, 4), num_classes=CLASSES, seed=1)
+    model = mixing(small(dtype=policy), layer)
+    compiled(model, rate=0.05, run_eagerly=False, jit_compile=jit)
+    images, ids, _ = batch(7)
+    images[:, 0, 0, 0] += 3 * ids  # What tells the classes apart.
+    losses = model.fit(images, ids, batch_size=4, epochs=4, verbose=0).history["loss"]
+    assert np.all(np.isfinite(losses))
+    assert model.evaluate(images, ids, verbose=0) < losses[0]
+
+
 def test_evaluation_encodes_labels_and_is_that_of_the_backbone():
     images, ids, _ = batch()
     model = compiled(mixing(), metrics=["accuracy"])
