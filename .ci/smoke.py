@@ -43,11 +43,17 @@ def numpy(tensor):
 def check_mix(layer):
     """Mixes a batch and compares it with what one plan makes of it."""
     images, labels = batch()
-    plan = layer.sample(batch=len(images), size=(8, 8), seed=(1, 2))
+    seen = {"images": images} if layer.uses_saliency else {}
+    plan = layer.sample(batch=len(images), size=(8, 8), seed=(1, 2), **seen)
     mixed, soft = layer.mix((images, labels), seed=(1, 2))
     mask, partner, weight = (numpy(x) for x in (plan.mask, plan.partner, plan.weight))
+    own, other = images, images[partner]
+    if layer.moves_partner:
+        other = move(other, plan.move)
+    if layer.moves_own:
+        own = move(own, plan.own_move)
     # The layer may blend a factored mask, the plan has it dense: some ulps of 1.
-    wanted = mask[..., None] * images + (1 - mask[..., None]) * images[partner]
+    wanted = mask[..., None] * own + (1 - mask[..., None]) * other
     np.testing.assert_allclose(numpy(mixed), wanted, rtol=0, atol=1e-5)
     one_hot, weight = np.eye(3)[labels], weight[:, None]
     wanted = weight * one_hot + (1 - weight) * one_hot[partner]
@@ -55,9 +61,19 @@ def check_mix(layer):
     assert not np.array_equal(numpy(mixed), images)
 
 
+def move(images, moved):
+    """Returns images with their pixels moved."""
+    index = numpy(moved.index).reshape(len(images), -1, 1)
+    rows = images.reshape(len(images), -1, images.shape[-1])
+    return np.take_along_axis(rows, index, 1).reshape(images.shape)
+
+
 def check_layers():
     """Runs every layer with a small alpha, with two, and with one that is set later."""
     for method in METHODS.values():
+        if not method.layer.has_lam:
+            check_mix(method.layer(num_classes=3, seed=1))
+            continue
         for alpha in ALPHAS:
             check_mix(method.layer(alpha=alpha, num_classes=3, seed=1))
         layer = method.layer(num_classes=3, seed=1)

@@ -103,7 +103,8 @@ def measure_calls(
 
     # Only the default has a limit.
     limit = FIRST_LIMIT if choice == "auto" else None
-    for method in (x.label for x in METHODS.values()):
+    known = [x for x in METHODS.values() if not x.layer().weight_needs_images]
+    for method in (x.label for x in known):
         found = [measure("first_call", method, choice, known) for _ in range(runs)]
         yield print_row(f"{method}, first batch, seconds", [x[0] for x in found], limit)
         yield print_row(f"{method}, later batches / copy", [x[1] for x in found])
