@@ -13,7 +13,7 @@ from keras_msda.masks import _factored, _moved
 
 Tensor = Any
 
-#: Types of integers that float32 does not hold exactly.
+#: Integers that float32 does not hold exactly.
 _LONG = ("int32", "uint32", "int64", "uint64")
 
 
@@ -36,8 +36,6 @@ class MixPlan(NamedTuple):
 
 class MovedMixPlan(NamedTuple):
     """Says how a batch is mixed if pixels are moved first.
-
-    A sample that is not mixed has itself as partner, mask 1 and weight 1.
 
     Attributes:
         partner: int32 `(batch,)`, index of the second sample.
@@ -114,17 +112,21 @@ def convert_plan(plan: Plan, data_format: str) -> tuple[Plan, Layout]:
 def place_in_groups(plan: Plan, groups: int) -> Plan:
     """Returns a plan with partners `(groups, length)` as places in their own groups.
 
-    A compiler then sees that no partner lies in another group, so that each device of a
-    sharded batch gathers from its own shard. A plan stays as it is where the library
-    does not make use of that or where groups differ in length.
+    A compiler then sees that each device of a sharded batch gathers from its own shard.
+    They stay where the library does not use that or where groups differ in length.
     """
-    ops = _backend.get_ops(plan.partner)
-    batch = ops.shape(plan.partner)[0]
+    return plan._replace(partner=place_partner(plan.partner, groups))
+
+
+def place_partner(partner: Tensor, groups: int) -> Tensor:
+    """Returns partners as places in their own groups; see `place_in_groups`."""
+    ops = _backend.get_ops(partner)
+    batch = ops.shape(partner)[0]
     if not ops.functional or groups == 1 or batch % groups:
-        return plan
+        return partner
     length = batch // groups
     start = ops.arange(groups)[:, None] * length
-    return plan._replace(partner=ops.reshape(plan.partner, [groups, length]) - start)
+    return ops.reshape(partner, [groups, length]) - start
 
 
 def take_partner(x: Tensor, partner: Tensor) -> Tensor:

@@ -43,6 +43,11 @@ class JaxOps(KerasOps):
         """Gathers along the first axis."""
         return jnp.take(x, index, axis=0, mode="clip")
 
+    def take_along(self, x: Tensor, index: Tensor) -> Tensor:
+        """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
+        # Whole rows: an index for each number would take many times the memory.
+        return jax.vmap(self.take)(x, index)
+
     def take_in_groups(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers along the first axis, separately in each of its groups."""
         parts = x.reshape(*index.shape, *x.shape[1:])

@@ -133,13 +133,12 @@ def draw_plan(
     mixed = mixed if index is None else ops.take(mixed, index)
     chosen, mixed = _choose_partner(partner, pairing.partner, mixed)
     if layer.uses_saliency:
-        if index is not None:
-            params = keras.tree.map_structure(lambda x: ops.take(x, index), params)
-        index, others = None, None if partner is SECOND else chosen
+        params, index = _take_draws(params, index), None
         if masked or layer.weight_needs_images:
+            others = _find_partner(partner, chosen, groups)
             params, usable = _place(layer, params, others, size, content)
-        # Otherwise a loss, which does not see the images, could not know the weight.
-        if layer.weight_needs_images:
+            # Otherwise a loss, which does not see the images, could not know it.
+            usable = usable if layer.weight_needs_images else True
             chosen, mixed = _choose_partner(partner, chosen, mixed & usable)
     mask = layer._factored_mask(params, size) if masked else None
     weight = layer._weight(params, size, mask)
@@ -156,6 +155,24 @@ def draw_plan(
     if partner is None or partner is SECOND:
         return plan
     return _mark_unknown_partners(plan, batch)
+
+
+def _take_draws(params: Any, index: Tensor | None) -> Any:
+    """Returns what masks are made from with one row per sample; see `Pairing`."""
+    if index is None:
+        return params
+    ops = _backend.get_ops(index)
+    return keras.tree.map_structure(lambda x: ops.take(x, index), params)
+
+
+def _find_partner(given: Any, chosen: Tensor, groups: int) -> Tensor | None:
+    """Returns where the partners' images are, for `plans.take_both`.
+
+    Drawn partners are in the group of their sample; see `plans.place_partner`.
+    """
+    if given is SECOND:
+        return None
+    return plans.place_partner(chosen, groups) if given is None else chosen
 
 
 def _draw_moves(
