@@ -451,7 +451,7 @@ def mixing_already():
         (twice, ["shared"], "must be called once", "2 times"),
         (several, ["states"], "must have one tensor", "states"),
         (ambiguous, ["relu"], "must mean one place", "'body/relu', 'head/relu'"),
-        (mixing_already, None, "must not mix itself", "mix"),
+        (mixing_already, None, "must not mix by itself", "mix"),
         (Subclassed, None, "subclassed model", "Subclassed"),
         (lambda: keras.Sequential([layers.ReLU()]), None, "must be known", "without"),
         (layers.ReLU, None, "must be a Keras model", "ReLU"),

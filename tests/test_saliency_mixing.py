@@ -7,30 +7,15 @@ from keras import layers, ops
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
-from keras_msda.layers import _adversarial, _saliency_pass
+from keras_msda.layers import _adversarial
+from keras_msda.models import _saliency_pass
+from tests.support.brighter_layer import BrighterLayer
 from tests.support.errors import check_error
 from tests.support.marks import parametrize
 
 BACKEND = keras.config.backend()
 SIZE, CHANNELS, CLASSES = (4, 4), 2, 3
 LOSS = {"class_name": "CategoricalCrossentropy", "config": {"from_logits": True}}
-
-
-@keras.saving.register_keras_serializable(package="tests")
-class BrighterLayer(msda.MixLayer):
-    """Shows the own image where its saliency is at least the partner's."""
-
-    uses_saliency = True
-    weight_needs_images = True
-
-    def sample_params(self, lam, size, *, seed):
-        return lam
-
-    def place(self, params, saliency, partner_saliency, size):
-        return ops.cast(saliency >= partner_saliency, "float32")
-
-    def mask(self, params, size):
-        return params
 
 
 def mixer(**settings):

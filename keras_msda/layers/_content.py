@@ -44,8 +44,8 @@ def read_content(
     if layer.uses_saliency:
         saliency = checked.get("saliency")
         if saliency is None and "images" in checked:
-            saliency = _saliency.contrast_saliency(
-                checked["images"], layout.data_format
+            saliency = _saliency.measure_contrast(
+                checked["images"], layout.data_format, jit_compile=layer.jit_compile
             )
         if saliency is not None:
             saliency = _average_rest(layer, saliency, len(layout.size))

@@ -1,10 +1,11 @@
 """The hooks that make a method: what a class says and draws of its masks."""
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import keras
 
+from keras_msda import _errors
 from keras_msda.layers import settings
 from keras_msda.masks import _factored, _moved, _returned
 
@@ -108,7 +109,7 @@ class MaskHooks(abc.ABC):
         Returns:
             Tensors, or a nest of them, with `batch` first, for `mask`.
         """
-        raise NotImplementedError
+        _fail_no_hook(type(self).__name__, "place", "uses_saliency")
 
     def move(self, params: Any, size: Any) -> _moved.Move:
         """Returns which pixel of the partner is shown at each pixel.
@@ -122,7 +123,7 @@ class MaskHooks(abc.ABC):
         Returns:
             A `keras_msda.masks.Move`.
         """
-        raise NotImplementedError
+        _fail_no_hook(type(self).__name__, "move", "moves_partner")
 
     def move_own(self, params: Any, size: Any) -> _moved.Move:
         """Returns which pixel of the own image is shown at each pixel.
@@ -137,7 +138,7 @@ class MaskHooks(abc.ABC):
         Returns:
             A `keras_msda.masks.Move` without `start` and `scale`.
         """
-        raise NotImplementedError
+        _fail_no_hook(type(self).__name__, "move_own", "moves_own")
 
     def _compiled_mask(self, params: Any, size: Any, jit_compile: bool | str) -> Any:
         """Returns masks by the setting of the layer that has chosen this one."""
@@ -169,3 +170,14 @@ class MaskHooks(abc.ABC):
     def _weighs_by_mask(self) -> bool:
         """Whether weights are means of masks, which a loss then makes again."""
         return type(self).mask_weight is MaskHooks.mask_weight
+
+
+def _fail_no_hook(owner: str, hook: str, attribute: str) -> NoReturn:
+    """Raises, as a class says that it has a hook and does not have it."""
+    _errors.fail(
+        owner,
+        f"a layer with `{attribute} = True` must have the hook `{hook}`.",
+        f"a class without `{hook}`",
+        f"Define it, or leave `{attribute}` out; see docs/extending.md.",
+        NotImplementedError,
+    )

@@ -93,4 +93,5 @@ def _settings_of_parts(layer: Any, *, mix: bool = True) -> parts.Settings:
         dtype=layer.compute_dtype,
         uniform_mask=layer.uniform_mask,
         jit_compile=layer.jit_compile,
+        owner=type(layer).__name__,
     )

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_msda import _errors
+from keras_msda.layers.base import MixLayer
 from keras_msda.models import _graphs
 
 Tensor = Any
@@ -55,8 +56,8 @@ class BackboneModel(keras.Model):
         }
 
 
-def check_backbone(owner: str, backbone: Any) -> None:
-    """Checks for a model whose layers, and how it calls them, are known."""
+def check_model(owner: str, backbone: Any) -> None:
+    """Checks for a model without mixing layers."""
     if not isinstance(backbone, keras.Model):
         _errors.fail(
             owner,
@@ -65,6 +66,31 @@ def check_backbone(owner: str, backbone: Any) -> None:
             "Give what `keras.Sequential` or `keras.Model(inputs, outputs)` has made.",
             TypeError,
         )
+    inside = [x for x in _graphs.list_parts(backbone) if isinstance(x, MixLayer)]
+    if inside:
+        _errors.fail(
+            owner,
+            "`backbone` must not mix by itself.",
+            f"a backbone with the mixing layer {inside[0].name!r}",
+            "Give `keras_msda.strip(backbone)`.",
+        )
+
+
+def check_mixing_layer(owner: str, mixer: Any, remedy: str) -> None:
+    """Checks for a mixing layer."""
+    if not isinstance(mixer, MixLayer):
+        _errors.fail(
+            owner,
+            "`mixer` must be a mixing layer.",
+            f"mixer of type {type(mixer).__name__}",
+            remedy,
+            TypeError,
+        )
+
+
+def check_backbone(owner: str, backbone: Any) -> None:
+    """Checks for a model whose layers, and how it calls them, are known."""
+    check_model(owner, backbone)
     if _graphs.is_graph(backbone):
         return
     if isinstance(backbone, keras.Sequential):

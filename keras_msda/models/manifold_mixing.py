@@ -89,7 +89,7 @@ class ManifoldMixing(_backbones.BackboneModel):
         owner = type(self).__name__
         super().__init__(backbone, name=name, dtype=dtype)
         mixer = MixUpLayer(alpha=2.0) if mixer is None else mixer
-        _check_mixer(owner, mixer, backbone)
+        _check_mixer(owner, mixer)
         sites = _sites.choose_sites(owner, backbone, layer_names, mixer=mixer)
         #: A tuple: Keras would make a list one of its own.
         self.layer_names = tuple(site.path for site in sites)
@@ -159,16 +159,10 @@ class ManifoldMixing(_backbones.BackboneModel):
         return model
 
 
-def _check_mixer(owner: str, mixer: Any, backbone: keras.Model) -> None:
-    """Checks the mixing layer, and that it will be the only one."""
-    if not isinstance(mixer, MixLayer):
-        _errors.fail(
-            owner,
-            "`mixer` must be a mixing layer.",
-            f"mixer of type {type(mixer).__name__}",
-            "Use for example `MixUpLayer(alpha=2.0)`.",
-            TypeError,
-        )
+def _check_mixer(owner: str, mixer: Any) -> None:
+    """Checks for a mixing layer whose plans a loss can draw again."""
+    remedy = "Use for example `MixUpLayer(alpha=2.0)`."
+    _backbones.check_mixing_layer(owner, mixer, remedy)
     if mixer.uses_saliency or mixer.pairing == "label_similarity":
         _errors.fail(
             owner,
@@ -176,14 +170,6 @@ def _check_mixer(owner: str, mixer: Any, backbone: keras.Model) -> None:
             "have no saliency, and a loss sees no images.",
             f"{type(mixer).__name__}(pairing={mixer.pairing!r})",
             "Use for example `MixUpLayer` or `CutMixLayer`.",
-        )
-    inside = [x for x in _graphs.list_parts(backbone) if isinstance(x, MixLayer)]
-    if inside:
-        _errors.fail(
-            owner,
-            "`backbone` must not mix itself.",
-            f"a backbone with the mixing layer {inside[0].name!r}",
-            "Give `keras_msda.strip(backbone)`.",
         )
 
 

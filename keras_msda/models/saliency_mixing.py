@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Self
 import keras
 
 from keras_msda import _backend, _checks
-from keras_msda.layers import _adversarial, _inputs, _saliency_checks, _saliency_pass
+from keras_msda.layers import _adversarial, _inputs
 from keras_msda.layers.base import MixLayer
+from keras_msda.models import _saliency_checks, _saliency_pass
 
 Tensor = Any
 

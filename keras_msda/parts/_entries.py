@@ -28,12 +28,14 @@ class Measure(NamedTuple):
             share of their image at each pixel, and that of its label.
         move: Function that returns coordinates of a partner that is moved. It takes the
             coordinates, and where and how large the partner is shown, in pixels.
+        owner: Name that errors start with.
     """
 
     place: str
     width: int
     share: Callable[[Tensor, Tensor, Tensor], Tensor]
     move: Callable[[Tensor, Tensor, Tensor], Tensor]
+    owner: str
 
     def fill_value(self, key: str) -> int:
         """Returns what an entry holds in a row of padding."""
@@ -132,7 +134,7 @@ def _move_partner(coordinates: Tensor, measure: Measure, move: Any) -> Tensor:
     """Returns the partner's coordinates where the partner is shown."""
     if move.start is None:
         _errors.fail(
-            "keras_msda",
+            measure.owner,
             f"{measure.place} cannot follow a partner whose parts are moved one by "
             "one.",
             f"{measure.place} in a batch",

@@ -23,6 +23,7 @@ class Settings(NamedTuple):
         uniform_mask: Whether a mask is the same at all pixels of a sample.
         jit_compile: Whether TensorFlow's graphs compile passes over parts: "auto", True
             or False.
+        owner: Name of the layer, that errors start with.
     """
 
     targets: str = "soft"
@@ -36,6 +37,7 @@ class Settings(NamedTuple):
     dtype: str = "float32"
     uniform_mask: bool = False
     jit_compile: bool | str = "auto"
+    owner: str = "keras_msda"
 
 
 class Context(NamedTuple):

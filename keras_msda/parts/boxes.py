@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_msda import _backend, _checks, plans
 from keras_msda.parts import _entries
-from keras_msda.parts._part import Context
+from keras_msda.parts._part import Context, Settings
 
 Tensor = Any
 
@@ -58,7 +58,10 @@ def mix_bounding_boxes(
     entries = _entries.check_entries(
         owner, bounding_boxes, place="boxes", layout=layout
     )
-    return _mix_boxes(entries, plan, layout.size, box_format, min_share)
+    settings = Settings(
+        bounding_box_format=box_format, min_box_share=min_share, owner=owner
+    )
+    return _mix_boxes(entries, plan, layout.size, settings)
 
 
 def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
@@ -70,24 +73,18 @@ def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
 
 def mix(key: str, context: Context, *, plan: plans.Plan) -> dict[str, Tensor]:
     """Returns checked bounding boxes as a plan mixes them; see `Part`."""
-    settings = context.settings
-    return _mix_boxes(
-        context.parts[key],
-        plan,
-        context.layout.size,
-        str(settings.bounding_box_format),
-        settings.min_box_share,
-    )
+    boxes, size = context.parts[key], context.layout.size
+    return _mix_boxes(boxes, plan, size, context.settings)
 
 
 def _mix_boxes(
     entries: dict[str, Tensor],
     plan: plans.Plan,
     size: Sequence[Any],
-    box_format: str,
-    min_share: float,
+    settings: Settings,
 ) -> dict[str, Tensor]:
     """Returns checked boxes as a plan mixes them."""
+    box_format = str(settings.bounding_box_format)
 
     def share(boxes: Tensor, shown: Tensor, weight: Tensor) -> Tensor:
         ops = _backend.get_ops(boxes)
@@ -109,9 +106,9 @@ def _mix_boxes(
     def move(boxes: Tensor, start: Tensor, scale: Tensor) -> Tensor:
         return _move_boxes(boxes, start, scale, size, box_format)
 
-    measure = _entries.Measure("boxes", 4, share, move)
+    measure = _entries.Measure("boxes", 4, share, move, settings.owner)
     return _entries.mix_entries(
-        entries, measure, plan=plan, size=size, min_share=min_share
+        entries, measure, plan=plan, size=size, min_share=settings.min_box_share
     )
 
 

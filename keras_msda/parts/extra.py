@@ -46,7 +46,7 @@ def mix(key: str, context: Context, *, plan: plans.Plan) -> Tensor:
         weight = _factored.append_axes(plan.weight, len(x.shape) - 1)
         return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
-        _check_not_moved(key, plan, lengths, layout)
+        _check_not_moved(context.settings.owner, key, plan, layout)
         plan = plan._replace(mask=_average_mask(plan.mask, layout, lengths))
     choice = context.settings.jit_compile
     return plans.mix_images(
@@ -65,15 +65,15 @@ def _average_mask(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> 
 
 
 def _check_not_moved(
-    key: str, plan: plans.Plan, lengths: Sequence[Any], layout: plans.Layout
+    owner: str, key: str, plan: plans.Plan, layout: plans.Layout
 ) -> None:
     """Refuses a coarser grid if the pixels of the partner are moved."""
     if plans.get_move(plan) is not None:
         _errors.fail(
-            "keras_msda",
+            owner,
             f'a partner is moved pixel by pixel, so that "{key}" must have the size of '
             f"the images, {_errors.show(layout.size)}.",
-            f"lengths {_errors.show(lengths)}",
+            f'"{key}" on a coarser grid',
             "Resize it to the images, or leave it out of `batch_keys`.",
         )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_msda import _backend, _checks, plans
 from keras_msda.parts import _entries
-from keras_msda.parts._part import Context
+from keras_msda.parts._part import Context, Settings
 
 Tensor = Any
 
@@ -45,7 +45,8 @@ def mix_keypoints(
     _checks.check_share(owner, "min_share", min_share, "Use 0.0 to keep all.")
     plan, layout = plans.convert_plan(plan, "channels_last")
     entries = _entries.check_entries(owner, keypoints, place="points", layout=layout)
-    return _mix_points(entries, plan, layout.size, min_share)
+    settings = Settings(min_box_share=min_share, owner=owner)
+    return _mix_points(entries, plan, layout.size, settings)
 
 
 def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
@@ -57,15 +58,15 @@ def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
 
 def mix(key: str, context: Context, *, plan: plans.Plan) -> dict[str, Tensor]:
     """Returns checked keypoints as a plan mixes them; see `Part`."""
-    share, size = context.settings.min_box_share, context.layout.size
-    return _mix_points(context.parts[key], plan, size, share)
+    points, size = context.parts[key], context.layout.size
+    return _mix_points(points, plan, size, context.settings)
 
 
 def _mix_points(
     entries: dict[str, Tensor],
     plan: plans.Plan,
     size: Sequence[Any],
-    min_share: float,
+    settings: Settings,
 ) -> dict[str, Tensor]:
     """Returns checked keypoints as a plan mixes them."""
 
@@ -86,7 +87,7 @@ def _mix_points(
         start, scale = ops.reverse(start, -1), ops.reverse(scale, -1)
         return scale[:, None] * points + start[:, None]
 
-    measure = _entries.Measure("points", len(size), share, move)
+    measure = _entries.Measure("points", len(size), share, move, settings.owner)
     return _entries.mix_entries(
-        entries, measure, plan=plan, size=size, min_share=min_share
+        entries, measure, plan=plan, size=size, min_share=settings.min_box_share
     )

@@ -1,6 +1,5 @@
 """Layers whose plans depend on the images: saliency, moved partners, similar labels."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,26 +10,11 @@ import keras_msda as msda
 from keras_msda import masks, plans, sampling
 from keras_msda.testing import check_layer
 from tests.support import layer_cases as cases
+from tests.support.brighter_layer import BrighterLayer
 from tests.support.errors import refused
 
 BATCH, SIZE = 4, (3, 5)
 SEED = (1, 2)
-
-
-class BrighterLayer(msda.MixLayer):
-    """Shows the own image where its saliency is at least the partner's."""
-
-    uses_saliency = True
-    weight_needs_images = True
-
-    def sample_params(self, lam, size, *, seed):
-        return lam
-
-    def place(self, params, saliency, partner_saliency, size):
-        return ops.cast(saliency >= partner_saliency, "float32")
-
-    def mask(self, params, size):
-        return params
 
 
 class RolledLayer(msda.MixLayer):
@@ -308,27 +292,19 @@ def test_what_cannot_follow_a_partner_in_pieces_is_refused(key):
     layer = RolledLayer(bounding_box_format="xyxy")
     layer.in_one_piece = False
     rows = {place: np.ones((BATCH, 1, width)), "labels": np.ones((BATCH, 1), int)}
-    with refused("keras_msda", place, "one by one", "Leave them out"):
+    with refused("RolledLayer", place, "one by one", "Leave them out"):
         layer({"images": images(), key: rows})
 
 
 def test_a_coarser_grid_cannot_follow_a_moved_partner():
     layer = RolledLayer(batch_keys=["tokens"])
     batch = {"images": images(size=(4, 4)), "tokens": np.ones((BATCH, 2, 2, 3))}
-    with refused("keras_msda", '"tokens"', "pixel by pixel", "Resize"):
+    with refused("RolledLayer", '"tokens"', "pixel by pixel", "Resize"):
         layer(batch)
 
 
 def test_a_moved_partner_trains_inside_a_model():
-    layer = RolledLayer(seed=1)
-    head = keras.layers.Dense(3, "softmax")
-    model = keras.Sequential(
-        [keras.Input((4, 4, 1)), layer, keras.layers.Flatten(), head]
-    )
-    model.compile("sgd", layer.loss("sparse_categorical_crossentropy"))
-    x = np.random.default_rng(0).random((8, 4, 4, 1), "float32")
-    history = model.fit(x, np.arange(8) % 3, batch_size=4, verbose=0)
-    assert np.isfinite(history.history["loss"][0])
+    assert np.isfinite(cases.train_with(RolledLayer(seed=1)))
 
 
 # Partners with similar labels.
@@ -458,3 +434,18 @@ def test_the_laws_hold(make):
     worlds = ["pipeline"] if cases.BACKEND == "tensorflow" else []
     checked = check_layer(make(), sizes=[(4, 5)], worlds=worlds)
     assert ("blend", "eager") in checked
+
+
+@pytest.mark.parametrize(
+    ("hook", "attribute"),
+    [("place", "uses_saliency"), ("move", "moves_partner"), ("move_own", "moves_own")],
+)
+def test_a_hook_that_is_declared_must_be_there(hook, attribute):
+    class Missing(RolledLayer):
+        pass
+
+    setattr(Missing, attribute, True)
+    if hook != "place":
+        setattr(Missing, hook, getattr(msda.MixLayer, hook))
+    with refused("Missing", attribute, f"`{hook}`", kind=NotImplementedError):
+        Missing().sample(BATCH, SIZE, seed=SEED)

@@ -72,7 +72,7 @@ def test_a_batch_of_nobody_is_allowed():
 
 
 @pytest.mark.xla
-@pytest.mark.skipif(cases.BACKEND != "tensorflow", reason="Graphs of TensorFlow.")
+@pytest.mark.tensorflow
 @pytest.mark.slow
 def test_lengths_unknown_in_a_trace_make_no_difference():
     tf = cases.tf

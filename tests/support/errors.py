@@ -16,13 +16,9 @@ def check_error(call, owner, kind, rule, received):
     """Checks that a call raises the error, in the house's form."""
     with pytest.raises(kind) as caught:
         call()
-    assert_equal(type(caught.value), kind)
-    # Keras adds colours, and lines before and behind.
-    text = re.sub(r"\x1b\[\d*m", "", str(caught.value.args[0]))
-    found = re.search(FORM.format(owner), text)
-    assert found, text
-    assert rule in found["rule"], text
-    assert received in found["received"], text
+    found = _read(caught.value, owner, kind)
+    assert rule in found["rule"], found[0]
+    assert received in found["received"], found[0]
 
 
 @contextlib.contextmanager
@@ -30,7 +26,16 @@ def refused(owner, *words, kind=ValueError):
     """Checks that a block raises an error of the house's form, with these words."""
     with pytest.raises(kind) as caught:
         yield
-    text = re.sub(r"\x1b\[\d*m", "", str(caught.value.args[0]))
-    assert re.search(FORM.format(owner), text), text
+    found = _read(caught.value, owner, kind)
     for word in words:
-        assert word in text, text
+        assert word in found[0], found[0]
+
+
+def _read(error, owner, kind):
+    """Returns the match of an error of exactly this kind with the form."""
+    assert_equal(type(error), kind)
+    # Keras adds colours, and lines before and behind.
+    text = re.sub(r"\x1b\[\d*m", "", str(error.args[0]))
+    found = re.search(FORM.format(owner), text)
+    assert found, text
+    return found

@@ -58,6 +58,17 @@ def make(name, **arguments):
     return LAYERS[name](**{"seed": SEED} | arguments)
 
 
+def train_with(layer):
+    """Returns the loss of a model that is trained with a layer inside."""
+    head = keras.layers.Dense(3, "softmax")
+    steps = [keras.Input((6, 5, 1)), layer, keras.layers.Flatten(), head]
+    model = keras.Sequential(steps)
+    model.compile("sgd", layer.loss("sparse_categorical_crossentropy"))
+    x = images(8, (6, 5), 1)
+    history = model.fit(x, np.arange(8) % 3, batch_size=4, verbose=0)
+    return history.history["loss"][0]
+
+
 def next_plan(layer, batch, size, world="eager"):
     """Returns, as NumPy arrays, the plan that the layer's next call will draw."""
     return next_plans(layer, [batch], size, world)[0]

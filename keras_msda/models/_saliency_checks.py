@@ -7,27 +7,12 @@ from typing import Any
 import keras
 
 from keras_msda import _checks, _errors
-from keras_msda.layers.base import MixLayer
+from keras_msda.models import _backbones
 
 
 def check_backbone(owner: str, backbone: Any) -> None:
     """Checks for a model that mixes nothing and takes floats."""
-    if not isinstance(backbone, keras.Model):
-        _errors.fail(
-            owner,
-            "`backbone` must be a Keras model.",
-            f"backbone of type {type(backbone).__name__}",
-            "Give what `keras.Sequential` or `keras.Model` has made.",
-            TypeError,
-        )
-    inside = [x for x in backbone._flatten_layers() if isinstance(x, MixLayer)]
-    if inside:
-        _errors.fail(
-            owner,
-            "`backbone` must not mix by itself.",
-            f"a backbone with the layer {inside[0].name!r}",
-            "Use `keras_msda.strip(backbone)`.",
-        )
+    _backbones.check_model(owner, backbone)
     for tensor in _find_inputs(backbone)[:1]:
         dtype = keras.backend.standardize_dtype(tensor.dtype)
         if not keras.backend.is_float_dtype(dtype):
@@ -52,15 +37,10 @@ def _find_inputs(backbone: keras.Model) -> list[Any]:
 
 def check_mixer(owner: str, mixer: Any) -> None:
     """Checks for a mixing layer that uses saliency."""
-    if not isinstance(mixer, MixLayer):
-        _errors.fail(
-            owner,
-            "`mixer` must be a mixing layer.",
-            f"mixer of type {type(mixer).__name__}",
-            "Use for example `keras_msda.PuzzleMixLayer(num_classes=10)`.",
-            TypeError,
-        )
-    if not getattr(mixer, "uses_saliency", False):
+    _backbones.check_mixing_layer(
+        owner, mixer, "Use for example `keras_msda.PuzzleMixLayer(num_classes=10)`."
+    )
+    if not mixer.uses_saliency:
         _errors.fail(
             owner,
             "`mixer` must place its masks by saliency.",
