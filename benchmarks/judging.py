@@ -23,7 +23,7 @@ def print_row(
         kept = middle >= limit if least else middle <= limit
         verdict = f"{'PASS' if kept else 'FAIL'}  {'>=' if least else '<='} {limit:.3g}"
     spread = f"{min(values):.3g} to {max(values):.3g}" if len(values) > 1 else ""
-    print(f"{name:52}{middle:8.3g}   {spread:18}{verdict}", flush=True)
+    print(f"{name:52}{middle:8.3g}   {spread:20}{verdict}", flush=True)
     return {"name": name, "median": middle, "values": values, "verdict": verdict}
 
 
