@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_msda import _errors
+from keras_msda._backend import _processes
 from keras_msda._backend._events import EventWriter
 from keras_msda._backend._pipelines import PipelineOps
 from keras_msda._backend._protocol import Ops
@@ -54,6 +55,19 @@ def get_pipeline_ops() -> PipelineOps:
         ImportError: If TensorFlow is not installed.
     """
     return PipelineOps(get_tensorflow_ops())
+
+
+def set_up_process(threads: int) -> None:
+    """Has operations use some threads, and give the same result each time.
+
+    Args:
+        threads: Within one operation; operations run one after another.
+
+    Raises:
+        ImportError: If TensorFlow is not installed.
+    """
+    ops = get_tensorflow_ops()
+    _processes.set_up_process(ops.tf, threads)
 
 
 def make_event_writer(owner: str, folder: str) -> EventWriter:

@@ -26,6 +26,41 @@ class PipelineOps:
         """Returns a dataset of tuples of the entries of some arrays."""
         return self._data.from_tensor_slices(arrays)
 
+    def take_batches(self, order: Any, *arrays: Any) -> Any:
+        """Returns a dataset of tuples of entries of arrays.
+
+        Args:
+            order: Dataset of batches of indices.
+            *arrays: What the indices are of. Nothing copies them entry by entry.
+        """
+        values = [self._tf.constant(x) for x in arrays]
+        return order.map(
+            lambda index: tuple(self._tf.gather(x, index) for x in values),
+            num_parallel_calls=self._tf.data.AUTOTUNE,
+        )
+
+    def shift_and_flip(self, images: Tensor, *, seed: Tensor, shift: int) -> Tensor:
+        """Shifts and flips each image of a batch at random; zeros come in.
+
+        Args:
+            images: Shape `(batch, height, width, channels)`.
+            seed: A pair.
+            shift: Most pixels along an axis, either way.
+        """
+        tf = self._tf
+        first, second = self._ops.split_seed(seed, 2)
+        count, height, width = tf.unstack(tf.shape(images))[:3]
+        flip = tf.random.stateless_uniform([count, 1, 1, 1], first) < 0.5
+        images = tf.where(flip, tf.reverse(images, [2]), images)
+        if not shift:
+            return images
+        padded = tf.pad(images, [[0, 0], [shift, shift], [shift, shift], [0, 0]])
+        starts = tf.random.stateless_uniform(
+            [2, count, 1], second, 0, 2 * shift + 1, tf.int32
+        )
+        rows = tf.gather(padded, starts[0] + tf.range(height), axis=1, batch_dims=1)
+        return tf.gather(rows, starts[1] + tf.range(width), axis=2, batch_dims=1)
+
     def draw_iteration_ids(self, seed: int) -> Any:
         """Returns a dataset of random int64 that differ in each iteration over it.
 

@@ -167,7 +167,22 @@ def _run_inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"train": _run_train, "preview": _run_preview, "inspect": _run_inspect}
+def _run_experiment(options: argparse.Namespace) -> int:
+    """Checks the config, then does what it asks for."""
+    try:
+        from keras_msda.cli import _experiment
+
+        return _experiment.run(options)
+    except (OSError, ValueError, ImportError) as error:
+        return _report_error(error)
+
+
+_COMMANDS = {
+    "train": _run_train,
+    "preview": _run_preview,
+    "inspect": _run_inspect,
+    "experiment": _run_experiment,
+}
 
 
 def _print_notes(notes: Sequence[str]) -> None:

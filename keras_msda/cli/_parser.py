@@ -31,6 +31,13 @@ _INSPECT = (
     "of equally salient pixels, and partners count as unmoved. An option that only "
     "some of the methods have is passed to those."
 )
+_EXPERIMENT_HELP = "train with several seeds and methods, and compare with intervals"
+_EXPERIMENT = (
+    "Does all runs that a YAML file asks for and that are not done yet, in processes. "
+    "Writes NAME.jsonl, one line for each run, NAME.md and NAME.png. The same command "
+    "goes on after an interrupt. Exit codes: 0 for success, 2 for a wrong argument or "
+    "input or an output that cannot be written, 130 after an interrupt."
+)
 # How own options of methods are read. Others whose defaults are floats are read as
 # floats, and the rest cannot be given.
 _OWN: dict[str, dict[str, Any]] = {
@@ -61,7 +68,7 @@ def build_parser() -> Parser:
     version = f"%(prog)s {__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(
-        required=True, dest="command", metavar="train | preview | inspect"
+        required=True, dest="command", metavar="train | preview | inspect | experiment"
     )
     _add_train(commands.add_parser("train", help=_TRAIN_HELP, description=_TRAIN))
     _add_preview(
@@ -69,6 +76,11 @@ def build_parser() -> Parser:
     )
     _add_inspect(
         commands.add_parser("inspect", help=_INSPECT_HELP, description=_INSPECT)
+    )
+    _add_experiment(
+        commands.add_parser(
+            "experiment", help=_EXPERIMENT_HELP, description=_EXPERIMENT
+        )
     )
     return parser
 
@@ -133,8 +145,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--data",
         metavar="NAME|FOLDER",
         help="mnist-5k (default; 5,000 digits, included), fashion-mnist, mnist, "
-        "cifar10, a folder of idx files, or a folder with one folder of pictures per "
-        "class",
+        "cifar10, cifar100, a folder of idx files, or a folder or zip file with one "
+        "folder of pictures per class",
     )
     add(
         "--limit",
@@ -221,6 +233,49 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     )
     _add_seed(parser, "seed of the draws", bits=31)
     add("-o", "--out", type=Path, metavar="FILE", help="also draw them, to this file")
+
+
+def _add_experiment(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("config", type=Path, metavar="CONFIG", help="a YAML file, see docs")
+    add(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the results (default: results, beside the config)",
+    )
+    add(
+        "--workers",
+        type=_readers.integer_reader(1, bits=10),
+        default=1,
+        help="processes that train at the same time and share the cores (default "
+        "%(default)s)",
+    )
+    add(
+        "--data",
+        action="append",
+        dest="places",
+        default=[],
+        type=_readers.read_place,
+        metavar="NAME=PATH",
+        help="folder or zip file of a data set that the config names; may be repeated",
+    )
+    _add_modes(parser)
+
+
+def _add_modes(parser: argparse.ArgumentParser) -> None:
+    """Adds what may be done instead of all runs."""
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument(
+        "--check",
+        action="store_true",
+        help="do each row once, quickly, on few images, and keep nothing",
+    )
+    modes.add_argument(
+        "--tables",
+        action="store_true",
+        help="write tables and picture anew from the lines that there are",
+    )
 
 
 def _add_methods(

@@ -99,3 +99,11 @@ def read_alpha(text: str) -> tuple[float, float]:
             f"must be a positive number or two like 2,1, got {text!r}"
         )
     return values[0], values[-1]
+
+
+def read_place(text: str) -> tuple[str, str]:
+    """Reads a name and a path."""
+    name, sign, path = text.partition("=")
+    if not (name and sign and path):
+        raise argparse.ArgumentTypeError(f"must be like NAME=PATH, got {text!r}")
+    return name, path

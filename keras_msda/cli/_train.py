@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_msda import _backend, datasets, losses, metrics, models, plot
+from keras_msda import _backend, datasets, plot
 from keras_msda.cli._report import Row, Settings, finish, judge, write_results
+from keras_msda.experiments import _assembly
 from keras_msda.layers import METHODS, MixUpLayer
 
 BASE_LOSS = "sparse_categorical_crossentropy"
@@ -162,7 +163,7 @@ def _assemble(
         layer = METHODS[method].layer(seed=settings.seed, targets="pair")
         train_data = train_data.map(layer, num_parallel_calls=-1)
         test_data = test_data.map(lambda x, y: layer(x, y, training=False))
-        loss, accuracy = losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
+        _, loss, accuracy = _assembly.mix_pairs(backbone, loss=BASE_LOSS)
     model.compile("adam", loss=loss, metrics=[accuracy], jit_compile=settings.jit)
     return model, train_data.prefetch(2), test_data
 
@@ -173,13 +174,11 @@ def _mix_inside(
     """Returns a model that mixes, with its loss and accuracy."""
     if method == "manifold":
         mixer = MixUpLayer(alpha=2.0, seed=seed)
-        model = models.ManifoldMixing(backbone, mixer=mixer)
-        return model, model.mixing.loss(BASE_LOSS), model.mixing.accuracy()
+        return _assembly.mix_features(backbone, mixer, loss=BASE_LOSS)
     layer = METHODS[method].layer(seed=seed)
     if layer.weight_needs_images:
         layer = METHODS[method].layer(seed=seed, targets="pair")
-        model = models.SaliencyMixing(backbone, layer)
-        return model, losses.MixedLoss(BASE_LOSS), metrics.MixedAccuracy()
+        return _assembly.mix_by_gradient(backbone, layer, loss=BASE_LOSS)
     inputs = keras.Input(backbone.input_shape[1:])
     model = keras.Sequential([inputs, layer, backbone])
     return model, layer.loss(BASE_LOSS), layer.accuracy()

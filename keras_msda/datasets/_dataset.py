@@ -15,6 +15,8 @@ class Dataset(NamedTuple):
         labels: int64, shape `(n,)`, from 0.
         class_names: One name per class.
         notes: What was done to the pictures, where a user may want to know it.
+        test_count: How many pictures at the end are the official test part; 0 if there
+            is none.
     """
 
     name: str
@@ -22,6 +24,7 @@ class Dataset(NamedTuple):
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    test_count: int = 0
 
 
 def numbered_names(count: int) -> tuple[str, ...]:

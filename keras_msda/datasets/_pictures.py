@@ -7,8 +7,9 @@ import re
 import stat
 import struct
 import warnings
+import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -25,6 +26,7 @@ _DAMAGE = (
     ValueError,
     EOFError,
     struct.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -40,11 +42,11 @@ class Picture(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path | zipfile.Path) -> Picture:
     """Reads a picture completely.
 
     Args:
-        path: A file that Pillow can read.
+        path: A file that Pillow can read, or one inside a zip file.
 
     Returns:
         The first frame, turned as its EXIF orientation says, transparency on white,
@@ -54,18 +56,25 @@ def read_picture(path: Path) -> Picture:
         ValueError: If the file is not a picture or is cut off.
         OSError: If there is no such file or it cannot be read.
     """
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):  # Opening a pipe would wait for ever.
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-        _errors.fail_file(f"{path} is {kind}, not a picture.")
-    with path.open("rb") as file, warnings.catch_warnings():
+    if isinstance(path, Path):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # Opening a pipe would wait for ever.
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+            _errors.fail_file(f"{path} is {kind}, not a picture.")
+    with path.open("rb") as file:
+        return _convert(_load(file, path), path)
+
+
+def _load(file: IO[bytes], path: Path | zipfile.Path) -> Image.Image:
+    """Reads all of an opened file, and turns the picture upright."""
+    with warnings.catch_warnings():
         # Warns of a picture that is large but can be read. It is made smaller later,
         # with a note.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             opened = Image.open(file)
             opened.load()
-            image = ImageOps.exif_transpose(opened)
+            return ImageOps.exif_transpose(opened)
         except Image.DecompressionBombError as error:
             _errors.fail_file(_too_large(path, error), cause=error)
         except _DAMAGE as error:
@@ -73,10 +82,9 @@ def read_picture(path: Path) -> Picture:
             unknown = isinstance(error, UnidentifiedImageError)
             reason = "not a picture" if unknown else f"damaged or cut off ({error})"
             _errors.fail_file(f"{path} cannot be read: it is {reason}.", cause=error)
-    return _convert(image, path)
 
 
-def _too_large(path: Path, error: Exception) -> str:
+def _too_large(path: Path | zipfile.Path, error: Exception) -> str:
     """Returns the message for a picture that Pillow refuses to open."""
     # Pillow's message: "Image size (N pixels) exceeds limit of N pixels, ...".
     numbers = [int(number) / 1e6 for number in re.findall(r"\d+", str(error))]
@@ -93,7 +101,7 @@ def fit_size(size: tuple[int, int], largest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _convert(image: Image.Image, path: Path) -> Picture:
+def _convert(image: Image.Image, path: Path | zipfile.Path) -> Picture:
     """Converts any of Pillow's modes to grey or RGB."""
     if image.mode == "F":
         _errors.fail_file(
@@ -108,7 +116,7 @@ def _convert(image: Image.Image, path: Path) -> Picture:
     return Picture(image.convert("L" if grey else "RGB"), ())
 
 
-def _from_sixteen_bits(image: Image.Image, path: Path) -> Image.Image:
+def _from_sixteen_bits(image: Image.Image, path: Path | zipfile.Path) -> Image.Image:
     """Scales 0..65535 to 0..255; Pillow's `convert` would clip at 255."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:

@@ -52,8 +52,8 @@ def split(
         (4000, 1000)
     """
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
-    taken = _apportion(counts, min(limit or len(dataset.labels), len(dataset.labels)))
-    tested = _apportion(taken, round(test * int(taken.sum())))
+    taken = apportion(counts, min(limit or len(dataset.labels), len(dataset.labels)))
+    tested = apportion(taken, round(test * int(taken.sum())))
     short = np.flatnonzero((tested < 1) | (taken - tested < 1))
     if short.size:
         _errors.fail(
@@ -75,8 +75,13 @@ def split(
     return Split(images[first], labels[first], images[second], labels[second])
 
 
-def _apportion(counts: npt.NDArray[Any], total: int) -> npt.NDArray[np.int64]:
-    """Divides a total in proportion to counts, by the largest remainders."""
+def apportion(counts: npt.NDArray[Any], total: int) -> npt.NDArray[np.int64]:
+    """Divides a total in proportion to counts, by the largest remainders.
+
+    Args:
+        counts: What there is of each kind.
+        total: How many are taken.
+    """
     # In integers, so that a whole quota does not lose one to a rounding error.
     whole, remainder = np.divmod(counts.astype(np.int64) * total, int(counts.sum()))
     missing = total - int(whole.sum())
