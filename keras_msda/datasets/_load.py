@@ -90,10 +90,10 @@ def _from_keras(name: str) -> Dataset:
         )
     images = np.concatenate([images for images, _ in parts])
     labels = np.concatenate([labels.ravel() for _, labels in parts]).astype(np.int64)
-    names = {"fashion-mnist": FASHION_NAMES, "cifar10": CIFAR_NAMES}.get(name)
+    known = {"fashion-mnist": FASHION_NAMES, "cifar10": CIFAR_NAMES}.get(name)
     images = images.reshape(*images.shape[:3], -1)
     count = 100 if name == "cifar100" else 10  # Keras gives no names of the hundred.
-    names = tuple(names or numbered_names(count))
+    names = tuple(known or numbered_names(count))
     return Dataset(name, images, labels, names, test_count=len(parts[1][1]))
 
 

@@ -118,7 +118,8 @@ def _list_pictures(part: Folder, names: list[str]) -> Iterator[tuple[Folder, int
             "one of them alone."
         )
     for label, entry in enumerate(classes):
-        for path in sorted(entry.iterdir(), key=lambda path: path.name):
+        entries: list[Folder] = list(entry.iterdir())
+        for path in sorted(entries, key=lambda path: path.name):
             suffix = Path(path.name).suffix.lower()
             if suffix in _pictures.SUFFIXES and path.name[0] not in "._":
                 yield path, label

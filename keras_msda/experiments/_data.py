@@ -1,5 +1,6 @@
 """The pictures of an experiment: what is loaded, and what each seed draws from it."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _errors, datasets
+from keras_msda.datasets import _load
 from keras_msda.datasets._split import apportion
 from keras_msda.experiments import _streams
 from keras_msda.experiments._config import Group
@@ -126,9 +128,11 @@ def is_at_hand(name: str, *, places: Mapping[str, str]) -> bool:
         return True
     if name.startswith(_streams.PREFIX):
         return _streams.is_prepared(name)
-    if name == "fashion-mnist" and datasets.FASHION_FOLDER.is_dir():
+    if name == "fashion-mnist" and _load.FASHION_FOLDER.is_dir():
         return True
-    kept = Path(keras.config.keras_home()) / "datasets"
+    # Keras has no public function that tells where.
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    kept = Path(home) / "datasets"
     return name in _KEPT and any(kept.glob(_KEPT[name]))
 
 

@@ -10,7 +10,7 @@ from keras import ops
 Tensor = Any
 
 
-class Schedule(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate that rises linearly, and then falls as it is asked to.
 
     Args:
@@ -72,11 +72,11 @@ class _Decay:
         super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
 
 
-class SGD(_Decay, keras.optimizers.SGD):  # type: ignore[misc]
+class SGD(_Decay, keras.optimizers.SGD):
     """Keras's SGD, with weight decay in the gradient."""
 
 
-class Adam(_Decay, keras.optimizers.Adam):  # type: ignore[misc]
+class Adam(_Decay, keras.optimizers.Adam):
     """Keras's Adam, with weight decay in the gradient."""
 
 

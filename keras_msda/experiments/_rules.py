@@ -67,7 +67,7 @@ def _number(words: str, holds: Callable[[Any], bool]) -> Rule:
 def _is_schedule(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return value in ("cosine", "constant")
-    at = value.get("at")
+    at: Any = value.get("at")
     listed = isinstance(at, list) and bool(at) and all(map(is_number, at))
     if set(value) != {"at", "factor"} or not listed or not is_number(value["factor"]):
         return False

@@ -62,7 +62,7 @@ def occlude(images: Array, share: float, *, seed: int) -> Array:
     side = round(float(np.sqrt(share * height * width)))
     sides = min(side, height), min(side, width)
     generator = np.random.default_rng([seed, 2])
-    found = images.copy()
+    found: Array = images.copy()
     tops = generator.integers(0, height - sides[0] + 1, count)
     lefts = generator.integers(0, width - sides[1] + 1, count)
     for image, top, left in zip(found, tops, lefts, strict=True):
@@ -80,7 +80,7 @@ def add_noise(images: Array, deviation: float, *, seed: int) -> Array:
     """
     generator = np.random.default_rng([seed, 3])
     noise = generator.standard_normal(images.shape, np.float32)
-    return np.clip(images + np.float32(deviation) * noise, 0, 1)
+    return np.asarray(np.clip(images + np.float32(deviation) * noise, 0, 1))
 
 
 def blur(images: Array, sigma: float) -> Array:
@@ -98,12 +98,12 @@ def attack(images: Array, signs: Array, *, epsilon: float) -> Array:
         epsilon: Size of the step, in units of 1/255.
     """
     step = np.float32(epsilon / 255) * signs.astype(np.float32)
-    return np.clip(images + step, 0, 1)
+    return np.asarray(np.clip(images + step, 0, 1))
 
 
 def as_floats(images: Array) -> Array:
     """Returns bytes as float32 in [0, 1]."""
-    return images.astype(np.float32) / np.float32(255)
+    return np.asarray(images.astype(np.float32) / np.float32(255))
 
 
 def slices(images: Array, labels: Array) -> Iterator[tuple[Array, Array]]:

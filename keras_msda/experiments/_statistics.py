@@ -25,17 +25,17 @@ class Estimate(NamedTuple):
     Attributes:
         mean: NaN without values.
         reach: NaN for fewer than two values.
-        count: Number of values.
+        number: Of values.
     """
 
     mean: float
     reach: float
-    count: int
+    number: int
 
     @property
     def excludes_zero(self) -> bool:
         """Whether the interval is on one side of 0."""
-        return self.count > 1 and abs(self.mean) > self.reach
+        return self.number > 1 and abs(self.mean) > self.reach
 
 
 class Row(NamedTuple):

@@ -26,7 +26,7 @@ class Parts(NamedTuple):
 
     train: Any
     test: Any
-    count: int
+    train_count: int
     shape: tuple[int, ...]
     classes: int
 
@@ -85,7 +85,7 @@ def _train(
     if layer is not None and not inside:
         data = data.apply(pipeline.mixing(layer, seed=run.seed))
     model, loss, accuracy = _assemble(backbone, layer, run, inside=inside)
-    steps = -(-parts.count // run.settings["batch_size"])
+    steps = -(-parts.train_count // run.settings["batch_size"])
     model.compile(
         _optimizers.make_optimizer(run.settings, steps),
         loss=loss,
@@ -128,8 +128,8 @@ def _make_batches(parts: Parts, run: Run) -> Any:
     ops, tensors = _backend.get_pipeline_ops(), _backend.get_tensorflow_ops()
     size = run.settings["batch_size"]
     if isinstance(parts.train, _data.Pictures):
-        order = ops.make_dataset(np.arange(parts.count)).map(lambda index: index)
-        order = order.shuffle(parts.count, seed=run.seed).batch(size)
+        order = ops.make_dataset(np.arange(parts.train_count)).map(lambda index: index)
+        order = order.shuffle(parts.train_count, seed=run.seed).batch(size)
         labels = parts.train.labels.astype(np.int32)
         data = ops.take_batches(order, parts.train.images, labels)
     else:

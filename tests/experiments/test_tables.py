@@ -70,8 +70,8 @@ def test_gains_are_paired_by_seed(config, lines):
     # A seed that the row without mixing lacks is in the mean, and in no difference.
     some = [x for x in lines if (x["row"], x["seed"]) != ("none", 2)]
     rows = {x.name: x for x in _statistics.summarize(config, some, config.groups[0])}
-    assert rows["mixup"].scores["accuracy"].count == 3
-    assert rows["mixup"].gain.count == 2
+    assert rows["mixup"].scores["accuracy"].number == 3
+    assert rows["mixup"].gain.number == 2
     np.testing.assert_allclose(rows["mixup"].gain.mean, 0.0325)
 
 
@@ -130,7 +130,7 @@ def test_pictures_show_gains_with_intervals_and_attacks(config, lines):
     assert list(bars) == ["mixup", "cutmix"]
     gain = groups[0][1][1].gain
     point, _, (bar,) = bars["mixup"]
-    np.testing.assert_allclose(point.get_xdata(), [100 * gain.mean])
+    np.testing.assert_allclose(np.array(point.get_xdata(), float), [100 * gain.mean])
     ends = bar.get_segments()[0][:, 0]
     np.testing.assert_allclose(
         ends, 100 * np.array([gain.mean - gain.reach, gain.mean + gain.reach])
