@@ -34,7 +34,8 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast test-xla test-jax test-torch test-oldest test-notebooks \
-  accelerator-check tpu-check bench bench-startup bench-memory bench-puzzlemix check format build clean
+  accelerator-check tpu-check bench bench-startup bench-memory bench-puzzlemix \
+  experiments-check check format build clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -103,6 +104,10 @@ bench-memory: $(BENCH_READY) ## measures the memory that a call needs besides it
 
 bench-puzzlemix: $(BENCH_READY) ## times a step of PuzzleMix against a plain step
 	@$(BENCH_VENV)/bin/python benchmarks/puzzlemix.py $(PUZZLEMIX_ARGS)
+
+experiments-check: $(SOME_READY) ## does each row of each experiment once, quickly
+	@for config in benchmarks/experiments/*.yaml; do \
+	  $(RUN) -m keras_msda experiment --check $$config --workers 2 || exit; done
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES) $(SCRIPTS)

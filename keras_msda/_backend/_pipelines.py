@@ -33,7 +33,8 @@ class PipelineOps:
             order: Dataset of batches of indices.
             *arrays: What the indices are of. Nothing copies them entry by entry.
         """
-        values = [self._tf.constant(x) for x in arrays]
+        with self._tf.device("CPU:0"):  # Where pipelines run.
+            values = [self._tf.constant(x) for x in arrays]
         return order.map(
             lambda index: tuple(self._tf.gather(x, index) for x in values),
             num_parallel_calls=self._tf.data.AUTOTUNE,

@@ -63,7 +63,11 @@ def make_layer(method: Mapping[str, Any], *, seed: int, **shared: Any) -> Any:
     """
     name = method["method"]
     left_out = ("method", "layer_names", "of", *PASS_OPTIONS)
-    options = {key: value for key, value in method.items() if key not in left_out}
+    options = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in method.items()
+        if key not in left_out
+    }
     options |= {"seed": seed, **shared}
     if name == "none":
         return None
@@ -73,20 +77,6 @@ def make_layer(method: Mapping[str, Any], *, seed: int, **shared: Any) -> Any:
     if name == "manifold":
         return MixUpLayer(**{"alpha": 2.0, **options})
     return METHODS[name].layer(**options)
-
-
-def describable(
-    methods: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Mapping[str, Any]]:
-    """Returns the rows that coefficients of the theory describe."""
-    found = {}
-    for row, method in methods.items():
-        kind = METHODS.get(method["method"])
-        if kind is None or not kind.layer.has_lam or kind.layer.uses_saliency:
-            continue
-        if not kind.layer.moves_partner:
-            found[row] = method
-    return found
 
 
 def _read_method(place: str, row: str, given: Any) -> dict[str, Any]:

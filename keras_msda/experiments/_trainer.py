@@ -53,17 +53,18 @@ def do_run(run: Run, source: Any) -> dict[str, Any]:
     curve = _train(backbone, parts, run)
     found: dict[str, Any] = {"curve": curve, "scores": _measure(backbone, parts, run)}
     if run.settings["recommend"]:
-        found["recommendation"] = _recommend(backbone, parts, run)
+        found["recommendation"] = _recommend(backbone, parts)
     return {**_finite(found), "seconds": round(time.perf_counter() - start, 2)}
 
 
 def _draw(run: Run, source: Any) -> Parts:
     """Returns the pictures of a seed."""
     if isinstance(source, Stream):
+        # Checks alone train on less than all of it.
+        count = min(run.group.train_images or source.train_count, source.train_count)
         test = source.test.take(run.settings["test_images"] or -1)
-        return Parts(
-            source.train, test, source.train_count, source.shape, source.classes
-        )
+        train = source.train.take(count)
+        return Parts(train, test, count, source.shape, source.classes)
     train = _data.draw_training(
         source,
         count=run.group.train_images,
@@ -190,18 +191,10 @@ def _first(parts: Parts, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]
     return np.concatenate(images)[:count], np.concatenate(labels)[:count]
 
 
-def _recommend(backbone: keras.Model, parts: Parts, run: Run) -> dict[str, Any]:
-    """Returns what the gradients of the network say for each method."""
-    methods: Mapping[str, Any] = run.settings["recommend"]
+def _recommend(backbone: keras.Model, parts: Parts) -> dict[str, Any]:
+    """Returns what the gradients of the network say for all methods of the theory."""
     images, labels = _first(parts, _GRADIENTS)
-    found = analysis.recommend(
-        backbone,
-        images,
-        labels,
-        methods={row: _methods.make_layer(x, seed=0) for row, x in methods.items()},
-        draws=_DRAWS,
-        verbose=0,
-    )
+    found = analysis.recommend(backbone, images, labels, draws=_DRAWS, verbose=0)
     numbers = ("boundary", "near_share", "even_share", "half_distance", "near", "far")
     report = {name: getattr(found, name) for name in numbers}
     strengths = {row.name: row._asdict() for row in found.methods}

@@ -21,6 +21,7 @@ METHODS = {
     "random of unknown": ("{random: {of: [mixup, cutmux]}}", "of: .*cutmux.*cutmix"),
     "random of salient": ("{random: {of: [puzzlemix]}}", "random: RandomMix.*Puzzle"),
     "the same twice": ("{mixup: {}, again: {method: mixup}}", "differ.*mixup, again"),
+    "no row of none": ("{mixup: {}}\nrecommend: true", "recommend: needs a row"),
     "row of another kind": ("{3: {method: mixup}}", "must be texts.*3"),
 }
 VALUES = {
@@ -50,7 +51,6 @@ VALUES = {
         {"published": "{source: x, rows: {none: 767}}"},
         "rows: none: .*per cent.*767",
     ),
-    "recommend for one": ({"recommend": "true"}, "recommend: needs a row of `none`"),
 }
 
 
@@ -158,9 +158,13 @@ def test_manifold_has_the_papers_alpha():
     assert layer.alpha == 0.5
 
 
-def test_gradients_are_compared_for_methods_that_theory_describes(write_config):
-    path = write_config(recommend="true")
-    path.write_text(path.read_text() + "  cutmix:\n  puzzlemix:\n  resizemix:\n")
-    runs = {run.row: run for run in _config.read_config(path).list_runs()}
-    assert list(runs["none"].settings["recommend"]) == ["mixup", "cutmix"]
-    assert runs["mixup"].settings["recommend"] is None
+def test_gradients_are_measured_without_mixing_alone(write_config):
+    config = _config.read_config(write_config(recommend="true"))
+    runs = {run.row: run for run in config.list_runs()}
+    assert runs["none"].settings["recommend"] is True
+    assert runs["mixup"].settings["recommend"] is False
+
+
+def test_a_pair_of_alphas_is_a_list():
+    layer = _methods.make_layer({"method": "mixup", "alpha": [2, 1]}, seed=0)
+    assert layer.alpha == (2, 1)
