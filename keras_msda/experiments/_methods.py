@@ -6,11 +6,17 @@ from typing import Any
 
 from keras_msda import _errors
 from keras_msda.experiments import _rules
+from keras_msda.experiments._local_search import LocalPuzzleMixLayer
 from keras_msda.layers import METHODS, MixUpLayer, RandomMixLayer
+from keras_msda.layers.registry import Method
 from keras_msda.models import SaliencyMixing
 
 #: Rows that are no layer alone: no mixing, a random choice, and mixed features.
 OTHERS = ("none", "random", "manifold")
+#: Variants that are no methods of the library, but belong into comparisons.
+VARIANTS = {
+    "puzzlemix-local": METHODS["puzzlemix"]._replace(layer=LocalPuzzleMixLayer),
+}
 #: Arguments that all layers have, without those that the experiment sets.
 _SHARED = ("alpha", "probability", "per", "pairing", "bandwidth", "jit_compile")
 #: Arguments of the first pass of PuzzleMix, which are those of `SaliencyMixing`.
@@ -63,7 +69,7 @@ def make_layer(method: Mapping[str, Any], *, seed: int, **shared: Any) -> Any:
     """
     name = method["method"]
     left_out = ("method", "layer_names", "of", *PASS_OPTIONS)
-    options = {
+    options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in method.items()
         if key not in left_out
@@ -76,7 +82,7 @@ def make_layer(method: Mapping[str, Any], *, seed: int, **shared: Any) -> Any:
         return RandomMixLayer(members, **options)
     if name == "manifold":
         return MixUpLayer(**{"alpha": 2.0, **options})
-    return METHODS[name].layer(**options)
+    return _find(name).layer(**options)
 
 
 def _read_method(place: str, row: str, given: Any) -> dict[str, Any]:
@@ -85,7 +91,7 @@ def _read_method(place: str, row: str, given: Any) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         _rules.fail_key(place, "must be a mapping of options, such as {}", given)
     name = options.get("method", row)
-    known = [*OTHERS, *METHODS]
+    known = [*OTHERS, *METHODS, *VARIANTS]
     if not isinstance(name, str) or name not in known:
         rule = "unknown method, name one by `method`"
         _rules.fail_key(place, rule, name, _rules.nearest(name, known))
@@ -125,6 +131,10 @@ def _build(place: str, method: Mapping[str, Any]) -> None:
         _rules.fail_key(place, "belongs to methods with two passes", passed[0])
 
 
+def _find(name: str) -> Method:
+    return VARIANTS.get(name) or METHODS[name]
+
+
 def _list_options(name: str) -> list[str]:
     """Returns the names of the options that a method has."""
     if name == "none":
@@ -133,6 +143,8 @@ def _list_options(name: str) -> list[str]:
         return ["of", "weights", *(x for x in _SHARED if x != "alpha")]
     if name == "manifold":
         return ["layer_names", *METHODS["mixup"].options, *_SHARED]
-    layer, own = METHODS[name].layer, METHODS[name].options
+    layer, own = _find(name).layer, _find(name).options
+    if name in VARIANTS:
+        own = {**METHODS["puzzlemix"].options, **own}
     shared = [x for x in _SHARED if x != "alpha" or layer.has_lam]
     return [*own, *shared, *(PASS_OPTIONS if layer.weight_needs_images else ())]

@@ -153,9 +153,7 @@ class PuzzleMixLayer(MixLayer):
         lam, blocks = params
         grid = _puzzle_grid.make_grid(size, blocks, self._choices)
         both = None if images is None else (images, partner_images)
-        labels = puzzle.place_labels(
-            grid, lam, (saliency, partner_saliency), both, self._settings_of_masks
-        )
+        labels = self._place_labels(grid, lam, (saliency, partner_saliency), both)
         if not self.transport:
             return _Placed(labels, blocks, None, None)
         cost, own_shown = self.transport_cost, labels < self.labels - 1
@@ -165,6 +163,13 @@ class PuzzleMixLayer(MixLayer):
             puzzle.place_sources(grid, own_shown, saliency, cost),
             puzzle.place_sources(grid, labels > 0, partner_saliency, cost),
         )
+
+    def _place_labels(
+        self, grid: Any, lam: Tensor, saliency: Any, images: Any
+    ) -> Tensor:
+        """Finds the labels of least cost."""
+        settings_of_masks = self._settings_of_masks
+        return puzzle.place_labels(grid, lam, saliency, images, settings_of_masks)
 
     @property
     def _settings_of_masks(self) -> PuzzleSettings:

@@ -59,17 +59,33 @@ def _place_labels(
     images: tuple[Tensor, Tensor] | None,
     settings: PuzzleSettings,
 ) -> Tensor:
-    ops = _backend.get_ops(lam)
+    problem = make_problem(grid, lam, saliency, images, settings)
+    relaxed, _ = _puzzle_solver.solve(problem, settings.iterations, average=False)
+    labels, _ = _puzzle_solver.find_best(problem, relaxed)
+    return round_ends(labels, lam, settings.labels - 1)
+
+
+def make_problem(
+    grid: Grid,
+    lam: Tensor,
+    saliency: tuple[Tensor, Tensor],
+    images: tuple[Tensor, Tensor] | None,
+    settings: PuzzleSettings,
+) -> _puzzle_solver.Problem:
+    """Returns the costs of the labels; arguments are those of `place_labels`."""
     own, partner = (_puzzle_costs.share_saliency(grid, x) for x in saliency)
     unary, weights = _puzzle_costs.find_costs(
         grid, lam, (own, partner), images, settings
     )
-    problem = _puzzle_solver.make_problem(unary, weights)
-    relaxed, _ = _puzzle_solver.solve(problem, settings.iterations, average=False)
-    labels, _ = _puzzle_solver.find_best(problem, relaxed)
-    lam = _factored.append_axes(lam, len(grid.shape))
+    return _puzzle_solver.make_problem(unary, weights)
+
+
+def round_ends(labels: Tensor, lam: Tensor, highest: int) -> Tensor:
+    """Returns labels as integers, where lambda is 0 or 1 those of one image alone."""
+    ops = _backend.get_ops(lam)
+    lam = _factored.append_axes(lam, len(labels.shape) - 1)
     labels = ops.where(lam >= 1.0, 0.0, labels)
-    return ops.cast(ops.where(lam <= 0.0, settings.labels - 1.0, labels), "int32")
+    return ops.cast(ops.where(lam <= 0.0, float(highest), labels), "int32")
 
 
 def place_sources(grid: Grid, shown: Tensor, saliency: Tensor, cost: float) -> Tensor:
