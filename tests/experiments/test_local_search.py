@@ -20,29 +20,25 @@ def make_costs():
     return unary, weights
 
 
+def pairs_of(weights, i, j):
+    """Yields the weight of each pair of a block, and the place of its neighbour."""
+    _, height, width = weights.shape
+    for axis, (down, right) in enumerate(((1, 0), (0, 1))):
+        if i + down < height and j + right < width:
+            yield weights[axis, i, j], (i + down, j + right)
+        if i - down >= 0 and j - right >= 0:
+            yield weights[axis, i - down, j - right], (i - down, j - right)
+
+
 def search_by_hand(unary, weights, sweeps):
     """The same search, block by block."""
-    height, width, count = unary.shape
     labels = unary.argmin(-1)
     for number in range(2 * sweeps):
-        for i in range(height):
-            for j in range(width):
-                if (i + j) % 2 != number % 2:
-                    continue
-                costs = unary[i, j].astype("float64").copy()
-                for k in range(count):
-                    if i + 1 < height:
-                        costs[k] += weights[0, i, j] * (k - labels[i + 1, j]) ** 2 / 4
-                    if i:
-                        costs[k] += (
-                            weights[0, i - 1, j] * (k - labels[i - 1, j]) ** 2 / 4
-                        )
-                    if j + 1 < width:
-                        costs[k] += weights[1, i, j] * (k - labels[i, j + 1]) ** 2 / 4
-                    if j:
-                        costs[k] += (
-                            weights[1, i, j - 1] * (k - labels[i, j - 1]) ** 2 / 4
-                        )
+        for i, j in np.ndindex(labels.shape):
+            if (i + j) % 2 == number % 2:
+                costs = unary[i, j].astype("float64")
+                for weight, place in pairs_of(weights, i, j):
+                    costs += weight * (np.arange(3) - labels[place]) ** 2 / 4
                 labels[i, j] = costs.argmin()
     return labels
 
