@@ -102,8 +102,9 @@ def half_precision():
 
 
 @pytest.mark.whole
+@pytest.mark.usefixtures("half_precision")
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_networks_have_the_weights_of_their_papers(name, half_precision):
+def test_networks_have_the_weights_of_their_papers(name):
     classes, written, counted = WEIGHTS[name]
     model = NETWORKS[name]((33, 35, 3), classes)
     found = sum(int(np.prod(x.shape)) for x in model.trainable_weights)
@@ -184,7 +185,7 @@ def test_a_recipe_has_the_published_numbers(path):
 
 @pytest.fixture
 def spread(monkeypatch, two_replicas):
-    """Has the one strategy of two CPUs be the one that is made, and returns it."""
+    """Has the one strategy of two CPUs be the one that is made."""
     import tensorflow as tf
 
     made = []
@@ -195,7 +196,7 @@ def spread(monkeypatch, two_replicas):
 
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", make)
     _devices._find_spread.cache_clear()
-    yield two_replicas
+    yield
     _devices._find_spread.cache_clear()
     # Once, however many runs there were.
     assert made == [["cpu:0", "cpu:1"]]
@@ -204,20 +205,21 @@ def spread(monkeypatch, two_replicas):
 @pytest.mark.slow
 @pytest.mark.tensorflow
 @pytest.mark.xla
+@pytest.mark.usefixtures("spread")
 @pytest.mark.parametrize("method", ["none", "hmix", "manifold", "puzzlemix"])
-def test_a_run_is_spread_over_all_devices(method, spread, write_config, monkeypatch):
-    methods = f"methods: {{{method}: }}"
-    path = write_config(methods, methods="", devices="all", scores="{}")
-    text = path.read_text().replace("  none:\n  mixup:\n", "")
-    path.write_text(text)
+def test_a_run_is_spread_over_all_devices(method, write_config, monkeypatch):
+    path = write_config(devices="all", scores="{}")
+    path.write_text(path.read_text().replace("none:", f"{method}:"))
     run = _config.read_config(path).list_runs()[0]
     built = []
 
     def build(shape, classes):
-        built.append(keras.Sequential([keras.Input(shape), keras.layers.Conv2D(4, 3)]))
-        built[0].add(keras.layers.GlobalAveragePooling2D())
-        built[0].add(keras.layers.Dense(classes))
-        return keras.Model(built[0].inputs, built[0].outputs)
+        inputs = keras.Input(shape)
+        x = keras.layers.Conv2D(4, 3, strides=2)(inputs)
+        x = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(x)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        built.append(keras.Model(inputs, keras.layers.Dense(classes)(x)))
+        return built[0]
 
     monkeypatch.setitem(NETWORKS, "resnet8", build)
     source = _data.load_source("mnist-5k", places={})
@@ -261,7 +263,7 @@ def test_tpus_are_connected_before_they_are_used():
     calls = []
 
     def record(name, value=None):
-        return lambda *given, **named: calls.append((name, *given)) or value
+        return lambda *given: calls.append((name, *given)) or value
 
     experimental = SimpleNamespace(initialize_tpu_system=record("initialize"))
     tf = SimpleNamespace(
