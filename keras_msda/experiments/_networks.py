@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_msda.experiments import _residual_networks
+
 Tensor = Any
 
 
@@ -69,4 +71,5 @@ def _batch_norm(x: Tensor, name: str) -> Tensor:
 #: Functions of the shape of an image and the number of classes.
 NETWORKS: dict[str, Callable[[tuple[int, ...], int], keras.Model]] = {
     "resnet8": build_resnet8,
+    **_residual_networks.NETWORKS,
 }

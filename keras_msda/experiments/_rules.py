@@ -83,6 +83,7 @@ _SCHEDULE = Rule(
     "cosine, constant, or {at: [rising shares of the epochs], factor: number}",
     _is_schedule,
 )
+_DEVICES = Rule("all, or null for one", lambda v: v is None or v == "all")
 
 #: The levels of each robustness score.
 SCORES = {
@@ -118,6 +119,7 @@ KEYS = {
     "augment": Key(_one_of(AUGMENTATIONS), "none"),
     "jit_compile": Key(_SWITCH, False),
     "mixed_precision": Key(_SWITCH, False),
+    "devices": Key(_DEVICES, None),
     "seeds": Key(_whole(0), (0, 1, 2, 3, 4), several="must"),
     "methods": Key(_FULL),
     "scores": Key(_MAPPING, DEFAULT_SCORES),

@@ -9,7 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _backend, analysis, pipeline
-from keras_msda.experiments import _assembly, _data, _methods, _optimizers, _scores
+from keras_msda.experiments import (
+    _assembly,
+    _data,
+    _devices,
+    _methods,
+    _optimizers,
+    _scores,
+)
 from keras_msda.experiments._config import Run
 from keras_msda.experiments._networks import NETWORKS
 from keras_msda.experiments._streams import Stream
@@ -49,8 +56,9 @@ def do_run(run: Run, source: Any) -> dict[str, Any]:
     # All methods begin with the same weights.
     keras.utils.set_random_seed(run.seed)
     parts = _draw(run, source)
-    backbone = NETWORKS[run.group.network](parts.shape, parts.classes)
-    curve = _train(backbone, parts, run)
+    with _devices.use_devices(run.settings["devices"]):
+        backbone = NETWORKS[run.group.network](parts.shape, parts.classes)
+        curve = _train(backbone, parts, run)
     found: dict[str, Any] = {"curve": curve, "scores": _measure(backbone, parts, run)}
     if run.settings["recommend"]:
         found["recommendation"] = _recommend(backbone, parts)
