@@ -1,5 +1,6 @@
 """The networks of experiments, by name: from images in [0, 1] to logits."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,18 +17,21 @@ def normalize(images: Tensor) -> Tensor:
     return layers.Rescaling(4.0, offset=-2.0, name="normalize")(images)
 
 
-def build_resnet8(shape: tuple[int, ...], classes: int) -> keras.Model:
+def build_resnet8(
+    shape: tuple[int, ...], classes: int, *, stride: int = 1
+) -> keras.Model:
     """Builds a residual network of one block in each of three stages.
 
     Args:
         shape: Shape of an image, `(height, width, channels)`.
         classes: Number of logits.
+        stride: Of the first convolution; 2 takes a quarter of the work.
 
     Returns:
         A new model of some 78,000 weights.
     """
     inputs = keras.Input(shape)
-    x = _convolve(normalize(inputs), 16, name="stem")
+    x = _convolve(normalize(inputs), 16, stride=stride, name="stem")
     x = layers.ReLU(name="stem_relu")(_batch_norm(x, "stem_norm"))
     for stage, filters in enumerate((16, 32, 64), 1):
         x = _basic_block(x, filters, stride=min(stage, 2), name=f"stage{stage}")
@@ -71,5 +75,6 @@ def _batch_norm(x: Tensor, name: str) -> Tensor:
 #: Functions of the shape of an image and the number of classes.
 NETWORKS: dict[str, Callable[[tuple[int, ...], int], keras.Model]] = {
     "resnet8": build_resnet8,
+    "resnet8-half": functools.partial(build_resnet8, stride=2),
     **_residual_networks.NETWORKS,
 }
