@@ -133,13 +133,12 @@ def test_fgsm_steps_along_the_sign_of_the_exact_gradient():
     )
 
 
-def test_robust_scores_are_those_of_changed_images(monkeypatch):
-    monkeypatch.setattr(_scores, "BATCH", 4)  # Several parts, the last one shorter.
+def test_robust_scores_are_those_of_changed_images():
     weights = RNG.normal(size=(4, 3)).astype(np.float32)
     images = RNG.random((10, 2, 2, 1)).astype(np.float32)
     labels = (images.reshape(10, 4) @ weights).argmax(-1)
     levels = {"fgsm": (2, 200), "noise": (0.3,), "blur": (1,), "occlusion": (0.25,)}
-    judge = _scores.Judge(linear_model(weights))
+    judge = _scores.Judge(linear_model(weights), batch=4)  # The last one is filled up.
     found = _scores.score_robust(judge, images, labels, levels=levels, seed=6)
     assert found["unchanged"] == {"0": 1.0}
     assert found["fgsm"]["200"] < found["fgsm"]["2"]
