@@ -54,6 +54,13 @@ def test_the_calibration_error_is_that_of_its_bins(bins):
     np.testing.assert_allclose(found, gap, rtol=0, atol=1e-9)
 
 
+def test_full_confidence_is_in_the_last_bin():
+    # Sure and wrong, nearly sure and right: their errors cancel in one bin.
+    logits = np.log(np.array([[1.0, 1e-30], [0.95, 0.05]]))
+    found = _scores.calibration_error(logits, np.array([1, 0]), bins=3)
+    np.testing.assert_allclose(found, abs((0 - 1) + (1 - 0.95)) / 2, rtol=1e-9)
+
+
 def test_occlusion_covers_a_square_of_its_share():
     found = _scores.occlude(IMAGES, 0.25, seed=3)
     side = round((0.25 * 63) ** 0.5)
