@@ -8,8 +8,10 @@ from keras_msda import _errors
 from keras_msda.datasets import _idx, _picture_folders
 from keras_msda.datasets._dataset import Dataset, numbered_names
 
+#: The digits that need no download.
+INCLUDED = "mnist-5k"
 #: What `load` knows by name.
-NAMES = ("mnist-5k", "mnist", "fashion-mnist", "cifar10")
+NAMES = (INCLUDED, "mnist", "fashion-mnist", "cifar10")
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
 #: Names of the classes of Fashion-MNIST and CIFAR-10, by class id.
 FASHION_NAMES = (
@@ -67,7 +69,7 @@ def _included_digits() -> Dataset:
         )
     pixels, labels = mnist_data()
     images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
-    return Dataset("mnist-5k", images, labels.astype(np.int64), numbered_names(10))
+    return Dataset(INCLUDED, images, labels.astype(np.int64), numbered_names(10))
 
 
 def _from_keras(name: str) -> Dataset:
