@@ -32,11 +32,32 @@ def run_train(out, *arguments):
     return cli.main(["train", "--out", str(out), *QUICK, *arguments])
 
 
+def build_tiny(shape, classes):
+    """Stands for the network where a test is not about it."""
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Conv2D(4, 3, strides=3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(classes, "softmax"),
+        ]
+    )
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Trains a network of which tracing takes less time."""
+    monkeypatch.setattr(_train, "build_backbone", build_tiny)
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """One quick run of everything, for several tests."""
     out = tmp_path_factory.mktemp("demo") / "results"
-    assert run_train(out, "--method", ",".join(["none", "manifold", *MIXING])) == 0
+    methods = ",".join(["none", "manifold", *MIXING])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_train, "build_backbone", build_tiny)
+        assert run_train(out, "--method", methods) == 0
     return out
 
 
@@ -123,10 +144,10 @@ def test_the_pictures_originals_are_training_pictures(demo):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["model", "pipeline"])
 def test_a_row_learns_in_either_place(tmp_path, capsys, place):
-    arguments = ("--in", place, "--epochs", "4", "--limit", "2000", "--floor", "0.8")
+    arguments = ("--in", place, "--epochs", "4", "--limit", "1500", "--floor", "0.7")
     assert run_train(tmp_path, "--method", "hmix", *arguments) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["rows"][0]["accuracy"] >= 0.8
+    assert results["rows"][0]["accuracy"] >= 0.7
     assert results["settings"]["place"] == place
     table = re.search(r"^hmix .*%.* -$", capsys.readouterr().out, re.MULTILINE)
     assert table
@@ -134,6 +155,7 @@ def test_a_row_learns_in_either_place(tmp_path, capsys, place):
 
 @pytest.mark.slow
 @pytest.mark.xla
+@pytest.mark.usefixtures("tiny")
 def test_xla_compiles_the_step(tmp_path, monkeypatch):
     compiled = []
     original = keras.Model.compile
@@ -143,8 +165,7 @@ def test_xla_compiles_the_step(tmp_path, monkeypatch):
         original(model, *given, **settings)
 
     monkeypatch.setattr(keras.Model, "compile", spy)
-    arguments = ("--limit", "640", "--method", "cutmix", "--jit")
-    assert run_train(tmp_path, *arguments) == 0
+    assert run_train(tmp_path, "--method", "cutmix", "--jit") == 0
     assert compiled == [True]
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
     assert row["method"] == "cutmix"
@@ -152,6 +173,7 @@ def test_xla_compiles_the_step(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
     seen = []
     original = _train._train_row
@@ -168,6 +190,7 @@ def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_one_seed_gives_one_result(tmp_path):
     for out in ("one", "two"):
         assert run_train(tmp_path / out, "--method", "gmix", "--seed", "5") == 0
@@ -180,6 +203,7 @@ def test_one_seed_gives_one_result(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_a_row_under_the_floor_is_named_and_exits_with_1(tmp_path, capsys):
     assert run_train(tmp_path, "--method", "none", "--floor", "1") == 1
     assert re.search(
@@ -252,6 +276,7 @@ class Interrupting(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
     original = _train.StepTimer
     timers = iter([original, original, Interrupting])
@@ -268,6 +293,7 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_an_interrupt_in_the_first_row_leaves_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_train, "StepTimer", Interrupting)
     assert run_train(tmp_path, "--method", "none") == 130
@@ -293,12 +319,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_ctrl_c_in_mid_training_leaves_the_finished_row(tmp_path):
     arguments = ("train", "--out", str(tmp_path), "--method", "none,cutmix")
     command = [sys.executable, "-uc", SCRIPT, *arguments, "--epochs", "2"]
     process = subprocess.Popen(
-        [*command, "--floor", "0"],
+        [*command, "--limit", "1000", "--floor", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -405,6 +432,7 @@ def test_unknown_data_are_one_line(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_a_user_s_folder_of_pictures_is_trained_on(tmp_path, capsys):
     generator = np.random.default_rng(0)
     for label, name in enumerate(("dark", "light")):

