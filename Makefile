@@ -139,6 +139,8 @@ $(VENV_READY):
 	@touch $@
 
 $(DEMO_READY): setup.cfg pyproject.toml $(VENV_READY)
+	@echo "Installing TensorFlow, Keras and what the demo draws with into $(VENV):"
+	@echo "about 2 GB, some minutes. Later calls start at once."
 	$(RUN) -m pip install --quiet --editable '.[demo]'
 	@touch $@
 

@@ -96,7 +96,11 @@ def estimate_left(done: int, count: int, seconds: float) -> str:
     if not done:
         return ""
     left = seconds / done * (count - done)
-    return f", about {left:.0f} s left" if left < 90 else f", {left / 60:.0f} min left"
+    return (
+        f", about {left:.0f} s left"
+        if left < 90
+        else f", about {left / 60:.0f} min left"
+    )
 
 
 def judge(rows: Sequence[Row], floor: float) -> int:
@@ -120,7 +124,12 @@ def judge(rows: Sequence[Row], floor: float) -> int:
 
 
 def finish(
-    rows: Sequence[Row], parts: datasets.Split, settings: Settings, start: float
+    rows: Sequence[Row],
+    parts: datasets.Split,
+    settings: Settings,
+    start: float,
+    *,
+    note: str = "",
 ) -> None:
     """Prints the table and draws the finished rows.
 
@@ -129,10 +138,13 @@ def finish(
         parts: Source of the pictures.
         settings: What the command line asks for.
         start: When the command began, by `time.perf_counter`.
+        note: What the table can show.
     """
     if not rows:
         return
     print(f"\n{format_table(rows)}\n")
+    if note:
+        print(f"{note}\n")
     mixing = [row.method for row in rows if row.method in METHODS]
     if mixing:
         _write_picture(mixing, parts, settings)

@@ -52,9 +52,8 @@ def train(
         print(f"\nInterrupted. Finished rows: {done}." if rows else "\nInterrupted.")
         finish(rows, parts, settings, start)
         return 130
-    finish(rows, parts, settings, start)
-    if dataset.name == datasets.INCLUDED:
-        print(DIGITS_NOTE)
+    note = DIGITS_NOTE if dataset.name == datasets.INCLUDED else ""
+    finish(rows, parts, settings, start, note=note)
     return judge(rows, settings.floor)
 
 
