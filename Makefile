@@ -33,9 +33,9 @@ OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-xla test-jax test-torch test-oldest test-notebooks \
-  accelerator-check tpu-check bench bench-startup bench-memory bench-puzzlemix \
-  experiments-check check format build clean
+.PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
+  test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
+  bench-puzzlemix experiments-check check format build clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -45,18 +45,23 @@ demo: $(SOME_READY) ## trains without mixing and with each method, and draws a p
 
 # The largest number of cases per test, those that show most of its parameters' values;
 # 10000 runs all of them.
-TEST_CASES ?= 4
-test: $(DEV_READY) ## runs the tests, except for those that need compilers
-	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook" --cov \
-	  --most-cases $(TEST_CASES) $(TEST_ARGS)
+TEST_CASES ?= 3
+TESTS := -m "not xla and not processes and not notebook" --most-cases $(TEST_CASES)
+test: $(DEV_READY) ## runs the tests, except for those that need compilers or processes
+	@$(PYTEST) -n 2 --dist worksteal $(TESTS) $(TEST_ARGS)
+
+# Apart, because counting lines takes a third of the time.
+coverage: $(DEV_READY) ## runs the same tests and lists the lines that none of them runs
+	@$(PYTEST) -n 2 --dist worksteal $(TESTS) --cov $(TEST_ARGS)
 
 test-fast: $(DEV_READY) ## runs one case of each quick test
-	@$(PYTEST) -n 2 --dist worksteal -m "not xla and not notebook and not slow" \
-	  --most-cases 1 $(TEST_ARGS)
+	@$(PYTEST) -n 2 --dist worksteal --most-cases 1 $(TEST_ARGS) \
+	  -m "not xla and not processes and not notebook and not slow"
 
-XLA_CASES ?= 8
-test-xla: $(DEV_READY) ## runs the tests that need XLA or two replicas
-	@$(PYTEST) -n 2 --dist worksteal -m xla --most-cases $(XLA_CASES) $(TEST_ARGS)
+XLA_CASES ?= 5
+test-xla: $(DEV_READY) ## runs the tests that need XLA, two replicas or other processes
+	@$(PYTEST) -n 2 --dist worksteal -m "xla or processes" --most-cases $(XLA_CASES) \
+	  $(TEST_ARGS)
 
 # The tests for Keras's other backends. A file that does not exist is an error.
 BACKEND_TESTS := tests/layers tests/masks tests/test_sampling.py tests/test_draws.py \
@@ -80,7 +85,7 @@ OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
   tests/test_pipeline.py tests/test_losses.py
 test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported releases
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
-	  -m "not xla and not notebook and not slow" --most-cases 1 \
+	  -m "not xla and not processes and not notebook and not slow" --most-cases 1 \
 	  --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
 
 # One at a time, because each notebook keeps both cores busy.
@@ -138,6 +143,8 @@ $(VENV_READY):
 	@touch $@
 
 $(DEMO_READY): setup.cfg pyproject.toml $(VENV_READY)
+	@echo "Installing TensorFlow, Keras and what the demo draws with into $(VENV):"
+	@echo "about 2 GB, some minutes. Later calls start at once."
 	$(RUN) -m pip install --quiet --editable '.[demo]'
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import re
@@ -32,11 +33,32 @@ def run_train(out, *arguments):
     return cli.main(["train", "--out", str(out), *QUICK, *arguments])
 
 
+def build_tiny(shape, classes):
+    """Stands for the network where a test is not about it."""
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Conv2D(4, 3, strides=3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(classes, "softmax"),
+        ]
+    )
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Trains a network of which tracing takes less time."""
+    monkeypatch.setattr(_train, "build_backbone", build_tiny)
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """One quick run of everything, for several tests."""
     out = tmp_path_factory.mktemp("demo") / "results"
-    assert run_train(out, "--method", ",".join(["none", "manifold", *MIXING])) == 0
+    methods = ",".join(["none", "manifold", *MIXING])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_train, "build_backbone", build_tiny)
+        assert run_train(out, "--method", methods) == 0
     return out
 
 
@@ -66,7 +88,7 @@ def test_every_row_is_in_the_results(demo):
     for row in results["rows"]:
         assert 0 <= row["accuracy"] <= 1
         assert row["loss"] > 0
-        assert 0 < row["seconds_a_step"] < row["seconds"]
+        assert row["seconds"] > 0
 
 
 @pytest.mark.slow
@@ -123,17 +145,20 @@ def test_the_pictures_originals_are_training_pictures(demo):
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["model", "pipeline"])
 def test_a_row_learns_in_either_place(tmp_path, capsys, place):
-    arguments = ("--in", place, "--epochs", "4", "--limit", "2000", "--floor", "0.8")
+    arguments = ("--in", place, "--epochs", "4", "--limit", "1500", "--floor", "0.7")
     assert run_train(tmp_path, "--method", "hmix", *arguments) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["rows"][0]["accuracy"] >= 0.8
+    assert results["rows"][0]["accuracy"] >= 0.7
     assert results["settings"]["place"] == place
-    table = re.search(r"^hmix .*%.* -$", capsys.readouterr().out, re.MULTILINE)
-    assert table
+    printed = capsys.readouterr().out
+    assert re.search(r"^hmix +\d+\.\d\d% +\d\.\d{4}$", printed, re.MULTILINE)
+    assert "\nThese digits are easy" in printed
+    assert printed.endswith(f"\nThe picture is in {tmp_path / 'picture.png'}.\n")
 
 
 @pytest.mark.slow
 @pytest.mark.xla
+@pytest.mark.usefixtures("tiny")
 def test_xla_compiles_the_step(tmp_path, monkeypatch):
     compiled = []
     original = keras.Model.compile
@@ -143,8 +168,7 @@ def test_xla_compiles_the_step(tmp_path, monkeypatch):
         original(model, *given, **settings)
 
     monkeypatch.setattr(keras.Model, "compile", spy)
-    arguments = ("--limit", "640", "--method", "cutmix", "--jit")
-    assert run_train(tmp_path, *arguments) == 0
+    assert run_train(tmp_path, "--method", "cutmix", "--jit") == 0
     assert compiled == [True]
     row = json.loads((tmp_path / "results.json").read_text())["rows"][0]
     assert row["method"] == "cutmix"
@@ -152,6 +176,7 @@ def test_xla_compiles_the_step(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
     seen = []
     original = _train._train_row
@@ -168,6 +193,7 @@ def test_every_row_starts_from_the_same_weights(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_one_seed_gives_one_result(tmp_path):
     for out in ("one", "two"):
         assert run_train(tmp_path / out, "--method", "gmix", "--seed", "5") == 0
@@ -180,6 +206,7 @@ def test_one_seed_gives_one_result(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_a_row_under_the_floor_is_named_and_exits_with_1(tmp_path, capsys):
     assert run_train(tmp_path, "--method", "none", "--floor", "1") == 1
     assert re.search(
@@ -189,53 +216,27 @@ def test_a_row_under_the_floor_is_named_and_exits_with_1(tmp_path, capsys):
 
 
 def test_the_floor_is_reached_exactly_and_not_by_nan():
-    row = _report.Row("fmix", 0.9, 0.1, 0.1, 1.0)
+    row = _report.Row("fmix", 0.9, 0.1, 1.0)
     assert _report.judge([row], 0.9) == 0
     assert _report.judge([row], 0.91) == 1
     assert _report.judge([row._replace(accuracy=float("nan"))], 0.0) == 1
 
 
-def test_the_table_compares_with_the_row_without_mixing():
+def test_the_table_has_a_line_per_row():
     rows = [
-        _report.Row("none", 0.98765, 0.05, 0.02, 3.0),
-        _report.Row("hmix", 0.9, 0.25, 0.03, 4.0),
+        _report.Row("none", 0.98765, 0.05, 3.0),
+        _report.Row("hmix", 0.9, 0.25, 4.0),
     ]
     lines = _report.format_table(rows).splitlines()
-    assert lines[0].split() == [
-        "method",
-        "accuracy",
-        "loss",
-        "seconds",
-        "a",
-        "step",
-        "ratio",
-    ]
-    assert lines[1].split() == ["none", "98.77%", "0.0500", "0.0200", "1.00"]
-    assert lines[2].split() == ["hmix", "90.00%", "0.2500", "0.0300", "1.50"]
-    assert _report.format_table(rows[1:]).splitlines()[1].split()[-1] == "-"
+    assert lines[0].split() == ["method", "accuracy", "loss"]
+    assert lines[1].split() == ["none", "98.77%", "0.0500"]
+    assert lines[2].split() == ["hmix", "90.00%", "0.2500"]
 
 
-def test_the_step_time_leaves_the_first_epoch_out(monkeypatch):
-    clock = iter([0, 9, 10, 19, 20, 21, 30, 32, 40, 43])
-    monkeypatch.setattr(_train.time, "perf_counter", lambda: next(clock))
-    timer = _train.StepTimer()
-    for epoch, steps in enumerate((2, 3)):
-        timer.on_epoch_begin(epoch)
-        for step in range(steps):
-            timer.on_train_batch_begin(step)
-            timer.on_train_batch_end(step)
-    assert timer.median() == 2
-
-
-def test_the_step_time_of_one_epoch_is_of_its_second_half(monkeypatch):
-    clock = iter([0, 9, 10, 11, 20, 22, 30, 34])
-    monkeypatch.setattr(_train.time, "perf_counter", lambda: next(clock))
-    timer = _train.StepTimer()
-    timer.on_epoch_begin(0)
-    for step in range(4):
-        timer.on_train_batch_begin(step)
-        timer.on_train_batch_end(step)
-    assert timer.median() == 3
+def test_the_time_left_is_that_of_the_rows_to_come():
+    assert _report.estimate_left(0, 12, 0.0) == ""
+    assert _report.estimate_left(2, 12, 14.0) == ", about 70 s left"
+    assert _report.estimate_left(1, 12, 60.0) == ", about 11 min left"
 
 
 def test_the_network_has_the_promised_size():
@@ -251,11 +252,22 @@ class Interrupting(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+def interrupt_fit(monkeypatch, number):
+    """Interrupts the call of `fit` that has this number, in its second step."""
+    original, calls = keras.Model.fit, itertools.count(1)
+
+    def fit(*given, **settings):
+        if next(calls) == number:
+            settings["callbacks"] = [Interrupting()]
+        return original(*given, **settings)
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
-    original = _train.StepTimer
-    timers = iter([original, original, Interrupting])
-    monkeypatch.setattr(_train, "StepTimer", lambda: next(timers)())
+    interrupt_fit(monkeypatch, 3)
     assert run_train(tmp_path, "--method", "none,hmix,fmix") == 130
     printed = capsys.readouterr().out
     assert "Interrupted. Finished rows: none, hmix." in printed
@@ -268,8 +280,9 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_an_interrupt_in_the_first_row_leaves_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_train, "StepTimer", Interrupting)
+    interrupt_fit(monkeypatch, 1)
     assert run_train(tmp_path, "--method", "none") == 130
     assert capsys.readouterr().out.endswith("\nInterrupted.\n")
     assert list(tmp_path.iterdir()) == []
@@ -293,12 +306,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_ctrl_c_in_mid_training_leaves_the_finished_row(tmp_path):
     arguments = ("train", "--out", str(tmp_path), "--method", "none,cutmix")
     command = [sys.executable, "-uc", SCRIPT, *arguments, "--epochs", "2"]
     process = subprocess.Popen(
-        [*command, "--floor", "0"],
+        [*command, "--limit", "1000", "--floor", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -407,6 +421,7 @@ def test_unknown_data_are_one_line(tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny")
 def test_a_user_s_folder_of_pictures_is_trained_on(tmp_path, capsys):
     generator = np.random.default_rng(0)
     for label, name in enumerate(("dark", "light")):
@@ -418,7 +433,10 @@ def test_a_user_s_folder_of_pictures_is_trained_on(tmp_path, capsys):
     out = tmp_path.parent / f"{tmp_path.name}-out"
     arguments = ("--data", str(tmp_path), "--method", "none,cutmix")
     assert run_train(out, *arguments) == 0
-    assert "2 of 20 pictures were resized to 12x12" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "2 of 20 pictures were resized to 12x12" in printed.err
+    assert "digits" not in printed.out
+    assert re.search(r"\[2/2\] cutmix, about \d+ s left", printed.out)
     assert np.load(out / "plans.npz")["cutmix_images"].shape == (2, 12, 12, 3)
 
 
@@ -656,7 +674,7 @@ def fill_the_disk(monkeypatch, ending):
 
 
 def fake_rows(*_):
-    yield _report.Row("mixup", 1.0, 0.1, 0.01, 1.0)
+    yield _report.Row("mixup", 1.0, 0.1, 1.0)
 
 
 @pytest.mark.slow

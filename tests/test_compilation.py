@@ -50,6 +50,7 @@ def test_passes_become_programs_where_the_choice_says(name, masks, passes, choic
     assert_equal(programs(layer, UNKNOWN, masks), unknown * passes)
 
 
+@pytest.mark.xla
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_plans_and_what_they_are_applied_to_follow_the_choice(choice):
@@ -153,6 +154,7 @@ def test_what_is_not_shown_may_be_nan(name, shape):
     assert_array_equal(np.isnan(mixed)[..., 0], shown)
 
 
+@pytest.mark.xla
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_new_lengths_of_batch_and_images_do_not_trace_without_end(choice):

@@ -94,6 +94,7 @@ def test_a_restored_iterator_goes_on_alike():
     assert_same(other, rest)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_two_workers_draw_what_one_process_draws_and_go_on_when_restored():
     one = list(recipe())

@@ -126,6 +126,7 @@ np.save(sys.argv[2], rest)
 """
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_another_process_goes_on_and_counts_on(tmp_path):
     dataset = REPEATED["after"](7)
@@ -413,6 +414,7 @@ def served(target, epoch, seed=7):
     return numbered_batches().apply(mixing).apply(sharded)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_workers_of_a_service_draw_what_one_process_draws(workers, count):
@@ -424,6 +426,7 @@ def test_workers_of_a_service_draw_what_one_process_draws(workers, count):
     assert all(other[key] != expected[key] for key in expected)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_an_epoch_goes_on_the_same_after_a_worker_was_killed_and_restarted(workers):
     ports = free_ports(2)

@@ -87,6 +87,7 @@ def test_mix_depends_on_its_seed_alone_in_every_process(monkeypatch):
     assert_equal(batches.shares(layer.mix(batch, seed=(2, 3))), expected)
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_spawned_processes_draw_numbers_of_their_own():
     layer = batches.layer_of()
@@ -97,6 +98,7 @@ def test_spawned_processes_draw_numbers_of_their_own():
     assert distinct(first[0] + second[0] + own) == 5
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_py_dataset_of_two_processes_never_repeats_itself():
@@ -125,6 +127,7 @@ def test_a_worker_of_pytorch_draws_by_its_seed(monkeypatch):
     assert distinct(rows[0] + rows[1]) == 6
 
 
+@pytest.mark.processes
 @pytest.mark.slow
 def test_a_data_loader_of_two_processes_never_repeats_itself():
     torch = pytest.importorskip("torch")

@@ -18,6 +18,11 @@ from keras_msda.layers import METHODS
 
 # Three samples per method, so that the picture shows what lambda does.
 SHOWN_LAMBDAS = (0.3, 0.5, 0.7)
+#: What the table of the included digits can show.
+DIGITS_NOTE = (
+    "These digits are easy: the table shows that every method trains, not what it "
+    "gains. Use `--data` with harder pictures, or see docs/evidence.md."
+)
 
 
 class Settings(NamedTuple):
@@ -45,12 +50,18 @@ class Settings(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table: a method, and its test accuracy, test loss and speed."""
+    """One line of the table.
+
+    Attributes:
+        method: The method.
+        accuracy: Test accuracy.
+        loss: Test loss.
+        seconds: What training and testing took.
+    """
 
     method: str
     accuracy: float
     loss: float
-    seconds_a_step: float
     seconds: float
 
 
@@ -61,20 +72,35 @@ def format_table(rows: Sequence[Row]) -> str:
         rows: The rows, in their order.
 
     Returns:
-        A line of headings and one line per row. The last column is the time of a step
-        over that of the row without mixing, or "-" if there is no such row.
+        A line of headings and one line per row.
     """
-    plain = {row.method: row.seconds_a_step for row in rows}.get("none")
     width = max([8, *(len(row.method) + 2 for row in rows)])
-    heads = f"{'accuracy':>10}{'loss':>9}{'seconds a step':>17}{'ratio':>8}"
-    lines = [f"{'method':<{width}}{heads}"]
-    for row in rows:
-        ratio = "-" if plain is None else f"{row.seconds_a_step / plain:.2f}"
-        lines.append(
-            f"{row.method:<{width}}{row.accuracy:>10.2%}{row.loss:>9.4f}"
-            f"{row.seconds_a_step:>17.4f}{ratio:>8}"
-        )
+    lines = [f"{'method':<{width}}{'accuracy':>10}{'loss':>9}"]
+    lines += [
+        f"{row.method:<{width}}{row.accuracy:>10.2%}{row.loss:>9.4f}" for row in rows
+    ]
     return "\n".join(lines)
+
+
+def estimate_left(done: int, count: int, seconds: float) -> str:
+    """Returns the time that the remaining rows will take, in words.
+
+    Args:
+        done: Number of finished rows.
+        count: Number of all rows.
+        seconds: What the finished rows took.
+
+    Returns:
+        Such as ", about 40 s left"; empty as long as no row is finished.
+    """
+    if not done:
+        return ""
+    left = seconds / done * (count - done)
+    return (
+        f", about {left:.0f} s left"
+        if left < 90
+        else f", about {left / 60:.0f} min left"
+    )
 
 
 def judge(rows: Sequence[Row], floor: float) -> int:
@@ -98,7 +124,12 @@ def judge(rows: Sequence[Row], floor: float) -> int:
 
 
 def finish(
-    rows: Sequence[Row], parts: datasets.Split, settings: Settings, start: float
+    rows: Sequence[Row],
+    parts: datasets.Split,
+    settings: Settings,
+    start: float,
+    *,
+    note: str = "",
 ) -> None:
     """Prints the table and draws the finished rows.
 
@@ -107,15 +138,20 @@ def finish(
         parts: Source of the pictures.
         settings: What the command line asks for.
         start: When the command began, by `time.perf_counter`.
+        note: What the table can show.
     """
     if not rows:
         return
     print(f"\n{format_table(rows)}\n")
+    if note:
+        print(f"{note}\n")
     mixing = [row.method for row in rows if row.method in METHODS]
     if mixing:
         _write_picture(mixing, parts, settings)
     seconds = time.perf_counter() - start
     print(f"The results are in {settings.out}. It took {seconds:.0f} seconds.")
+    if mixing:
+        print(f"The picture is in {settings.out / 'picture.png'}.")
 
 
 def write_results(

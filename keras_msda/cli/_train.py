@@ -1,6 +1,5 @@
 """Trains one small network once per method, each time from the same weights."""
 
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -11,44 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_msda import _backend, datasets, plot
-from keras_msda.cli._report import Row, Settings, finish, judge, write_results
+from keras_msda.cli._report import (
+    DIGITS_NOTE,
+    Row,
+    Settings,
+    estimate_left,
+    finish,
+    judge,
+    write_results,
+)
 from keras_msda.experiments import _assembly
 from keras_msda.layers import METHODS, MixUpLayer
 
 BASE_LOSS = "sparse_categorical_crossentropy"
-
-
-class StepTimer(keras.callbacks.Callback):
-    """Measures training steps, including the time they wait for data."""
-
-    def __init__(self) -> None:
-        """Starts with no measurement."""
-        super().__init__()
-        self._epoch = 0
-        self._start = 0.0
-        self._seconds: dict[int, list[float]] = {}
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Starts a new list."""
-        self._epoch = epoch
-        self._seconds[epoch] = []
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Starts the clock."""
-        self._start = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        """Stops the clock."""
-        self._seconds[self._epoch].append(time.perf_counter() - self._start)
-
-    def median(self) -> float:
-        """Returns the median step in seconds, without the first epoch, which compiles.
-
-        If there is no other epoch, the second half of the first one counts.
-        """
-        later = [s for epoch, steps in self._seconds.items() if epoch for s in steps]
-        first = self._seconds[0]
-        return statistics.median(later or first[len(first) // 2 :])
 
 
 def train(
@@ -79,7 +53,8 @@ def train(
         print(f"\nInterrupted. Finished rows: {done}." if rows else "\nInterrupted.")
         finish(rows, parts, settings, start)
         return 130
-    finish(rows, parts, settings, start)
+    note = DIGITS_NOTE if dataset.name == datasets.INCLUDED else ""
+    finish(rows, parts, settings, start, note=note)
     return judge(rows, settings.floor)
 
 
@@ -115,8 +90,10 @@ def _rows(
     keras.utils.set_random_seed(settings.seed)
     shape, classes = parts.train_images.shape[1:], len(dataset.class_names)
     initial = build_backbone(shape, classes).get_weights()
-    for number, method in enumerate(settings.methods, 1):
-        print(f"\n[{number}/{len(settings.methods)}] {method}", flush=True)
+    start = time.perf_counter()
+    for done, method in enumerate(settings.methods):
+        left = estimate_left(done, len(settings.methods), time.perf_counter() - start)
+        print(f"\n[{done + 1}/{len(settings.methods)}] {method}{left}", flush=True)
         # Frees the memory of the finished row.
         keras.utils.clear_session()
         keras.utils.set_random_seed(settings.seed)
@@ -130,7 +107,6 @@ def _train_row(
 ) -> Row:
     """Trains and tests one method."""
     start = time.perf_counter()
-    timer = StepTimer()
     model, train_data, test_data = _assemble(method, backbone, parts, settings)
     steps = -(-len(parts.train_labels) // settings.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(3e-3, steps * settings.epochs)
@@ -138,14 +114,13 @@ def _train_row(
     model.fit(
         train_data,
         epochs=settings.epochs,
-        callbacks=[timer],
         shuffle=False,  # The data set is shuffled already.
         # A bar redraws itself many times a second, which fills a log file.
         verbose=1 if sys.stdout.isatty() else 2,
     )
     scores = model.evaluate(test_data, return_dict=True, verbose=0)
     seconds = time.perf_counter() - start
-    return Row(method, scores["accuracy"], scores["loss"], timer.median(), seconds)
+    return Row(method, scores["accuracy"], scores["loss"], seconds)
 
 
 def _assemble(

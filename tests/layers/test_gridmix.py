@@ -17,6 +17,7 @@ def masks_of(layer, draws, size, lam=None):
     return tuple(map(cases.array, found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grid", "exact_count"), [((2, 7), True), (4, False)])
 def test_the_layer_obeys_the_laws_of_all_layers(grid, exact_count):
     layer = msda.GridMixLayer(grid=grid, exact_count=exact_count, seed=3)

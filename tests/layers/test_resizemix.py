@@ -33,6 +33,7 @@ def make(**arguments):
     return msda.ResizeMixLayer(**arguments)
 
 
+@pytest.mark.slow
 def test_the_layer_obeys_the_laws_of_all_layers():
     layer = msda.ResizeMixLayer(seed=3)
     assert check_layer(layer, sizes=[(6, 5)], worlds=["eager"])
