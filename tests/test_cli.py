@@ -350,7 +350,9 @@ def test_no_command_is_one_line(capsys):
     assert "train | preview" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["preview"], ["inspect"]])
+@pytest.mark.parametrize(
+    "command", [[], ["train"], ["preview"], ["inspect"], ["experiment"]]
+)
 def test_help_is_printed(capsys, command):
     with pytest.raises(SystemExit) as left:
         cli.main([*command, "--help"])

@@ -57,17 +57,18 @@ def get_pipeline_ops() -> PipelineOps:
     return PipelineOps(get_tensorflow_ops())
 
 
-def set_up_process(threads: int) -> None:
+def set_up_process(threads: int, *, deterministic: bool) -> None:
     """Has operations use some threads, and give the same result each time.
 
     Args:
         threads: Within one operation; operations run one after another.
+        deterministic: Whether operations that would not do so are replaced.
 
     Raises:
         ImportError: If TensorFlow is not installed.
     """
     ops = get_tensorflow_ops()
-    _processes.set_up_process(ops.tf, threads)
+    _processes.set_up_process(ops.tf, threads, deterministic=deterministic)
 
 
 def make_event_writer(owner: str, folder: str) -> EventWriter:

@@ -185,7 +185,7 @@ def draw_training(
     chosen = np.arange(len(labels))
     if count is not None:
         chosen = _draw_subset(labels, source.classes, count=count, seed=seed)
-    labels = labels[chosen].copy()
+    labels = labels[chosen]
     generator = np.random.default_rng([seed, 1])
     number = round(wrong_labels * len(labels))
     places = generator.choice(len(labels), number, replace=False)

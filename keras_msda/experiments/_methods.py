@@ -63,7 +63,7 @@ def make_layer(method: Mapping[str, Any], *, seed: int, **shared: Any) -> Any:
     """
     name = method["method"]
     left_out = ("method", "layer_names", "of", *PASS_OPTIONS)
-    options = {
+    options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in method.items()
         if key not in left_out

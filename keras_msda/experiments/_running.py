@@ -127,7 +127,8 @@ def _do(
 ) -> None:
     """Does runs and adds a line for each."""
     threads = _workers.count_threads(options.workers)
-    job = _workers.Job(threads, dict(options.places), stand_in)
+    jit = any(run.settings["jit_compile"] for run in runs)
+    job = _workers.Job(threads, dict(options.places), stand_in, jit)
     with Progress(done, done + len(runs)) as progress:
         for result in _workers.do_runs(runs, job, workers=options.workers):
             values: dict[str, Any] = dict(result.values or {})

@@ -15,7 +15,7 @@ from keras_msda import _backend
 
 Array = npt.NDArray[Any]
 #: Images that pass the network at a time.
-BATCH = 250
+BATCH = 100
 _BINS = 15
 _GREY = 0.5
 
@@ -118,9 +118,11 @@ class Judge:
 
     Args:
         model: A model that returns logits, which takes no part in training any more.
+        batch: Images at a time. The last ones are filled up, as each further shape
+            would be compiled anew.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, *, batch: int = BATCH) -> None:
         loss = keras.losses.SparseCategoricalCrossentropy(True, reduction="sum")
         ops = _backend.get_backend_ops()
 
@@ -133,6 +135,7 @@ class Judge:
         self._logits = ops.compile_function(logits)
         self._gradient = ops.compile_function(gradient)
         self._convert = ops.convert
+        self._batch = batch
 
     def predict(self, images: Array) -> Array:
         """Returns the logits of images in [0, 1]."""
@@ -144,11 +147,13 @@ class Judge:
         return np.sign(found).astype(np.int8)
 
     def _apply(self, function: Callable[..., Any], *arrays: Array) -> Array:
-        found = []
-        for start in range(0, len(arrays[0]), BATCH):
-            part = (self._convert(x[start : start + BATCH]) for x in arrays)
+        found, count = [], len(arrays[0])
+        missing = -count % self._batch
+        full = [np.concatenate([x, np.repeat(x[-1:], missing, 0)]) for x in arrays]
+        for start in range(0, count, self._batch):
+            part = (self._convert(x[start : start + self._batch]) for x in full)
             found.append(keras.ops.convert_to_numpy(function(*part)))
-        return np.concatenate(found)
+        return np.concatenate(found)[:count]
 
 
 def score_clean(

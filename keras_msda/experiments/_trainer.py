@@ -180,8 +180,9 @@ def _augment(data: Any, run: Run) -> Any:
 
 def _measure(backbone: keras.Model, parts: Parts, run: Run) -> dict[str, Any]:
     """Returns the scores on clean images, and on changed ones."""
-    judge = _scores.Judge(backbone)
-    count = run.settings["robust_images"]
+    count, tested = run.settings["robust_images"], run.settings["test_images"]
+    batch = min(count, tested or count, _scores.BATCH)
+    judge = _scores.Judge(backbone, batch=batch)
     found: dict[str, Any] = {**_scores.score_clean(judge, _batches(parts))}
     images, labels = _first(parts, count)
     robust = _scores.score_robust(

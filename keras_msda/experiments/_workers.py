@@ -25,11 +25,13 @@ class Job(NamedTuple):
         threads: Within one operation.
         places: Folders or zip files of data sets by name.
         stand_in: Whether digits stand for data sets that are not at hand.
+        jit: Whether XLA compiles steps, which Keras refuses with deterministic ops.
     """
 
     threads: int
     places: Mapping[str, str]
     stand_in: bool
+    jit: bool = False
 
 
 class Result(NamedTuple):
@@ -152,7 +154,7 @@ def serve(pipe: Any, job: Job) -> None:
     from keras_msda import _backend
     from keras_msda.experiments import _data, _trainer
 
-    _backend.set_up_process(job.threads)
+    _backend.set_up_process(job.threads, deterministic=not job.jit)
     sources: dict[str, Any] = {}
     load = _data.load_stand_in if job.stand_in else _data.load_source
     for run in iter(pipe.recv, None):

@@ -54,6 +54,13 @@ def test_the_calibration_error_is_that_of_its_bins(bins):
     np.testing.assert_allclose(found, gap, rtol=0, atol=1e-9)
 
 
+def test_full_confidence_is_in_the_last_bin():
+    # Sure and wrong, nearly sure and right: their errors cancel in one bin.
+    logits = np.log(np.array([[1.0, 1e-30], [0.95, 0.05]]))
+    found = _scores.calibration_error(logits, np.array([1, 0]), bins=3)
+    np.testing.assert_allclose(found, abs((0 - 1) + (1 - 0.95)) / 2, rtol=1e-9)
+
+
 def test_occlusion_covers_a_square_of_its_share():
     found = _scores.occlude(IMAGES, 0.25, seed=3)
     side = round((0.25 * 63) ** 0.5)
@@ -133,13 +140,12 @@ def test_fgsm_steps_along_the_sign_of_the_exact_gradient():
     )
 
 
-def test_robust_scores_are_those_of_changed_images(monkeypatch):
-    monkeypatch.setattr(_scores, "BATCH", 4)  # Several parts, the last one shorter.
+def test_robust_scores_are_those_of_changed_images():
     weights = RNG.normal(size=(4, 3)).astype(np.float32)
     images = RNG.random((10, 2, 2, 1)).astype(np.float32)
     labels = (images.reshape(10, 4) @ weights).argmax(-1)
     levels = {"fgsm": (2, 200), "noise": (0.3,), "blur": (1,), "occlusion": (0.25,)}
-    judge = _scores.Judge(linear_model(weights))
+    judge = _scores.Judge(linear_model(weights), batch=4)  # The last one is filled up.
     found = _scores.score_robust(judge, images, labels, levels=levels, seed=6)
     assert found["unchanged"] == {"0": 1.0}
     assert found["fgsm"]["200"] < found["fgsm"]["2"]
