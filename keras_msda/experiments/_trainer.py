@@ -94,9 +94,8 @@ def _train(
     if layer is not None and not inside:
         data = data.apply(pipeline.mixing(layer, seed=run.seed))
     model, loss, accuracy = _assemble(backbone, layer, run, inside=inside)
-    steps = -(-parts.train_count // run.settings["batch_size"])
     model.compile(
-        _optimizers.make_optimizer(run.settings, steps),
+        _optimizers.make_optimizer(run.settings, _count_steps(parts, run)),
         loss=loss,
         metrics=[accuracy],
         jit_compile=run.settings["jit_compile"],
@@ -105,6 +104,19 @@ def _train(
     history = model.fit(data.prefetch(2), epochs=epochs, shuffle=False, verbose=0)
     names = {"loss": "loss", "accuracy": accuracy if layer is None else accuracy.name}
     return {key: history.history[name] for key, name in names.items()}
+
+
+def _count_steps(parts: Parts, run: Run) -> int:
+    """Returns the number of batches in an epoch."""
+    size: int = run.settings["batch_size"]
+    # Rounded down or up.
+    more = 0 if _drops_rest(run) else size - 1
+    return (parts.train_count + more) // size
+
+
+def _drops_rest(run: Run) -> bool:
+    """Returns whether a shorter last batch is left out, which devices cannot share."""
+    return run.settings["devices"] is not None
 
 
 def _targets(run: Run) -> str:
@@ -135,14 +147,14 @@ def _assemble(
 def _make_batches(parts: Parts, run: Run) -> Any:
     """Returns a dataset of batches, in another order in each epoch."""
     ops, tensors = _backend.get_pipeline_ops(), _backend.get_tensorflow_ops()
-    size = run.settings["batch_size"]
+    size, drop = run.settings["batch_size"], _drops_rest(run)
     if isinstance(parts.train, _data.Pictures):
         order = ops.make_dataset(np.arange(parts.train_count)).map(lambda index: index)
-        order = order.shuffle(parts.train_count, seed=run.seed).batch(size)
+        order = order.shuffle(parts.train_count, seed=run.seed).batch(size, drop)
         labels = parts.train.labels.astype(np.int32)
         data = ops.take_batches(order, parts.train.images, labels)
     else:
-        data = parts.train.shuffle(_BUFFER, seed=run.seed).batch(size)
+        data = parts.train.shuffle(_BUFFER, seed=run.seed).batch(size, drop)
         data = data.map(lambda x, y: (x, tensors.cast(y, "int32")))
     data = data.map(
         lambda x, y: (tensors.cast(x, "float32") / 255.0, y), num_parallel_calls=-1
