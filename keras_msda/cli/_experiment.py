@@ -29,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
         shown_out=None if options.out is None else _shown(options.out),
         workers=options.workers,
         places=dict(options.places),
+        rows=_config.check_rows(config, options.rows),
         replace=_files.replacing,
     )
     if options.check:

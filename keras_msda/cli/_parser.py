@@ -260,6 +260,14 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=PATH",
         help="folder or zip file of a data set that the config names; may be repeated",
     )
+    add(
+        "--row",
+        action="append",
+        dest="rows",
+        default=[],
+        metavar="NAME",
+        help="do the runs of this row alone (default: of all rows); may be repeated",
+    )
     _add_modes(parser)
 
 

@@ -13,6 +13,8 @@ from keras_msda.experiments._rules import KEYS, REQUIRED, Key
 
 #: The keys of which each combination is a group of runs.
 GROUPS = ("data", "network", "train_images", "wrong_labels")
+# Longest side of the images of a check, if the config gives a side.
+_CHECKED_SIDE = 64
 #: What does not influence a run.
 _WORDS = ("title", "published", "methods", "seeds", "recommend")
 
@@ -229,12 +231,31 @@ def _check_recommend(
         _rules.fail_key(f"{path}: recommend", "needs a row of `none`", list(methods))
 
 
-def shrink(config: Config, *, train: int = 128, test: int = 64) -> Config:
-    """Returns a config that does each row of each network once, on few images.
+def check_rows(config: Config, rows: Sequence[str]) -> tuple[str, ...]:
+    """Returns the rows to do, all of them if none are named.
 
     Args:
         config: The config.
-        train: Number of training images.
+        rows: Their names.
+
+    Raises:
+        ValueError: If the config has no such row.
+    """
+    for row in rows:
+        if row not in config.methods:
+            remedy = _rules.nearest(row, config.methods)
+            _rules.fail_key(f"{config.path}: --row", "unknown row", row, remedy)
+    return tuple(rows or config.methods)
+
+
+def shrink(config: Config, *, train: int = 100, test: int = 20) -> Config:
+    """Returns a config that does each row of each network once, on few images.
+
+    Large images become smaller.
+
+    Args:
+        config: The config.
+        train: Number of training images, at least one per class of CIFAR-100.
         test: Number of test images.
     """
     kinds: dict[Sequence[str], Group] = {}
@@ -242,6 +263,8 @@ def shrink(config: Config, *, train: int = 128, test: int = 64) -> Config:
         kinds[group.data, group.network] = group
     small = {"epochs": 1, "warmup_epochs": 0, "test_images": test}
     small |= {"batch_size": min(config.settings["batch_size"], train // 2)}
+    if config.settings["image_size"]:
+        small |= {"image_size": min(config.settings["image_size"], _CHECKED_SIDE)}
     return config._replace(
         groups=tuple(
             group._replace(train_images=min(group.train_images or train, train))

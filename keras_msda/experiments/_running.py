@@ -27,6 +27,7 @@ class Options(NamedTuple):
         shown_out: The same, if it is to be part of the shown command.
         workers: Number of processes.
         places: Folders or zip files of data sets by name.
+        rows: Rows whose runs are done.
         replace: Context manager for a path that yields where to write, and replaces the
             file once it is whole.
     """
@@ -35,6 +36,7 @@ class Options(NamedTuple):
     shown_out: str | None
     workers: int
     places: Mapping[str, str]
+    rows: Sequence[str]
     replace: Any
 
 
@@ -60,11 +62,15 @@ def run_experiment(config: Config, options: Options) -> None:
         known = _read_known(store.path, runs)
         _say(store.repair())
         _say(_mention_others(known, store.path))
-        missing = _lines.list_missing(runs, known.ours)
+        missing = [
+            run
+            for run in _lines.list_missing(runs, known.ours)
+            if run.row in options.rows
+        ]
         if missing:
             _check_data(config, options, missing)
         try:
-            _do(missing, store, options, done=len(runs) - len(missing))
+            _do(missing, store, options, done=len(known.ours))
         except BaseException:  # An interrupt, too: what is finished is shown.
             with contextlib.suppress(OSError):
                 _write(config, options)
@@ -104,13 +110,13 @@ def check_experiment(config: Config, options: Options) -> None:
     """
     small = _config.shrink(config)
     for name in sorted({group.data for group in small.groups}):
-        size = config.settings["image_size"]
+        size = small.settings["image_size"]
         source = _data.load_stand_in(name, places=options.places, image_size=size)
         for note in source.notes:
             _say(note)
     with tempfile.TemporaryDirectory() as folder:
         there = options._replace(out=Path(folder))
-        runs = small.list_runs()
+        runs = [run for run in small.list_runs() if run.row in options.rows]
         with _lines.Store(there.out / f"{small.name}.jsonl") as store:
             _do(runs, store, there, done=0, stand_in=True)
         _write(small, there)

@@ -1,11 +1,9 @@
 """Configs and lines of experiments, without any training."""
 
-import functools
 import textwrap
 
 import pytest
 
-from keras_msda.datasets import _load
 from keras_msda.experiments import _config, _lines
 
 SMALL = """
@@ -23,15 +21,6 @@ methods:
   none:
   mixup:
 """
-
-
-read_digits = functools.cache(_load._included_digits)
-
-
-@pytest.fixture(autouse=True)
-def digits_at_once(monkeypatch):
-    """Reads the included digits once, which takes seconds."""
-    monkeypatch.setattr(_load, "_included_digits", read_digits)
 
 
 @pytest.fixture

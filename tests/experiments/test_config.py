@@ -125,9 +125,17 @@ def test_a_check_does_each_row_of_each_network_once(write_config):
     small = _config.shrink(_config.read_config(path))
     runs = small.list_runs()
     assert [(run.row, run.seed) for run in runs] == [("none", 0), ("mixup", 0)]
-    assert runs[0].group[2:] == (128, 0.1)
+    assert runs[0].group[2:] == (100, 0.1)
     assert runs[0].settings["epochs"] == 1
-    assert runs[0].settings["test_images"] == 64
+    assert runs[0].settings["test_images"] == 20
+
+
+def test_a_check_makes_large_images_smaller(write_config):
+    shrunk = [
+        _config.shrink(_config.read_config(write_config(image_size=side)))
+        for side in (224, 32)
+    ]
+    assert [config.settings["image_size"] for config in shrunk] == [64, 32]
 
 
 def test_options_reach_the_layer():

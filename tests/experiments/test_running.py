@@ -74,6 +74,25 @@ def test_finished_runs_are_not_done_again(write_config, fake_runs, capsys):
     assert "[5/6] none, seed 2" in capsys.readouterr().out
 
 
+def test_runs_of_one_row_are_done_alone(write_config, fake_runs, capsys):
+    path = write_config()
+    assert run(path, "--row", "mixup") == 0
+    assert len(fake_runs.done) == 2
+    assert "[2/2] mixup, seed 1" in capsys.readouterr().out
+    assert run(path) == 0
+    assert len(fake_runs.done) == 4
+    assert "[4/4] none, seed 1" in capsys.readouterr().out
+
+
+def test_an_unknown_row_is_one_line(write_config, fake_runs, capsys):
+    path = write_config()
+    assert run(path, "--row", "mixupp") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--row: unknown row. Received: 'mixupp'. Did you mean mixup?" in error
+    assert not fake_runs.done
+
+
 def test_runs_that_the_config_has_no_more_are_kept_and_noted(
     write_config, fake_runs, capsys
 ):
