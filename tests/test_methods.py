@@ -61,8 +61,9 @@ def split(monkeypatch):
 
 
 def train(out, *arguments):
-    common = ("--epochs", "1", "--limit", "100", "--floor", "0", "--out", str(out))
-    return cli.main(["train", "--method", "verticalsplit", *common, *arguments])
+    common = ("--epochs", "1", "--limit", "50", "--batch-size", "20", "--floor", "0")
+    common = (*common, "--method", "verticalsplit", "--out", str(out))
+    return cli.main(["train", *common, *arguments])
 
 
 def inspect(capsys, *arguments):

@@ -186,7 +186,8 @@ def describe_machine(job: Job) -> dict[str, Any]:
     from keras_msda import __version__, _backend
 
     backend = keras.config.backend()
-    devices = keras.distribution.list_devices()
+    # Keras has no list for PyTorch.
+    devices = [] if backend == "torch" else keras.distribution.list_devices()
     return {
         "python": platform.python_version(),
         "keras": keras.__version__,

@@ -1,7 +1,5 @@
 """Configs and lines of experiments, without any training."""
 
-import textwrap
-
 import pytest
 
 from keras_msda.experiments import _config, _lines
@@ -25,15 +23,15 @@ methods:
 
 @pytest.fixture
 def write_config(tmp_path):
-    """Writes a config, with lines replaced or added, and returns its path."""
+    """Writes a config, with keys replaced or added, and returns its path."""
 
-    def write(text="", name="small.yaml", **changes):
+    def write(rows="", name="small.yaml", **changes):
         lines = [
             x for x in SMALL.strip().splitlines() if x.split(":")[0] not in changes
         ]
         added = [f"{key}: {value}" for key, value in changes.items() if value != ""]
         path = tmp_path / name
-        path.write_text("\n".join([*added, *lines, textwrap.dedent(text)]) + "\n")
+        path.write_text("\n".join([*added, *lines, rows]) + "\n")
         return path
 
     return write

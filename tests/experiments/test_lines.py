@@ -201,6 +201,7 @@ def test_a_second_store_is_refused_until_the_first_is_closed(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.processes
 def test_a_second_process_is_refused(store):
     root = os.fspath(_lines.Path(_lines.__file__).parents[2])
     found = subprocess.run(

@@ -1,0 +1,311 @@
+"""Writes the tables and the figure of docs/evidence.md from the lines of all runs.
+
+python benchmarks/evidence.py              writes them
+python benchmarks/evidence.py --check      fails if the page is not that of the lines
+"""
+
+import argparse
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from keras_msda.experiments import _config, _lines, _statistics
+from keras_msda.experiments._config import Config, Group
+from keras_msda.experiments._statistics import Estimate
+from keras_msda.layers import METHODS
+from keras_msda.plot import style
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "evidence.md"
+FIGURE = ROOT / "docs" / "evidence.png"
+FOLDER = ROOT / "benchmarks" / "experiments"
+#: Configs whose rows are the methods, with a heading for each of their groups.
+GAINS = {
+    "fashion_1k": ("Fashion 1k",),
+    "fashion_5k": ("Fashion 5k",),
+    "cifar_1k": ("CIFAR 1k",),
+    "cifar_5k": ("CIFAR 5k",),
+}
+WRONG = {
+    "fashion_1k_wrong": ("Fashion, 20 %", "Fashion, 40 %"),
+    "cifar_1k_wrong": ("CIFAR, 20 %", "CIFAR, 40 %"),
+}
+ABLATIONS = {"ablations_fashion": ("Fashion",), "ablations_cifar": ("CIFAR",)}
+#: What each ablation compares: the first row minus the second.
+PAIRS = (
+    ("cutmix, clip", "cutmix, wrap"),
+    ("cutmix, clip", "cutmix, inside"),
+    ("hmix, clip", "hmix, wrap"),
+    ("hmix, clip", "hmix, inside"),
+    ("gmix, clip", "gmix, wrap"),
+    ("fmix, isotropic spectrum", "fmix, official spectrum"),
+    ("mixup, alpha 1", "mixup, one lambda per batch"),
+    ("cutmix, clip", "cutmix, one lambda per batch"),
+    ("mixup, alpha 1", "mixup, derangement"),
+    ("cutmix, clip", "cutmix, derangement"),
+    *(("mixup, alpha 1", f"mixup, alpha {alpha}") for alpha in (0.1, 0.2, 0.5, 2, 4)),
+    *(("cutmix, clip", f"cutmix, alpha {alpha}") for alpha in (0.1, 0.2, 0.5, 2, 4)),
+    ("puzzlemix, exact", "puzzlemix, 2 sweeps"),
+    ("puzzlemix, exact", "puzzlemix, 3 sweeps"),
+)
+#: Scores of the table of robustness, by heading: where a line has them.
+ROBUST = {
+    "NLL": ("nll",),
+    "ECE": ("ece",),
+    "FGSM 2/255": ("fgsm", "2"),
+    "occlusion 0.2": ("occlusion", "0.2"),
+    "noise 0.1": ("noise", "0.1"),
+    "blur 1": ("blur", "1"),
+}
+RESAMPLES = 10_000
+
+
+class Found(NamedTuple):
+    """The runs of a config.
+
+    Attributes:
+        config: The config.
+        lines: Their lines, by group, row and seed.
+    """
+
+    config: Config
+    lines: dict[Group, dict[str, dict[int, Any]]]
+
+
+class Point(NamedTuple):
+    """A method with one data set: what theory says, and what training gained."""
+
+    group: Group
+    method: str
+    strength: float
+    gain: float
+
+
+def read_results(name: str) -> Found | None:
+    """Returns a config with its lines, or None before its first run."""
+    path = FOLDER / "results" / f"{name}.jsonl"
+    config = _config.read_config(FOLDER / f"{name}.yaml")
+    lines = _lines.match_lines(path, _lines.read_lines(path), config.list_runs()).ours
+    found: dict[Group, dict[str, dict[int, Any]]] = {}
+    for line in lines:
+        group = Group(*(line[key] for key in Group._fields))
+        found.setdefault(group, {}).setdefault(line["row"], {})[line["seed"]] = line
+    return Found(config, found) if found else None
+
+
+def list_groups(names: dict[str, Sequence[str]]) -> Iterator[tuple[str, Any]]:
+    """Yields heading and rows of each group that has runs."""
+    for name, headings in names.items():
+        found = read_results(name)
+        if found is not None:
+            groups = found.config.groups
+            for heading, group in zip(headings, groups, strict=True):
+                if group in found.lines:
+                    yield heading, found.lines[group]
+
+
+def compare(rows: Any, first: str, second: str, score: Sequence[str]) -> Estimate:
+    """Returns the mean difference of two rows, paired by seed."""
+    seeds = sorted(set(rows.get(first, ())) & set(rows.get(second, ())))
+    return _statistics.estimate(
+        [
+            read_score(rows[first][seed], score) - read_score(rows[second][seed], score)
+            for seed in seeds
+        ]
+    )
+
+
+def read_score(line: Any, score: Sequence[str]) -> float:
+    """Returns a score of a line."""
+    value = line["scores"]
+    for key in score:
+        value = value[key]
+    return value
+
+
+def show(value: Estimate, *, factor: float = 100, digits: int = 1) -> str:
+    """Writes a difference with its interval, bold if it excludes 0."""
+    if value.number < 2:
+        return ""
+    mean, reach = value.mean * factor, value.reach * factor
+    text = f"{mean:+.{digits}f} ± {reach:.{digits}f}"
+    return f"**{text}**" if value.excludes_zero else text
+
+
+def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def make_gains(names: dict[str, Sequence[str]]) -> str:
+    """Returns the gain of each method on each data set, in points of accuracy."""
+    groups = list(list_groups(names))
+    methods = [row for row in groups[0][1] if row != "none"] if groups else []
+    methods = [x for x in read_order("fashion_1k") if x in methods]
+    plain = []
+    for _, group in groups:
+        values = [read_score(x, ["accuracy"]) for x in group["none"].values()]
+        plain.append(f"{100 * np.mean(values):.1f}")
+    table = [
+        [row, *(show(compare(group, row, "none", ["accuracy"])) for _, group in groups)]
+        for row in methods
+    ]
+    heads = [heading for heading, _ in groups]
+    return make_table(["", *heads], [["none, accuracy", *plain], *table])
+
+
+def read_order(name: str) -> list[str]:
+    """Returns the rows of a config in their order."""
+    return list(_config.read_config(FOLDER / f"{name}.yaml").methods)
+
+
+def make_robust(name: str) -> str:
+    """Returns what each method changes in the other scores of a config's data."""
+    found = read_results(name)
+    if found is None:
+        return ""
+    (rows,) = found.lines.values()
+    table = []
+    for row in read_order(name):
+        if row in rows and row != "none":
+            cells = [
+                show(compare(rows, row, "none", score), factor=1, digits=3)
+                if len(score) == 1
+                else show(compare(rows, row, "none", score))
+                for score in ROBUST.values()
+            ]
+            table.append([row, *cells])
+    return make_table(["", *ROBUST], table)
+
+
+def make_ablations() -> str:
+    """Returns the difference of accuracy of each pair of choices."""
+    groups = list(list_groups(ABLATIONS))
+    table = []
+    for first, second in PAIRS:
+        cells = [show(compare(g, first, second, ["accuracy"])) for _, g in groups]
+        if any(cells):
+            table.append([first, second, *cells])
+    return make_table(
+        ["this", "minus this", *(heading for heading, _ in groups)], table
+    )
+
+
+def list_points() -> list[Point]:
+    """Returns strength and gain of each method on each data set."""
+    points = []
+    for name in GAINS:
+        found = read_results(name)
+        for group, rows in found.lines.items() if found else ():
+            reports = [x.get("recommendation") for x in rows["none"].values()]
+            for row in set(rows) & set(METHODS):
+                label = METHODS[row].label
+                known = [
+                    x["methods"][label] for x in reports if x and label in x["methods"]
+                ]
+                if known:
+                    strength = float(np.mean([x["strength"] for x in known]))
+                    gain = compare(rows, row, "none", ["accuracy"]).mean
+                    points.append(Point(group, row, strength, gain))
+    return sorted(points)
+
+
+def correlate(points: Sequence[Point]) -> tuple[float, float, float]:
+    """Returns Spearman's rank correlation and the ends of its 95 % interval.
+
+    The interval is that of a bootstrap of the points, whose draws are fixed.
+    """
+    values = np.array([(point.strength, point.gain) for point in points])
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(values), (RESAMPLES, len(values)))
+    ranks = stats.rankdata(values[drawn], axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    product = (ranks[..., 0] * ranks[..., 1]).sum(1)
+    scale = np.sqrt((ranks**2).sum(1).prod(-1))
+    known = product[scale > 0] / scale[scale > 0]
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(stats.spearmanr(*values.T).statistic), float(low), float(high)
+
+
+def describe_theory() -> str:
+    """Returns the rank correlation in words."""
+    points = list_points()
+    rho, low, high = correlate(points)
+    return (
+        f"Over {len(points)} pairs of method and data set, Spearman's rank correlation "
+        f"of strength and gain is {rho:.2f}, with a 95 % interval from {low:.2f} to "
+        f"{high:.2f} (bootstrap of the pairs)."
+    )
+
+
+def draw_theory(path: Path) -> None:
+    """Draws gain over strength, one panel per data set."""
+    points = list_points()
+    groups = list(dict.fromkeys(point.group for point in points))
+    figure = style.new_figure(3.2 * len(groups) + 1, 3.4)
+    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    labels = {point.method: METHODS[point.method].label for point in points}
+    lines = style.lines_of(tuple(labels.values()))
+    for axes, group in zip(panels, groups, strict=True):
+        for point in points:
+            if point.group == group:
+                line = lines[labels[point.method]]
+                axes.plot(
+                    point.strength,
+                    100 * point.gain,
+                    linestyle="none",
+                    color=line.color,
+                    marker=line.marker,
+                    label=labels[point.method],
+                )
+        axes.axhline(0, color="#999999", linewidth=1)
+        axes.set_title(f"{group.data}, {group.train_images:,}", fontsize="medium")
+        axes.set_xlabel("strength, of `recommend`")
+    panels[0].set_ylabel("gain of accuracy, points")
+    panels[-1].legend(fontsize="small")
+    figure.savefig(path)
+
+
+SECTIONS = {
+    "gains": lambda: make_gains(GAINS),
+    "wrong": lambda: make_gains(WRONG),
+    "robust fashion": lambda: make_robust("fashion_1k"),
+    "robust cifar": lambda: make_robust("cifar_1k"),
+    "ablations": make_ablations,
+    "theory": describe_theory,
+}
+
+
+def fill(text: str) -> str:
+    """Returns a page with the text between its markers made anew."""
+    for name, make in SECTIONS.items():
+        marker = re.compile(
+            rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL
+        )
+        if marker.search(text):
+            made = make()
+            text = marker.sub(lambda m, made=made: f"{m[1]}{made}\n{m[2]}", text)
+    return text
+
+
+def main() -> int:
+    """Writes the page, or compares it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    options = parser.parse_args()
+    before = PAGE.read_text()
+    after = fill(before)
+    if options.check:
+        return int(before != after)
+    PAGE.write_text(after)
+    draw_theory(FIGURE)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
