@@ -56,7 +56,7 @@ coverage: $(DEV_READY) ## runs the same tests and lists the lines that none of t
 
 test-fast: $(DEV_READY) ## runs one case of each quick test
 	@$(PYTEST) -n 2 --dist worksteal --most-cases 1 $(TEST_ARGS) \
-	  -m "not xla and not processes and not notebook and not slow"
+	  -m "not xla and not processes and not notebook and not slow and not long"
 
 XLA_CASES ?= 5
 test-xla: $(DEV_READY) ## runs the tests that need XLA, two replicas or other processes
@@ -110,9 +110,12 @@ bench-memory: $(BENCH_READY) ## measures the memory that a call needs besides it
 bench-puzzlemix: $(BENCH_READY) ## times a step of PuzzleMix against a plain step
 	@$(BENCH_VENV)/bin/python benchmarks/puzzlemix.py $(PUZZLEMIX_ARGS)
 
-experiments-check: $(SOME_READY) ## does each row of each experiment once, quickly
-	@for config in benchmarks/experiments/*.yaml; do \
-	  $(RUN) -m keras_msda experiment --check $$config --workers 2 || exit; done
+# Other configs have the same rows; the tests read all of them and build all networks.
+experiments-check: $(SOME_READY) ## does each row of an experiment and a recipe, quickly
+	@$(RUN) -m keras_msda experiment --check --workers 2 \
+	  benchmarks/experiments/fashion_1k.yaml
+	@$(RUN) -m keras_msda experiment --check --row hmix \
+	  benchmarks/experiments/recipes/cifar100_wrn28_2.yaml
 
 check: $(DEV_READY) ## checks format, lint, types and import contracts
 	@echo "format"; $(RUN) -m ruff format --check $(SOURCES) $(SCRIPTS)

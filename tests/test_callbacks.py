@@ -125,6 +125,7 @@ def share(labels, outputs):
     return keras.ops.sum(labels * outputs, -1)
 
 
+@pytest.mark.long
 @parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_fit_follows_a_table_of_epochs(jit):
     layer = layer_of()
@@ -169,6 +170,7 @@ def fitted(model, layer, schedule, **settings):
     return seen.values
 
 
+@pytest.mark.long
 def test_steps_count_on_from_epoch_to_epoch():
     layer = layer_of()
     schedule = msda.MixSchedule(layer, probability=lambda x: x / 8, by="step")
@@ -176,6 +178,7 @@ def test_steps_count_on_from_epoch_to_epoch():
     assert values == [step / 8 for step in range(6)]
 
 
+@pytest.mark.long
 def test_a_resumed_run_goes_on_by_step(tmp_path):
     layer = layer_of()
     model = model_of(layer)
@@ -207,6 +210,7 @@ def test_accumulated_gradients_do_not_slow_the_steps():
     assert fitted(model, layer, schedule, epochs=2) == [x / 8 for x in range(6)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scaled", [False, True])
 def test_steps_count_batches_where_accumulation_does_not_divide_an_epoch(
     tmp_path, scaled
@@ -228,6 +232,7 @@ def test_steps_count_batches_where_accumulation_does_not_divide_an_epoch(
     assert found == [x / 32 for x in range(9, 15)]
 
 
+@pytest.mark.long
 def test_a_learning_rate_schedule_of_keras_is_a_schedule():
     layer = layer_of()
     decay = keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0)

@@ -855,6 +855,7 @@ def test_rows_are_told_to_get_an_axis_of_channels(training):
         msda.CutMixLayer()(np.ones((3, 4)), np.ones(3))
 
 
+@pytest.mark.long
 def test_images_of_unknown_rank_are_not_mixed_by_a_plan():
     plan = msda.CutMixLayer().sample(3, (4,), seed=(1, 2))
     call = tf.function(lambda x: msda.mix_images(x, plan))
@@ -1229,10 +1230,12 @@ def messages():
                     yield f"{path.name}:{node.lineno}", *words
 
 
+@pytest.mark.long
 def test_all_messages_are_found():
     assert len(list(messages())) > 100
 
 
+@pytest.mark.long
 def test_messages_are_sentences_with_what_was_received():
     # Some rules, received values and remedies are variables: None here.
     for place, rule, received, remedy in messages():

@@ -456,6 +456,7 @@ def test_the_preview_prints_lambda_and_weight(photos, tmp_path, capsys):
         assert picture.size[0] > 800
 
 
+@pytest.mark.long
 def test_the_preview_mixes_the_first_picture_with_the_second(photos, monkeypatch):
     rows = []
     original = plot.panel_figure
@@ -476,6 +477,7 @@ def test_the_preview_mixes_the_first_picture_with_the_second(photos, monkeypatch
         np.testing.assert_allclose(row.mixed[0], expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_another_size_is_resized_and_said(photos, tmp_path, capsys):
     Image.new("RGB", (7, 50), "red").save(photos[1])
     assert run_preview(photos, tmp_path / "out.png") == 0
@@ -484,6 +486,7 @@ def test_another_size_is_resized_and_said(photos, tmp_path, capsys):
     assert errors.count("\n") == 1
 
 
+@pytest.mark.long
 def test_large_pictures_are_made_smaller_and_it_is_said(photos, tmp_path, capsys):
     assert run_preview(photos, tmp_path / "out.png", "--size", "15") == 0
     errors = capsys.readouterr().err

@@ -33,6 +33,7 @@ def count(traced):
     return sum(function.attr["_XlaMustCompile"].b for function in functions)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "masks", "passes"),
     [
@@ -98,6 +99,7 @@ def test_the_choice_of_one_layer_is_not_that_of_the_next():
     assert_equal(programs(cases.make("mixup"), KNOWN), 1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
 @pytest.mark.parametrize("shape", [KNOWN, UNKNOWN], ids=["known", "unknown"])
 def test_every_choice_gives_the_same(name, shape):
@@ -140,6 +142,7 @@ def test_gradients_pass_to_what_is_mixed(name, choice):
     assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("shape", [KNOWN, UNKNOWN], ids=["known", "unknown"])
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "hmix", "gmix", "fmix"])
 def test_what_is_not_shown_may_be_nan(name, shape):

@@ -29,6 +29,7 @@ def test_a_plan_is_the_one_that_its_seed_has_always_drawn(name):
     assert_drawn(draws.sampled(name), noted, name)
 
 
+@pytest.mark.long
 @pytest.mark.whole
 @pytest.mark.parametrize("name", draws.NAMES)
 def test_calls_draw_what_they_have_always_drawn(name):
@@ -37,6 +38,7 @@ def test_calls_draw_what_they_have_always_drawn(name):
         assert_drawn(received, expected, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", draws.PIPED)
 def test_pipelines_draw_what_they_have_always_drawn(name):
     noted = NOTED["pipeline"]["mixing"][name]

@@ -111,6 +111,7 @@ def test_two_workers_draw_what_one_process_draws_and_go_on_when_restored():
     restored.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("targets", ["soft", "pair", "union"])
 def test_models_fit_what_grain_mixes(targets):
     classes = None if targets == "pair" else 3

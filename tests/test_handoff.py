@@ -34,6 +34,7 @@ from tests.support.handing_off import (
 from tests.support.marks import parametrize
 
 
+@pytest.mark.long
 @pytest.mark.whole
 @parametrize("mode", MODES)
 @every_layer
@@ -74,6 +75,7 @@ def test_two_image_sizes_in_turn_hand_off_exactly(method, mode):
     assert_handed_off(fit.history)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "layer",
     # One draw for all is a static length beside sizes that are not.
@@ -88,6 +90,7 @@ def test_two_image_sizes_hand_off_exactly_by_train_on_batch(layer):
         assert logs["unaware"] > WRONG
 
 
+@pytest.mark.long
 @parametrize(
     ("method", "jit"),
     [(method, False) for method in LAYERS] + [("mixup", True), ("gmix", True)],
@@ -214,6 +217,7 @@ def test_replicas_draw_different_numbers(two_replicas):
     assert np.all(one.numpy() != other.numpy())
 
 
+@pytest.mark.long
 @parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
 def test_validation_inside_fit_is_plain_and_training_goes_on_mixed(mode):
     images, labels, weights = answering(48)
@@ -267,6 +271,7 @@ def test_evaluate_equals_the_plain_loss_and_accuracy():
     np.testing.assert_array_equal(mixed, expected)
 
 
+@pytest.mark.long
 def test_predict_equals_the_model_without_the_layer():
     images, labels, _ = answering(61)
     layer = msda.FMixLayer(seed=15)
@@ -278,6 +283,7 @@ def test_predict_equals_the_model_without_the_layer():
     )
 
 
+@pytest.mark.long
 @parametrize("mode", [x for x in ("graph", "xla") if x in MODES])
 def test_the_accuracy_counts_each_label_with_its_weight(mode):
     # The output is the mean of one-hot images, the mixed label itself, so that the
@@ -308,6 +314,7 @@ def test_the_accuracy_counts_each_label_with_its_weight(mode):
     assert np.min(np.abs(plain - history["largest"])) > WRONG
 
 
+@pytest.mark.long
 @graphs
 def test_a_loss_whose_layer_was_never_called_is_nan(graph):
     layer = msda.CutMixLayer(seed=17)
@@ -321,6 +328,7 @@ def test_a_loss_whose_layer_was_never_called_is_nan(graph):
     assert np.isnan(float(metric.result()))
 
 
+@pytest.mark.long
 @graphs
 @pytest.mark.parametrize("training", [False, True])
 def test_a_loss_of_another_batch_than_the_call_is_nan(graph, training):
@@ -368,6 +376,7 @@ def waiting(barrier, values):
         return tf.identity(values)
 
 
+@pytest.mark.long
 @graphs
 def test_two_threads_train_by_one_layer(graph):
     layer = msda.HMixLayer(seed=23, pairing="derangement")
@@ -397,6 +406,7 @@ def test_two_threads_train_by_one_layer(graph):
     assert len(set(drawn)) == 6
 
 
+@pytest.mark.long
 @parametrize("mode", [x for x in ("graph", "steps") if x in MODES])
 def test_two_models_train_by_one_layer_in_turn(mode):
     layer = msda.GMixLayer(seed=24)

@@ -99,6 +99,7 @@ def test_arguments_reach_the_layer_and_its_moments(capsys, arguments, layer, set
     np.testing.assert_allclose(printed, expected, rtol=0, atol=5.1e-5)
 
 
+@pytest.mark.long
 def test_draws_and_seed_reach_what_is_drawn(capsys):
     arguments = ("--method", "fmix", "--size", "6", "--decay-power", "1")
     few, again, other, many = (

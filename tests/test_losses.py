@@ -634,6 +634,7 @@ def test_ignored_pixels_do_not_count_where_they_are_shown():
     np.testing.assert_allclose(np.ravel(values), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.long
 @parametrize("jit", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("method", ["cutmix", "gmix", "fmix"])
 def test_a_model_learns_from_the_pixels_that_its_layer_showed(method, jit):

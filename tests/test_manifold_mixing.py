@@ -75,6 +75,7 @@ def train(model, layer, data, **settings):
     return fit.history
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "dtype", "policy"),
     [
@@ -117,6 +118,7 @@ def test_the_loss_knows_the_plan_at_each_place(method, place):
     assert np.mean(cases.array(unaware(labels, outputs))) > WRONG
 
 
+@pytest.mark.long
 @parametrize(
     ("method", "mode"),
     [("mixup", mode) for mode in ("graph", "steps") if mode in MODES][-1:]
@@ -159,6 +161,7 @@ def test_two_image_sizes_in_turn_hand_off_exactly():
     assert np.mean(controls) > WRONG
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_features_of_unknown_size_hand_off_exactly_in_a_graph():
     model = msda.ManifoldMixing(
@@ -214,6 +217,7 @@ def test_the_place_that_is_drawn_mixes_and_no_other():
         assert not np.allclose(outputs, 2 * images + 1, atol=1e-2)
 
 
+@pytest.mark.long
 def test_evaluate_and_predict_are_those_of_the_backbone():
     images, labels, weights = answering(16)
     backbone = classifying()
@@ -234,6 +238,7 @@ def test_evaluate_and_predict_are_those_of_the_backbone():
         assert_allclose(cases.array(outputs), predicted, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_saved_model_trains_on_as_the_given_one(tmp_path):
     data = answering(16)
     model = msda.ManifoldMixing(
@@ -270,6 +275,7 @@ def test_features_keep_the_dtype_of_their_layer():
     assert_allclose(cases.array(values), np.zeros(16), rtol=0, atol=EXACT)
 
 
+@pytest.mark.long
 def test_half_precision_features_are_mixed_too():
     data = answering(16)
     before = keras.config.dtype_policy()
@@ -336,6 +342,7 @@ def test_layers_of_models_inside_can_be_named(name):
     assert np.mean(cases.array(unaware(labels, outputs))) > WRONG
 
 
+@pytest.mark.long
 def test_a_schedule_reaches_the_mixer():
     images, labels, weights = answering(16)
     model = msda.ManifoldMixing(revealing(), ["half"], mixer=MIXERS["mixup"]())
@@ -482,6 +489,7 @@ def test_the_loss_of_the_mixer_itself_is_refused():
         model.fit(images, labels, verbose=0)
 
 
+@pytest.mark.long
 def test_training_without_the_loss_warns():
     images, labels, _ = answering(8)
     model = msda.ManifoldMixing(classifying())

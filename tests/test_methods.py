@@ -179,6 +179,7 @@ def test_train_runs_it_with_all(capsys):
     assert f"some of none, {', '.join(NAMES)}, verticalsplit, manifold;" in printed
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("split")
 def test_preview_knows_it(tmp_path, capsys):
     paths = [tmp_path / name for name in ("a.png", "b.png", "out.png")]

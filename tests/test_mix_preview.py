@@ -54,6 +54,7 @@ def record(monkeypatch):
     return drawn
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("to", ["folder", "tensorboard"])
 def test_training_and_the_layers_draws_are_those_without(tmp_path, to):
     losses, weights = fit(msda.HMixLayer(seed=1))
@@ -65,6 +66,7 @@ def test_training_and_the_layers_draws_are_those_without(tmp_path, to):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.long
 def test_a_folder_has_a_picture_of_every_so_many_epochs(tmp_path):
     layer = msda.CutMixLayer(seed=1)
     folder = tmp_path / "logs" / "run"
@@ -82,6 +84,7 @@ def test_a_folder_has_a_picture_of_every_so_many_epochs(tmp_path):
         assert picture.size[0] > 800
 
 
+@pytest.mark.long
 def test_the_picture_is_that_of_the_layers_panels(tmp_path, monkeypatch):
     drawn = record(monkeypatch)
     layers, images = [msda.HMixLayer(), msda.GMixLayer()], checkered()
@@ -98,6 +101,7 @@ def test_the_picture_is_that_of_the_layers_panels(tmp_path, monkeypatch):
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(same))
 
 
+@pytest.mark.long
 def test_tensorboard_has_them_as_images_by_epoch(tmp_path):
     layer = msda.FMixLayer(seed=1)
     fit(layer, plot.MixPreview(tmp_path, layer, checkered(), every=2), epochs=3)
@@ -113,6 +117,7 @@ def test_tensorboard_has_them_as_images_by_epoch(tmp_path):
     assert found[0][3][2] != found[1][3][2]
 
 
+@pytest.mark.long
 def test_a_seed_draws_the_same_each_epoch_and_none_does_not(tmp_path, monkeypatch):
     drawn = record(monkeypatch)
     layer = msda.HMixLayer(seed=1)
@@ -125,6 +130,7 @@ def test_a_seed_draws_the_same_each_epoch_and_none_does_not(tmp_path, monkeypatc
     assert (third[0].mask != fourth[0].mask).any()
 
 
+@pytest.mark.long
 def test_it_shows_what_a_schedule_before_it_has_set(tmp_path, monkeypatch):
     drawn = record(monkeypatch)
     layer = msda.MixUpLayer(seed=1, pairing="roll")

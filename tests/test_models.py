@@ -279,6 +279,7 @@ def compiled(layer, kind="sequential"):
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", LAYERS)
 def test_an_exported_model_never_mixes(method, tmp_path):
     model = compiled(LAYERS[method]())
@@ -293,6 +294,7 @@ def test_an_exported_model_never_mixes(method, tmp_path):
     np.testing.assert_allclose(values, expected, rtol=1e-6)
 
 
+@pytest.mark.long
 def test_an_exported_stripped_model_assigns_nothing(tmp_path):
     model = compiled(msda.HMixLayer(seed=1))
     for name, kind in (("whole", model), ("stripped", msda.strip(model))):

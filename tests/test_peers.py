@@ -99,6 +99,7 @@ def test_segmentation_masks_and_their_channels(kind, world):
     assert_array_equal(found, np.where(own, masks, masks[plan.partner]))
 
 
+@pytest.mark.long
 @LAYERS
 @parametrize("world", ["eager", "mapped"])
 def test_bounding_boxes_and_their_labels(kind, world):
@@ -143,6 +144,7 @@ def test_extra_keys_mixed(kind):
     assert_allclose(found, mask * second + (1 - mask) * second[plan.partner], **CLOSE)
 
 
+@pytest.mark.long
 @LAYERS
 def test_works_inside_a_model_without_labels(kind):
     layer = kind(seed=1)
@@ -240,6 +242,7 @@ def test_unbatched_images_are_refused_not_mixed():
         msda.CutMixLayer()(np.zeros((4, 5)), training=True)
 
 
+@pytest.mark.long
 @LAYERS
 def test_distinct_randomness_for_each_replica(kind, two_replicas):
     with two_replicas.scope():

@@ -31,6 +31,7 @@ def drawn(dataset):
     return found
 
 
+@pytest.mark.long
 def test_the_same_seed_and_epoch_draw_the_same():
     first, again = (
         drawn(batches().apply(msda.mixing(mixer(), seed=7, epoch=3))) for _ in "ab"
@@ -39,6 +40,7 @@ def test_the_same_seed_and_epoch_draw_the_same():
     assert_equal(again, first)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [{"seed": 8}, {"epoch": 4}])
 def test_another_seed_or_epoch_draws_differently_for_each_batch(change):
     settings = {"seed": 7, "epoch": 3}
@@ -53,6 +55,7 @@ def test_each_batch_draws_its_own():
     assert_equal(len(weights), BATCHES)
 
 
+@pytest.mark.long
 def test_each_iteration_is_another_epoch_and_a_new_dataset_starts_again():
     # A shuffle may leave all of a batch unmixed, in both epochs: once in 50 such tests.
     layer = mixer(pairing="derangement")
@@ -63,6 +66,7 @@ def test_each_iteration_is_another_epoch_and_a_new_dataset_starts_again():
     assert_equal([drawn(again), drawn(again)], [first, second])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("calls", [None, 1, 4, -1])
 @pytest.mark.parametrize("epoch", [None, 2])
 def test_parallel_calls_change_nothing(calls, epoch):
@@ -72,6 +76,7 @@ def test_parallel_calls_change_nothing(calls, epoch):
     assert_equal(drawn(batches().apply(mixing)), expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("epoch", [None, 2])
 def test_an_iterator_restored_in_mid_epoch_goes_on_with_the_same_mixes(tmp_path, epoch):
     dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
@@ -101,6 +106,7 @@ def after_a_restart(dataset, restored, taken, path):
 
 
 # At each of these the map has read ahead, perhaps over the end of the epoch.
+@pytest.mark.long
 @pytest.mark.parametrize("taken", [6, 11, 12])
 @pytest.mark.parametrize("order", REPEATED)
 def test_later_epochs_of_a_restored_iterator_are_those_of_an_unbroken_run(
@@ -141,6 +147,7 @@ def test_another_process_goes_on_and_counts_on(tmp_path):
     assert_array_equal(np.load(tmp_path / "rest.npy"), expected[11:])
 
 
+@pytest.mark.long
 def test_the_global_seed_changes_nothing():
     dataset = batches().apply(msda.mixing(mixer(), seed=7))
     expected = drawn(dataset)
@@ -168,6 +175,7 @@ def test_the_draws_of_a_seed_and_an_epoch_stay(epoch):
     assert_array_equal(weights[:3], np.float32(COMMITTED[epoch]))
 
 
+@pytest.mark.long
 def test_a_variable_is_read_once_when_an_iteration_begins(tmp_path):
     epoch = tf.Variable(3, dtype=tf.int64)
 
@@ -249,6 +257,7 @@ def test_the_layer_gets_the_structure_of_the_dataset(name, arguments):
     assert_equal(mixed.element_spec, dataset.element_spec)
 
 
+@pytest.mark.long
 def test_an_epoch_may_be_a_variable():
     epoch = tf.Variable(3, dtype=tf.int64)
     dataset = batches().apply(msda.mixing(mixer(), seed=7, epoch=epoch))
@@ -261,6 +270,7 @@ def test_an_epoch_may_be_a_variable():
     assert_equal(drawn(dataset), expected[1])
 
 
+@pytest.mark.long
 def test_batches_may_bring_their_number():
     mixing = msda.mixing(mixer(), seed=7, epoch=3, index=lambda _, ids: ids[0] // BATCH)
     expected = drawn(batches().apply(msda.mixing(mixer(), seed=7, epoch=3)))
@@ -270,6 +280,7 @@ def test_batches_may_bring_their_number():
     assert counted != expected
 
 
+@pytest.mark.long
 def test_the_layer_s_seed_is_the_default_and_its_sequence_stays():
     layer = mixer(seed=7)
     before = cases.array(layer._seed_state.value).copy()
@@ -278,6 +289,7 @@ def test_the_layer_s_seed_is_the_default_and_its_sequence_stays():
     assert_array_equal(cases.array(layer._seed_state.value), before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [-1, 2**63 - 1, 2**64 - 1, np.int64(5)])
 def test_seeds_of_64_bits_and_either_sign_are_taken(seed):
     found = drawn(batches().apply(msda.mixing(mixer(), seed=seed, epoch=0)))
@@ -285,6 +297,7 @@ def test_seeds_of_64_bits_and_either_sign_are_taken(seed):
     assert all(found[key] != other[key] for key in found)
 
 
+@pytest.mark.long
 def test_two_pipelines_of_one_layer_do_not_disturb_each_other():
     layer = mixer()
     mixing = msda.mixing(layer, seed=7, epoch=1)
@@ -294,6 +307,7 @@ def test_two_pipelines_of_one_layer_do_not_disturb_each_other():
     assert_equal([drawn(first), drawn(second)], [expected] * 2)
 
 
+@pytest.mark.long
 def test_elements_may_be_dictionaries_weighted_or_images_alone():
     layer = cases.make("cutmix", num_classes=3)
     images, ids = cases.images(8, SIZE), np.arange(8) % 3

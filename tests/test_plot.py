@@ -105,6 +105,7 @@ def test_other_shapes_are_told(shape):
         plot.as_floats(np.zeros(shape))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "samples"), [((28, 28), 3), ((12, 40), 1), ((60, 9), 2), ((1, 1), 1)]
 )

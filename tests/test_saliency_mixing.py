@@ -166,6 +166,7 @@ def test_a_step_is_one_by_hand():
         assert_allclose(own, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 @parametrize("jit", [False, True] if BACKEND != "torch" else [False])
 def test_the_unmixed_loss_adds_its_gradient_by_its_weight(jit):
     images, ids, _ = batch()
@@ -228,6 +229,7 @@ def eager_history():
     return fitted(run_eagerly=True, jit_compile=False)
 
 
+@pytest.mark.long
 @parametrize("mode", MODES)
 def test_steps_are_the_same_however_they_run(mode, eager_history):
     found = fitted(**MODES[mode])
@@ -282,6 +284,7 @@ def test_half_precision_scales_the_loss_of_both_passes():
 # Labels, weights and outputs.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @parametrize("jit", [True, False] if BACKEND != "torch" else [False])
 def test_puzzlemix_trains_on_an_odd_last_batch(jit, policy):
@@ -306,6 +309,7 @@ def test_evaluation_encodes_labels_and_is_that_of_the_backbone():
     )
 
 
+@pytest.mark.long
 def test_packed_pairs_have_the_loss_of_soft_labels():
     images, ids, _ = batch()
     sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -438,6 +442,7 @@ def test_noise_makes_the_loss_larger():
 # Files.
 
 
+@pytest.mark.long
 def test_a_saved_model_goes_on_as_the_one_that_was_saved(tmp_path):
     images, ids, _ = batch()
     settings = {"clean_weight": 0.5, "adversarial_probability": 0.5}

@@ -102,6 +102,7 @@ def assert_hands_off(model):
 # Compiled models
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @every_layer
 def test_a_loaded_model_trains_on_with_its_own_layer(method, kind, tmp_path):
@@ -117,6 +118,7 @@ def test_a_loaded_model_trains_on_with_its_own_layer(method, kind, tmp_path):
     assert_hands_off(loaded)
 
 
+@pytest.mark.long
 def test_a_loaded_model_needs_nothing_of_the_saved_one(tmp_path):
     layer = msda.CutMixLayer(seed=1)
     model = compiled(revealing(layer), layer.loss(residual, reduction="none"))
@@ -127,6 +129,7 @@ def test_a_loaded_model_needs_nothing_of_the_saved_one(tmp_path):
     assert_hands_off(keras.saving.load_model(tmp_path / "model.keras"))
 
 
+@pytest.mark.long
 def test_loading_leaves_the_saved_model_its_layer(tmp_path):
     layer = msda.CutMixLayer(seed=1)
     model = compiled(revealing(layer), layer.loss(residual, reduction="none"))
@@ -140,6 +143,7 @@ def test_loading_leaves_the_saved_model_its_layer(tmp_path):
         assert_hands_off(loaded)
 
 
+@pytest.mark.long
 def test_a_loaded_metric_uses_the_loaded_layer(tmp_path):
     # Images are one-hot, outputs their mixed labels: the choice scores its own weight.
     labels = np.random.default_rng(16).permutation(32).astype("int32")
@@ -163,6 +167,7 @@ def test_a_loaded_metric_uses_the_loaded_layer(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_evaluate_of_a_loaded_model_is_that_of_the_saved_one(tmp_path):
     layer = msda.GMixLayer(seed=1)
     inputs = keras.Input((8, 8, 2))
@@ -184,6 +189,7 @@ def test_evaluate_of_a_loaded_model_is_that_of_the_saved_one(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_a_model_that_makes_its_own_layer_is_compiled_anew_after_loading(tmp_path):
     model = SelfMade()
     compiled(model, model.mix.loss(residual, reduction="none"))
@@ -193,6 +199,7 @@ def test_a_model_that_makes_its_own_layer_is_compiled_anew_after_loading(tmp_pat
     assert_hands_off(loaded)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [False, True], ids=["gone", "kept"])
 def test_a_model_that_makes_its_own_layer_loads_compiled(kept, tmp_path):
     # Its constructor makes a layer that the saved loss has never heard of, and in a
@@ -212,6 +219,7 @@ def test_a_model_that_makes_its_own_layer_loads_compiled(kept, tmp_path):
         assert_hands_off(loaded)
 
 
+@pytest.mark.long
 def test_a_metric_of_a_model_that_makes_its_own_layer_listens_to_it(tmp_path):
     model = SelfMade()
     model.compile(
@@ -247,6 +255,7 @@ def test_a_metric_of_a_model_that_makes_its_own_layer_listens_to_it(tmp_path):
     assert np.isfinite(loaded.fit(images, labels, verbose=0).history["accuracy"])
 
 
+@pytest.mark.long
 def test_weights_of_another_model_take_no_loss_away(tmp_path):
     layer, other = msda.HMixLayer(seed=1), msda.HMixLayer(seed=2)
     model = compiled(revealing(layer), layer.loss(residual, reduction="none"))
@@ -260,6 +269,7 @@ def test_weights_of_another_model_take_no_loss_away(tmp_path):
     assert_hands_off(loaded)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 def test_a_clone_trains_with_the_loss_of_its_own_layer(kind):
     layer = msda.HMixLayer(seed=1)
@@ -295,6 +305,7 @@ def test_a_packed_loss_is_loaded_without_a_layer(tmp_path):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["loss", "accuracy"])
 def test_a_loss_or_metric_whose_layer_is_gone_says_so(what):
     layer = msda.HMixLayer()
@@ -344,6 +355,7 @@ def test_draws_go_on_from_a_file_of_weights(method, tmp_path):
     np.testing.assert_array_equal(next_mix(other), next_mix(layer))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mixed", [False, True], ids=["plain", "mixed"])
 def test_weights_of_a_compiled_model_suit_a_model_compiled_otherwise(mixed, tmp_path):
     first, second = msda.HMixLayer(seed=1), msda.HMixLayer(seed=2)

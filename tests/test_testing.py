@@ -98,6 +98,7 @@ LAWS = ["config", "mask", "weight", "plan", "seed", "blend", "training", "dtype"
 LAWS += ["channels_first", "sequence", "handoff"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", METHODS)
 def test_a_layer_that_obeys_passes(name):
     layer = METHODS[name](seed=3)
@@ -120,6 +121,7 @@ def test_all_worlds_and_ranks_are_run(name):
     assert {world for law, world in checked if law == "handoff"} == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -145,6 +147,7 @@ def test_the_layer_itself_is_left_alone():
         np.testing.assert_array_equal(mixed, expected)
 
 
+@pytest.mark.long
 def test_a_subclass_with_another_mask_has_its_mean_as_weight():
     layer = Corner(seed=1)
     _, weight = layer.sample_masks(3, (2, 4), seed=(1, 2))

@@ -314,6 +314,7 @@ def test_a_random_choice_has_the_mean_of_its_layers():
         assert_allclose(getattr(found, name), expected, atol=1e-12)
 
 
+@pytest.mark.long
 def test_coefficients_are_those_of_the_moments_where_the_mean_is_even():
     """Given lambda and w = lambda, E[B_j B_k] + (1 - lam) (2 lam - 1) is averaged."""
     layer = msda.HMixLayer(border="wrap", seed=1)
@@ -367,6 +368,7 @@ def test_errors_are_those_of_repeated_draws():
     assert_allclose(np.sqrt(np.mean(error**2)) / spread, 1, atol=0.25)
 
 
+@pytest.mark.long
 def test_draws_follow_the_seed_alone_and_the_probability_scales_them():
     first, again = of_fmix((6, 4), 5, 50), of_fmix((6, 4), 5, 50, probability=1.0)
     half = of_fmix((6, 4), 5, 50, probability=0.5)

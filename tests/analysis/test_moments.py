@@ -70,6 +70,7 @@ def test_moments_over_the_distribution_of_lambda_are_those_of_all_masks(
     check(found, oracles.distribution(METHODS[name], size, alpha), size)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mixup", "gmix", "gmix-wrap"])
 def test_a_layer_of_own_labels_has_its_own_distribution_of_lambda(name):
     layer = METHODS[name].layer(targets="own", alpha=(2.0, 0.5), seed=1)
@@ -101,6 +102,7 @@ CLOSED_FORMS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", LARGE, ids=named(LARGE))
 @pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_covariances_are_the_closed_forms(name, size):
@@ -116,6 +118,7 @@ def test_covariances_are_the_closed_forms(name, size):
 # Laws
 
 
+@pytest.mark.long
 @sizes
 @pytest.mark.parametrize("name", WRAPPED)
 def test_a_torus_makes_the_mean_lambda_at_every_pixel(name, size):
@@ -143,6 +146,7 @@ def test_the_covariance_of_mixup_is_the_variance_of_lambda():
         assert_allclose(found.covariance, 1 / (4 * (2 * alpha + 1)), atol=TOLERANCE)
 
 
+@pytest.mark.long
 @methods
 def test_the_covariance_is_the_same_at_an_offset_and_its_opposite(name):
     covariances = mask_moments(METHODS[name].layer(seed=1), (7, 9), draws=2).covariance
@@ -168,6 +172,7 @@ def scores(found):
     return values
 
 
+@pytest.mark.long
 @small_sizes
 @methods
 def test_draws_are_within_five_errors_of_what_is_exact(name, size):

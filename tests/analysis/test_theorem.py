@@ -269,6 +269,7 @@ def ratio(method, loss, residual):
     return sizes[0] / sizes[1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("method", METHODS)
 def test_half_the_input_scale_divides_the_remainder_by_sixteen(method, loss):
@@ -339,6 +340,7 @@ def test_drawn_pairs_agree_with_all_within_their_error(method, loss):
     assert_allclose(drawn[:5], exact[:5], rtol=0.2, atol=0.01)
 
 
+@pytest.mark.long
 def test_the_standard_error_is_that_of_other_seeds():
     model, images, ids = problem(scale=0.3, count=4)
     found = every_mask("hmix")

@@ -57,6 +57,7 @@ def test_labels_are_those_of_a_search_by_hand(sweeps):
     assert (expected != unary.argmin(-1)).any()
 
 
+@pytest.mark.long
 def test_the_row_differs_from_puzzlemix_in_its_labels_alone():
     exact = _methods.make_layer({"method": "puzzlemix", "smoothness": 20.0}, seed=3)
     local = _methods.make_layer(

@@ -101,6 +101,7 @@ def half_precision():
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.long
 @pytest.mark.whole
 @pytest.mark.usefixtures("half_precision")
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -122,6 +123,7 @@ def test_networks_have_the_weights_of_their_papers(name):
             assert abs(kernel.std() / expected - 1) < 0.2, layer.name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["resnet56", "wrn28-2"])
 def test_logits_are_finite_and_differ_by_image(name):
     model = NETWORKS[name]((12, 9, 1), 5)

@@ -62,6 +62,7 @@ def test_lines_tables_and_picture_are_beside_the_config(
     assert "The results are in" in shown[-1]
 
 
+@pytest.mark.long
 def test_finished_runs_are_not_done_again(write_config, fake_runs, capsys):
     path = write_config()
     run(path)

@@ -84,6 +84,7 @@ def test_masks_are_those_of_fewer_axes_the_same_along_the_others(method, form):
     assert_allclose(cases.array(labels), soft, rtol=0, atol=2e-6)
 
 
+@pytest.mark.long
 @parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix", "fmix"])
 def test_videos_share_a_mask_in_every_world(method, world):
@@ -227,6 +228,7 @@ def video_model(layer, size):
     return keras.Model(inputs, outputs(means))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(2, 4, 4), (None, None, None)], ids=str)
 def test_a_fitted_model_of_videos_hands_off_exactly(size):
     images, labels, weights = answering(32, size=(2, 4, 4))
@@ -374,6 +376,7 @@ def test_outputs_of_mixed_rows_are_one_a_sample(smoothing):
     assert_allclose(values, expected, rtol=1e-5)
 
 
+@pytest.mark.long
 def test_rows_behind_a_dense_layer_hand_off_exactly():
     rows, labels, weights = answering_rows(32)
     layer = msda.MixUpLayer(seed=1)

@@ -325,6 +325,7 @@ def draw_partners(labels, bandwidth, *, draws=400, groups=1):
     return ops.convert_to_numpy(found.partner).reshape(draws, batch) - first
 
 
+@pytest.mark.long
 def test_the_probability_of_a_partner_falls_with_the_distance_of_the_labels():
     labels = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 2.0], [-3.0, 1.0], [0.5, 0.5]])
     distance = ((labels[:, None] - labels[None]) ** 2).sum(-1)
@@ -425,6 +426,7 @@ def test_given_partners_need_no_similar_labels():
 # The laws of all layers.
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [BrighterLayer, RolledLayer, lambda: similar(bandwidth=2.0)],

@@ -83,6 +83,7 @@ def reveal(layer, world="eager", batch=5, size=SIZE):
 # The same numbers in every world.
 
 
+@pytest.mark.long
 @layers
 @worlds
 def test_every_world_draws_and_applies_the_plan_of_the_seed(name, world):
@@ -124,6 +125,7 @@ def test_drawn_lambdas_are_bit_for_bit_the_eager_ones(world):
     assert_array_equal(cases.array(packed)[:, 2], plan.weight)
 
 
+@pytest.mark.long
 @worlds
 def test_each_call_draws_the_next_plan(world):
     layer = msda.HMixLayer(targets="pair", seed=3)
@@ -205,6 +207,7 @@ def test_labels_and_weights_are_mixed_like_the_images(world, form):
         assert_allclose(outputs[key], value, rtol=0, atol=tolerance, err_msg=key)
 
 
+@pytest.mark.long
 @parametrize("world", cases.worlds("eager", "graph", "mapped"))
 @pytest.mark.parametrize("form", FORMS)
 def test_dictionaries_come_back_as_tuples_do(world, form):
@@ -462,6 +465,7 @@ def test_graphs_need_not_know_batch_or_size(name, per):
         check_signatures(outputs, plan, name)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(set(cases.LAYERS) - set(cases.METHODS)))
 @pytest.mark.tensorflow
 def test_graphs_of_every_mode_need_not_know_batch_or_size(name):
@@ -471,6 +475,7 @@ def test_graphs_of_every_mode_need_not_know_batch_or_size(name):
     check_signatures(outputs, plan, name)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("choice", ["auto", False])
 def test_graphs_of_fmix_may_know_the_batch_alone(choice):
@@ -484,6 +489,7 @@ def test_graphs_of_fmix_may_know_the_batch_alone(choice):
     assert_allclose(mix(x).numpy(), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_graphs_of_a_choice_for_the_batch_need_not_know_batch_or_size():
     layer = cases.make("random-sample", per="batch", targets="pair")
@@ -492,6 +498,7 @@ def test_graphs_of_a_choice_for_the_batch_need_not_know_batch_or_size():
     check_signatures(outputs, plan, "random-sample")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -521,6 +528,7 @@ def test_compiled_functions_need_not_know_batch_or_size(name):
     check_signatures(outputs, plan, name)
 
 
+@pytest.mark.long
 def test_a_partial_last_batch_of_a_pipeline_is_mixed():
     layer = cases.make("hmix", targets="pair")
     images = cases.images(8, SIZE)

@@ -84,6 +84,7 @@ def sequences(first):
     return np.where(TOKENS[..., None] > 0, values, 0).astype("float32")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("last", ["pool", "lstm"])
 @pytest.mark.parametrize("first", ["embedding", "masking"])
 def test_masks_pass_in_training_as_in_prediction(first, last):
@@ -420,6 +421,7 @@ def test_models_of_the_version_before_go_on(name):
     assert_goes_on(mixing_layer_of(model), name)
 
 
+@pytest.mark.long
 @written_by_newer
 @pytest.mark.parametrize("name", NAMES)
 def test_models_of_the_version_before_train_on(name):

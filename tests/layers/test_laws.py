@@ -88,6 +88,7 @@ def test_not_a_number_reaches_only_pixels_that_take_from_it(name):
     assert_array_equal(np.isfinite(mixed[..., 2]), True)
 
 
+@pytest.mark.long
 @parametrize("world", cases.worlds("graph", "compiled"))
 @pytest.mark.parametrize("name", ["cutmix", "fmix", "hmix"])
 def test_not_a_number_stays_where_it_is_in_compiled_code_too(name, world):
@@ -494,6 +495,7 @@ def test_images_are_kept_outside_training(name, dtype):
     assert_array_equal(cases.array(layer._seed_state.value), before)
 
 
+@pytest.mark.long
 @methods
 @parametrize("world", cases.worlds("eager", "graph", "mapped"))
 def test_labels_outside_training_have_the_form_of_training(name, world):
@@ -570,6 +572,7 @@ def model_with(layer):
     return mixing, plain
 
 
+@pytest.mark.long
 @methods
 def test_predictions_are_those_of_the_model_without_the_layer(name):
     mixing, plain = model_with(cases.make(name))
@@ -584,6 +587,7 @@ def test_predictions_are_those_of_the_model_without_the_layer(name):
     assert (cases.array(mixing(images, training=True)) != expected).any()
 
 
+@pytest.mark.long
 @methods
 def test_evaluation_is_that_of_the_model_without_the_layer(name):
     layer = cases.make(name)
@@ -634,6 +638,7 @@ def test_probability_is_applied_once_a_pair():
     assert_share(mixed[:3000], 0.3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["mixup", "random-batch"])
 def test_probability_is_applied_once_a_batch(name):
     layer = cases.make(name, per="batch", pairing="roll", probability=0.3)
@@ -708,6 +713,7 @@ def test_samples_choose_methods_by_their_weights(weights):
         assert_share(found == method, chance)
 
 
+@pytest.mark.long
 def test_batches_choose_one_method_by_its_weight():
     found = choices([1, 2, 5], "batch", 300, 3)
     assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))

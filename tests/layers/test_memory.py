@@ -105,6 +105,7 @@ def test_an_eager_step_is_right_while_another_thread_trains_in_a_graph():
     assert_right(layer, outputs, labels, weights)
 
 
+@pytest.mark.long
 def test_the_call_of_a_thread_that_has_ended_answers_for_no_other():
     layer = LAYERS["gmix"](pairing="derangement")
     images, labels, weights = answering(8)
@@ -131,6 +132,7 @@ def test_a_prediction_after_another_threads_call_is_not_mixed():
 # Functions inside functions
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("first", [None, True, False])
 @parametrize("jit", [False, True])
@@ -150,6 +152,7 @@ def test_a_call_in_a_function_of_its_own_is_the_last_call(first, jit):
     np.testing.assert_allclose(step(images), np.zeros(8), rtol=0, atol=EXACT)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_a_call_in_a_loop_is_the_last_call():
     layer = LAYERS["hmix"](pairing="derangement")
@@ -204,6 +207,7 @@ class Absolute(HandedOff):
         return cls(**config)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["clone", "deepcopy", "file"])
 @pytest.mark.parametrize("order", ["original first", "copy first"])
 def test_each_model_listens_to_its_own_layer_after_a_copy(how, order, tmp_path):
@@ -239,6 +243,7 @@ def test_a_uid_that_is_no_number_can_be_saved(tmp_path):
     assert loaded.layers[0].get_config() == layer.get_config()
 
 
+@pytest.mark.long
 def test_layers_that_are_gone_are_forgotten():
     from keras_msda import _handoff
 
@@ -251,6 +256,7 @@ def test_layers_that_are_gone_are_forgotten():
 # The loss of another layer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("before", [False, True])
 def test_the_loss_of_another_layer_than_the_models_is_an_error(before):
     images, labels, weights = answering(16)
@@ -268,6 +274,7 @@ def test_the_loss_of_another_layer_than_the_models_is_an_error(before):
     )
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_two_layers_in_one_step_have_a_loss_each():
     images, labels, weights = answering(8)

@@ -119,6 +119,7 @@ def plan_like(drawn, kind):
     )
 
 
+@pytest.mark.long
 @parametrize("world", cases.WORLDS)
 @kinds
 @pytest.mark.parametrize("method", ["mixup", "cutmix", "gmix", "fmix"])

@@ -182,6 +182,7 @@ def whole_layer(method="cutmix", **settings):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_tensors_of_unknown_rank_are_named_with_the_remedy(name):
     layer = whole_layer()
@@ -240,6 +241,7 @@ def test_masks_need_not_tell_their_channels(dtype, channels, mode, data_format):
     assert not np.array_equal(found, masks)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", cases.METHODS)
 def test_every_layer_mixes_masks_of_unknown_channels(method):
     masks = np.random.default_rng(6).integers(0, 9, (BATCH, *SIZE, 1)).astype("uint8")

@@ -33,6 +33,7 @@ def plan(layer, **changed):
     return keras.tree.map_structure(array, found)
 
 
+@pytest.mark.long
 def test_a_plan_is_that_of_the_mask_functions():
     layer = PuzzleMixLayer(
         blocks=4,
@@ -64,6 +65,7 @@ def move(images, moved):
     return pixels.reshape(images.shape)
 
 
+@pytest.mark.long
 def test_images_show_moved_blocks():
     layer = PuzzleMixLayer(blocks=4, transport_cost=0.05, pairing="derangement")
     given, labels = content(), np.eye(BATCH, dtype="float32")
@@ -86,6 +88,7 @@ def test_without_transport_pixels_stay():
     assert_array_equal(plan(layer).mask, moved.mask)
 
 
+@pytest.mark.long
 def test_images_count_by_data_smoothness_alone():
     other = content()["images"][::-1]
     plain = PuzzleMixLayer(blocks=4, data_smoothness=0.0)
@@ -106,6 +109,7 @@ def test_every_number_of_blocks_is_drawn_alike():
     assert_allclose(counts, 1000, rtol=0, atol=4.5 * np.sqrt(750))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("per", ["sample", "batch"])
 def test_samples_or_batches_have_their_own_number_of_blocks(per):
     saliency = np.float32(np.random.default_rng(0).random((40, 64)) ** 8)

@@ -303,6 +303,7 @@ def identity(classes=3):
     return keras.layers.Dense(classes, use_bias=False, kernel_initializer="identity")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", FIT, ids=str)
 @pytest.mark.parametrize("form", ["packed ids", "soft"])
 def test_an_accuracy_of_three_classes_knows_what_the_models_loss_knows(form, settings):
@@ -358,6 +359,7 @@ def test_what_a_loss_has_read_says_nothing_about_other_labels():
     asks(lambda: metric.update_state(rows.copy(), outputs), "MixedAccuracy", "(24, 3)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["ids", "one-hot"])
 def test_an_accuracy_of_a_layer_never_asks(form):
     layer = cases.make("hmix")
@@ -516,6 +518,7 @@ def test_a_loss_of_one_number_per_batch_is_told_to_return_one_per_sample(name, p
     assert "segmentation" not in str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("settings", FIT, ids=str)
 def test_a_loss_of_one_number_per_batch_is_told_so_in_fit(settings):
     labels, _, _ = one_hot()
@@ -648,6 +651,7 @@ def test_own_labels_of_a_layer_outside_of_the_model_train_to_nan(settings):
     assert np.isnan(model.fit(*data, 8, verbose=0).history["loss"][0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("listening", [True, False], ids=["its loss", "a plain loss"])
 @pytest.mark.parametrize("settings", FIT, ids=str)
 def test_own_labels_train_as_plain_ones_do(settings, listening):

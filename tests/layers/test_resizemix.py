@@ -168,6 +168,7 @@ def test_boxes_and_keypoints_move_with_the_partner():
         assert np.any(np.all(np.abs(shown[i] - point) < 1e-5, -1))
 
 
+@pytest.mark.long
 def test_a_model_trains_with_labels_of_the_same_draws():
     assert np.isfinite(cases.train_with(make(pairing="shuffle")))
 

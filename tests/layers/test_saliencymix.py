@@ -40,6 +40,7 @@ def random_spots(size, seed=0):
     return np.random.default_rng(seed).integers(0, size, (BATCH, len(size)))
 
 
+@pytest.mark.long
 @borders
 def test_the_layer_obeys_the_laws_of_all_layers(border):
     layer = msda.SaliencyMixLayer(border=border, seed=3)
@@ -143,6 +144,7 @@ def test_a_partner_with_nan_is_equally_salient_where_a_loss_must_know_the_weight
     assert_array_equal(cases.array(found), cases.array(expected))
 
 
+@pytest.mark.long
 def test_a_model_trains_with_a_box_inside():
     assert np.isfinite(cases.train_with(make(pairing="shuffle")))
 

@@ -15,6 +15,7 @@ SEED = (1, 2)
 sizes = pytest.mark.parametrize("size", [(31,), (9, 14), (5, 6, 9), (1, 7)], ids=str)
 
 
+@pytest.mark.long
 def test_the_layer_obeys_the_laws_of_all_layers():
     layer = msda.SmoothMixLayer(seed=3)
     assert check_layer(layer, sizes=[(6, 5)], worlds=["eager"])

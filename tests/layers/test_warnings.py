@@ -45,6 +45,7 @@ def dataset():
     return tf.data.Dataset.from_tensor_slices(batch()).batch(4)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow  # Elsewhere Keras calls no Sequential in a pipeline.
 def test_images_alone_in_a_mapped_model_warn_once_a_layer():
     layers = [msda.CutMixLayer(seed=1), msda.MixUpLayer(seed=2)]
@@ -136,6 +137,7 @@ def fit(model, epochs=2):
     return model.fit(*batch(), batch_size=2, epochs=epochs, verbose=0)
 
 
+@pytest.mark.long
 @modes
 def test_a_plain_loss_warns_once_by_the_first_epochs_end(mode):
     layer = msda.CutMixLayer(seed=1, name="mixer")
@@ -150,6 +152,7 @@ def test_a_plain_loss_warns_once_by_the_first_epochs_end(mode):
     assert texts == []
 
 
+@pytest.mark.long
 @modes
 def test_the_layers_own_loss_does_not_warn(mode):
     layer = msda.CutMixLayer(seed=1)
@@ -159,6 +162,7 @@ def test_the_layers_own_loss_does_not_warn(mode):
     assert texts == []
 
 
+@pytest.mark.long
 @parametrize("mode", list(MODES)[:2])
 def test_a_metric_of_the_layer_is_no_loss(mode):
     layer = msda.CutMixLayer(seed=1)
@@ -179,6 +183,7 @@ def test_a_model_in_a_model_warns_too():
     assert_once(texts, UNHEARD)
 
 
+@pytest.mark.long
 def test_own_labels_need_no_loss_of_the_layer():
     with caught() as texts:
         fit(compiled(msda.MixUpLayer(targets="own", seed=1)))
@@ -194,6 +199,7 @@ def test_evaluation_and_prediction_do_not_warn():
     assert texts == []
 
 
+@pytest.mark.long
 def test_a_layer_that_mixes_in_the_pipeline_does_not_warn():
     layer = msda.CutMixLayer(seed=1)
     model = keras.Sequential([keras.Input((*SIZE, 1)), kl.Flatten(), kl.Dense(CLASSES)])
@@ -213,6 +219,7 @@ def test_steps_written_by_hand_do_not_warn():
     assert texts == []
 
 
+@pytest.mark.long
 def test_the_documented_filter_silences_models():
     model = compiled(msda.CutMixLayer(seed=1))
     with warnings.catch_warnings():

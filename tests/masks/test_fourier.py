@@ -113,6 +113,7 @@ def traced_mask(lam, field, rounding):
     return masks.fourier_mask(lam, field, 0.0, rounding)[0]
 
 
+@pytest.mark.long
 @sizes
 @kinds
 @pytest.mark.tensorflow

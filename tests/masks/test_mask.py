@@ -247,6 +247,7 @@ def test_the_mean_is_exact_where_the_mask_is_one_or_zero_everywhere(size, dtype)
             assert_array_equal(means(mask, size), np.full(4, value))
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mean_is_the_same_where_sizes_are_traced(kind):

@@ -203,6 +203,7 @@ def test_one_block_shows_one_share():
     assert_array_equal(mask, np.broadcast_to(weight[:, None, None], mask.shape))
 
 
+@pytest.mark.long
 def test_a_grid_of_its_own_for_each_draw_changes_nothing():
     lam, blocks = [0.2, 0.4, 0.5, 0.6], [1, 4, 2, 7]
     rng = np.random.default_rng(4)
@@ -288,6 +289,7 @@ def test_transport_is_close_to_the_best_assignment():
     assert gained > 0.9 * possible
 
 
+@pytest.mark.long
 @sizes
 def test_shown_places_show_different_blocks_of_their_own_sides(size):
     mask, _ = puzzle(LAM, size, 3)
@@ -322,6 +324,7 @@ def test_without_a_cost_all_that_is_shown_is_the_most_salient():
 # Graphs.
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.xla)])
 def test_graphs_give_what_eager_code_gives(jit):
@@ -343,6 +346,7 @@ def test_graphs_give_what_eager_code_gives(jit):
     assert_allclose(array(found[1]), expected[1], rtol=2e-7, atol=0)
 
 
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_sizes_may_be_unknown():
     pair = (saliency(3, (9, 14)), saliency(3, (9, 14), 1))

@@ -728,6 +728,7 @@ def test_rows_keep_their_form_outside_training(world):
     check_outputs(outputs, inputs, unmixed_plan(3))
 
 
+@pytest.mark.long
 def test_a_partial_last_batch_of_a_pipeline_is_mixed():
     layer = layer_of("hmix")
     inputs = inputs_of(8)
@@ -781,6 +782,7 @@ def test_rows_go_with_masks_pairs_and_sample_weights():
     assert_array_equal(outputs["segmentation_masks"], selected)
 
 
+@pytest.mark.long
 def test_graphs_need_not_know_batch_number_or_size():
     layer = cases.make("gmix", bounding_box_format="rel_xyxy")
     signature = {
@@ -853,6 +855,7 @@ RAGGED_WORLDS = [
 ]
 
 
+@pytest.mark.long
 @parametrize(("name", "world"), RAGGED_WORLDS)
 def test_layers_mix_ragged_rows(name, world):
     layer = layer_of(name)
@@ -876,6 +879,7 @@ def test_ragged_rows_stay_outside_training():
     check_ragged_outputs(outputs, rows, inputs, unmixed_plan(5))
 
 
+@pytest.mark.long
 def test_pipelines_batch_and_mix_ragged_rows():
     lengths = [3, 0, 7, 1, 5, 2, 0, 4]
     rows, inputs = ragged_inputs(lengths)

@@ -52,6 +52,7 @@ def expected(values, plan):
     return mixed
 
 
+@pytest.mark.long
 @parametrize("world", cases.WORLDS)
 @pytest.mark.parametrize("method", cases.METHODS)
 def test_extra_tensors_follow_the_plan_of_the_images(method, world):
@@ -109,6 +110,7 @@ def test_grids_of_any_rank_are_averaged(size):
     assert_allclose(outputs["tokens"], mixed, **CLOSE)
 
 
+@pytest.mark.long
 def test_pipelines_of_unknown_sizes_mix_them_too():
     layer = cases.make("gmix", batch_keys=KEYS)
     values = {"images": cases.images(BATCH, SIZE)} | tensors()

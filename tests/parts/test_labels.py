@@ -214,6 +214,7 @@ def test_ids_of_any_integer_dtype_are_packed(dtype):
     assert_allclose(found, packed({"ids": IDS}, plan)["ids"], **CLOSE)
 
 
+@pytest.mark.long
 @worlds
 def test_ids_near_the_limit_of_float32_are_packed_exactly(world):
     ids = 2**24 - np.arange(BATCH)
@@ -420,6 +421,7 @@ def test_small_batches_are_mixed_or_left_alone(batch, targets):
         assert_array_equal(plan.weight, [1])
 
 
+@pytest.mark.long
 def test_a_partial_last_batch_is_mixed_in_every_output():
     labels = kinds(8)
     layer = cases.make("fmix", num_classes=COUNTS)
@@ -475,6 +477,7 @@ def test_labels_of_every_pixel_mix_by_one_weight_where_the_mask_is_even():
     assert_allclose(found, expected, **CLOSE)
 
 
+@pytest.mark.long
 def test_keras_trains_two_outputs_on_mixed_labels():
     inputs = keras.Input((*SIZE, 3))
     flat = keras.layers.Flatten()(inputs)

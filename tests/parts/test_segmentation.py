@@ -463,6 +463,7 @@ def test_masks_go_with_pairs_and_sample_weights():
     assert_array_equal(outputs["labels"][:, :2], pairs)
 
 
+@pytest.mark.long
 def test_graphs_need_not_know_batch_or_size():
     layer = cases.make("gmix", segmentation=CLASSES)
     signature = {
