@@ -1,11 +1,12 @@
-"""Writes the tables and the figure of docs/evidence.md from the lines of all runs.
+"""Writes the tables of docs/evidence.md and the README, and a figure, from all lines.
 
 python benchmarks/evidence.py              writes them
-python benchmarks/evidence.py --check      fails if the page is not that of the lines
+python benchmarks/evidence.py --check      fails if a page is not that of the lines
 """
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from keras_msda.layers import METHODS
 from keras_msda.plot import style
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "evidence.md"
+PAGES = (ROOT / "docs" / "evidence.md", ROOT / "README.md")
 FIGURE = ROOT / "docs" / "evidence.png"
 FOLDER = ROOT / "benchmarks" / "experiments"
 #: Configs whose rows are the methods, with a heading for each of their groups.
@@ -56,12 +57,14 @@ PAIRS = (
 ROBUST = {
     "NLL": ("nll",),
     "ECE": ("ece",),
-    "FGSM 2/255": ("fgsm", "2"),
+    "FGSM 4/255": ("fgsm", "4"),
     "occlusion 0.2": ("occlusion", "0.2"),
     "noise 0.1": ("noise", "0.1"),
     "blur 1": ("blur", "1"),
 }
 RESAMPLES = 10_000
+#: Rows of the README that are not called as their method.
+LABELS = {"stochastic": "MixUp or CutMix", "manifold": "Manifold Mixup"}
 
 
 class Found(NamedTuple):
@@ -183,6 +186,29 @@ def make_robust(name: str) -> str:
     return make_table(["", *ROBUST], table)
 
 
+def make_summary(name: str) -> str:
+    """Returns the table of the README: three scores of one config."""
+    found = read_results(name)
+    if found is None:
+        return ""
+    (rows,) = found.lines.values()
+    plain = [
+        np.mean([read_score(line, [score]) for line in rows["none"].values()])
+        for score in ("accuracy", "nll", "ece")
+    ]
+    table = [["none", f"{100 * plain[0]:.1f} %", f"{plain[1]:.2f}", f"{plain[2]:.3f}"]]
+    for row in read_order(name):
+        if row in rows and row != "none":
+            cells = [
+                show(compare(rows, row, "none", ["accuracy"])),
+                show(compare(rows, row, "none", ["nll"]), factor=1, digits=2),
+                show(compare(rows, row, "none", ["ece"]), factor=1, digits=3),
+            ]
+            label = LABELS.get(row) or METHODS[row].label
+            table.append([label, *cells])
+    return make_table(["", "test accuracy, points", "NLL", "calibration error"], table)
+
+
 def make_ablations() -> str:
     """Returns the difference of accuracy of each pair of choices."""
     groups = list(list_groups(ABLATIONS))
@@ -236,11 +262,12 @@ def describe_theory() -> str:
     """Returns the rank correlation in words."""
     points = list_points()
     rho, low, high = correlate(points)
-    return (
+    text = (
         f"Over {len(points)} pairs of method and data set, Spearman's rank correlation "
         f"of strength and gain is {rho:.2f}, with a 95 % interval from {low:.2f} to "
         f"{high:.2f} (bootstrap of the pairs)."
     )
+    return textwrap.fill(text, 88)
 
 
 def draw_theory(path: Path) -> None:
@@ -271,7 +298,31 @@ def draw_theory(path: Path) -> None:
     figure.savefig(path)
 
 
+def describe_runs() -> str:
+    """Returns a line for each config: finished and planned runs."""
+    table = []
+    for name in (*GAINS, *WRONG, *ABLATIONS):
+        config = _config.read_config(FOLDER / f"{name}.yaml")
+        found = read_results(name)
+        rows = (
+            [row for group in found.lines.values() for row in group.values()]
+            if found
+            else []
+        )
+        count, planned = sum(map(len, rows)), len(config.list_runs())
+        file = f"../benchmarks/experiments/{name}.yaml"
+        results = (
+            f"[table](../benchmarks/experiments/results/{name}.md)" if count else ""
+        )
+        table.append(
+            [f"[{name}]({file})", config.title, f"{count} of {planned}", results]
+        )
+    return make_table(["config", "what", "runs so far", "all scores"], table)
+
+
 SECTIONS = {
+    "runs": describe_runs,
+    "summary": lambda: make_summary("fashion_1k"),
     "gains": lambda: make_gains(GAINS),
     "wrong": lambda: make_gains(WRONG),
     "robust fashion": lambda: make_robust("fashion_1k"),
@@ -298,12 +349,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     options = parser.parse_args()
-    before = PAGE.read_text()
-    after = fill(before)
-    if options.check:
-        return int(before != after)
-    PAGE.write_text(after)
-    draw_theory(FIGURE)
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = fill(before)
+        if options.check and before != after:
+            print(f"{page.name} is not that of the lines: run this without --check")
+            return 1
+        page.write_text(after, encoding="utf-8")
+    if not options.check:
+        draw_theory(FIGURE)
     return 0
 
 

@@ -61,7 +61,7 @@ def failures(test):
 
 
 def test_there_are_pages_and_kinds_of_targets():
-    assert len(PAGES) == 30
+    assert len(PAGES) == 31
     assert len(listed(KINDS[1])) == 12
 
 
