@@ -110,9 +110,10 @@ bench-memory: $(BENCH_READY) ## measures the memory that a call needs besides it
 bench-puzzlemix: $(BENCH_READY) ## times a step of PuzzleMix against a plain step
 	@$(BENCH_VENV)/bin/python benchmarks/puzzlemix.py $(PUZZLEMIX_ARGS)
 
-# Other configs have the same rows; the tests read all of them and build all networks.
-experiments-check: $(SOME_READY) ## does each row of an experiment and a recipe, quickly
+# A row of each kind; the tests read all configs and build all networks.
+experiments-check: $(SOME_READY) ## does rows of an experiment and of a recipe, quickly
 	@$(RUN) -m keras_msda experiment --check --workers 2 \
+	  --row none --row fmix --row stochastic --row puzzlemix --row manifold \
 	  benchmarks/experiments/fashion_1k.yaml
 	@$(RUN) -m keras_msda experiment --check --row hmix \
 	  benchmarks/experiments/recipes/cifar100_wrn28_2.yaml
