@@ -176,6 +176,17 @@ def test_a_folder_of_pictures_has_a_class_a_folder(tmp_path):
     assert loaded.notes == ()
 
 
+def test_names_that_begin_with_an_underscore_are_no_hidden_ones(tmp_path):
+    for name in ("_background", "cat"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (4, 4)).save(tmp_path / name / "_DSC0001.png")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "cat" / "._DSC0001.png").write_bytes(b"what macOS adds")
+    loaded = datasets.load(tmp_path)
+    assert loaded.class_names == ("_background", "cat")
+    np.testing.assert_array_equal(loaded.labels, [0, 1])
+
+
 def test_pictures_of_other_sizes_are_resized_and_said(tmp_path):
     (tmp_path / "a").mkdir()
     for number, size in enumerate([(8, 8), (8, 8), (30, 20)]):
