@@ -100,7 +100,7 @@ class Config(NamedTuple):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but for keys that are there twice."""
+    """YAML's safe loader, which also refuses duplicate keys."""
 
 
 def _read_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -161,10 +161,8 @@ def _load(path: Path) -> Mapping[Any, Any]:
         given = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.YAMLError as error:
         words = " ".join(str(error).split())
-        _errors.fail_file(f"{path} is no YAML: {words}", cause=error)
-    except (
-        ValueError
-    ) as error:  # Bytes that are no UTF-8, or a key that is there twice.
+        _errors.fail_file(f"{path} is not valid YAML: {words}", cause=error)
+    except ValueError as error:  # Not UTF-8, or a duplicate key.
         _errors.fail_file(f"{path}: {error}", cause=error)
     if not isinstance(given, Mapping):
         _rules.fail_key(str(path), "must be a mapping of keys", given)
@@ -210,7 +208,7 @@ def _read_published(
     place = f"{path}: published"
     _rules.check_keys(place, given, ("source", "rows"))
     if not isinstance(given.get("source"), str):
-        _rules.fail_key(f"{place}: source", "must be a text", given.get("source"))
+        _rules.fail_key(f"{place}: source", "must be text", given.get("source"))
     rows = given.get("rows")
     if not isinstance(rows, Mapping) or not rows:
         _rules.fail_key(f"{place}: rows", "must be a mapping of rows", rows)

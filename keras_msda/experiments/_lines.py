@@ -29,7 +29,7 @@ class Known(NamedTuple):
 
     Attributes:
         ours: Those of runs that the config has.
-        others: How many belong to runs that it has no more.
+        others: How many belong to runs that are no longer in the config.
     """
 
     ours: tuple[Line, ...]

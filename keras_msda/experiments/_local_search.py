@@ -48,7 +48,7 @@ class LocalPuzzleMixLayer(PuzzleMixLayer):  # type: ignore[misc]
         return super().get_config() | {"sweeps": self.sweeps}
 
 
-def _search(  # noqa: PLR0913
+def _search(  # noqa: PLR0913 (those of `place_labels`)
     grid: Any,
     lam: Tensor,
     saliency: tuple[Tensor, Tensor],

@@ -153,7 +153,9 @@ def _read_known(path: Path, runs: Sequence[Run]) -> _lines.Known:
 def _mention_others(known: _lines.Known, path: Path) -> str | None:
     if not known.others:
         return None
-    return f"{known.others} lines of {path} are of runs that the config has no more"
+    return (
+        f"{known.others} lines of {path} belong to runs that the config no longer has"
+    )
 
 
 def _check_data(config: Config, options: Options, missing: Sequence[Run]) -> None:

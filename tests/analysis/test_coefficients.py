@@ -346,7 +346,7 @@ def test_fmix_is_drawn_about_the_symmetric_methods_coefficients(size):
     # At offset 0, E[w B + (1 - w) M] = 2 E[lam (1 - lam)] where B is 0 or 1.
     away = abs(found.second[zero] - 1 / 3)
     assert_array_less(away, 5 * found.error[zero])
-    # Over all pairs E[w (1 - w)], but for the rounding of the count.
+    # Over all pairs E[w (1 - w)], except for the rounding of the count.
     average = oracles.pair_mean(found.second, size)
     assert_allclose(average, 1 / 6, atol=5 * np.max(found.error))
     assert_array_less(np.abs(found.first - 1 / 3), 0.06)

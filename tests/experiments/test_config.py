@@ -87,9 +87,12 @@ def test_a_wrong_method_is_told_by_its_row(case, write_config):
     [
         ("[a, b]", r"must be a mapping of keys\. Received: \['a', 'b'\]"),
         ("title: x\ntitle: y", "line 2: the key 'title' is there twice"),
-        ("title: [", "is no YAML"),
+        ("title: [", "is not valid YAML"),
         ("title: x\nmethods: {mixup: {}, mixup: {}}", "'mixup' is there twice"),
-        ("a: !!python/object/apply:os.getcwd []", "is no YAML.*could not determine"),
+        (
+            "a: !!python/object/apply:os.getcwd []",
+            "is not valid YAML.*could not determine",
+        ),
     ],
 )
 def test_what_is_no_config_is_told(text, pattern, tmp_path):

@@ -592,7 +592,7 @@ def test_a_model_reloaded_from_a_file_goes_on_as_the_saved_one(name, tmp_path):
     plan = cases.next_plan(layer, 5, SIZE)
     mixed = cases.array(loaded(images, training=True))
     expected = oracles.mix_images(images, plan.partner, plan.mask)
-    # One world, one machine: the same bits, but for the rounding of 1 - M.
+    # One world, one machine: the same bits, except for the rounding of 1 - M.
     assert_array_equal(mixed, expected.astype(np.float32))
     assert_array_equal(mixed, model(images, training=True))
 

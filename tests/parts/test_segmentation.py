@@ -99,7 +99,7 @@ def drawn_plan(name, batch, size):
 
 
 def blends(dtype, layout):
-    """Tells whether mode "auto" blends."""
+    """Returns whether mode "auto" blends."""
     return dtype in FLOATS and LAYOUTS[layout][0] == 3
 
 
