@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from keras_msda.experiments import _config, _lines, _statistics
+from keras_msda.experiments import _config, _lines, _statistics, _tables
 from keras_msda.experiments._config import Config, Group
 from keras_msda.experiments._statistics import Estimate
 from keras_msda.layers import METHODS
@@ -113,36 +113,14 @@ def list_groups(names: dict[str, Sequence[str]]) -> Iterator[tuple[str, Any]]:
 
 def compare(rows: Any, first: str, second: str, score: Sequence[str]) -> Estimate:
     """Returns the mean difference of two rows, paired by seed."""
-    seeds = sorted(set(rows.get(first, ())) & set(rows.get(second, ())))
-    return _statistics.estimate(
-        [
-            read_score(rows[first][seed], score) - read_score(rows[second][seed], score)
-            for seed in seeds
-        ]
-    )
-
-
-def read_score(line: Any, score: Sequence[str]) -> float:
-    """Returns a score of a line."""
-    value = line["scores"]
-    for key in score:
-        value = value[key]
-    return value
+    return _statistics.compare(rows.get(first, {}), rows.get(second, {}), score)
 
 
 def show(value: Estimate, *, factor: float = 100, digits: int = 1) -> str:
-    """Writes a difference with its interval, bold if it excludes 0."""
+    """Writes a difference with its interval; nothing for fewer than two seeds."""
     if value.number < 2:
         return ""
-    mean, reach = value.mean * factor, value.reach * factor
-    text = f"{mean:+.{digits}f} ± {reach:.{digits}f}"
-    return f"**{text}**" if value.excludes_zero else text
-
-
-def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return _tables.format_difference(value, factor, f"{{:+.{digits}f}}")
 
 
 def make_gains(names: dict[str, Sequence[str]]) -> str:
@@ -152,14 +130,16 @@ def make_gains(names: dict[str, Sequence[str]]) -> str:
     methods = [x for x in read_order("fashion_1k") if x in methods]
     plain = []
     for _, group in groups:
-        values = [read_score(x, ["accuracy"]) for x in group["none"].values()]
+        values = [
+            _statistics.read_score(x, ["accuracy"]) for x in group["none"].values()
+        ]
         plain.append(f"{100 * np.mean(values):.1f}")
     table = [
         [row, *(show(compare(group, row, "none", ["accuracy"])) for _, group in groups)]
         for row in methods
     ]
     heads = [heading for heading, _ in groups]
-    return make_table(["", *heads], [["none, accuracy", *plain], *table])
+    return _tables.align([["", *heads], ["none, accuracy", *plain], *table])
 
 
 def read_order(name: str) -> list[str]:
@@ -183,7 +163,7 @@ def make_robust(name: str) -> str:
                 for score in ROBUST.values()
             ]
             table.append([row, *cells])
-    return make_table(["", *ROBUST], table)
+    return _tables.align([["", *ROBUST], *table])
 
 
 def make_summary(name: str) -> str:
@@ -193,7 +173,9 @@ def make_summary(name: str) -> str:
         return ""
     (rows,) = found.lines.values()
     plain = [
-        np.mean([read_score(line, [score]) for line in rows["none"].values()])
+        np.mean(
+            [_statistics.read_score(line, [score]) for line in rows["none"].values()]
+        )
         for score in ("accuracy", "nll", "ece")
     ]
     table = [["none", f"{100 * plain[0]:.1f} %", f"{plain[1]:.2f}", f"{plain[2]:.3f}"]]
@@ -206,7 +188,9 @@ def make_summary(name: str) -> str:
             ]
             label = LABELS.get(row) or METHODS[row].label
             table.append([label, *cells])
-    return make_table(["", "test accuracy, points", "NLL", "calibration error"], table)
+    return _tables.align(
+        [["", "test accuracy, points", "NLL", "calibration error"], *table]
+    )
 
 
 def make_ablations() -> str:
@@ -217,9 +201,8 @@ def make_ablations() -> str:
         cells = [show(compare(g, first, second, ["accuracy"])) for _, g in groups]
         if any(cells):
             table.append([first, second, *cells])
-    return make_table(
-        ["this", "minus this", *(heading for heading, _ in groups)], table
-    )
+    heads = [heading for heading, _ in groups]
+    return _tables.align([["this", "minus this", *heads], *table])
 
 
 def list_points() -> list[Point]:
@@ -319,7 +302,7 @@ def describe_runs() -> str:
         table.append(
             [f"[{name}]({file})", config.title, f"{count} of {planned}", results]
         )
-    return make_table(["config", "what", "runs so far", "all scores"], table)
+    return _tables.align([["config", "what", "runs so far", "all scores"], *table])
 
 
 SECTIONS = {

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_msda import datasets, plot
 from keras_msda.cli import _files
+from keras_msda.experiments._progress import format_seconds
 from keras_msda.layers import METHODS
 
 # Three samples per method, so that the picture shows what lambda does.
@@ -95,12 +96,7 @@ def estimate_left(done: int, count: int, seconds: float) -> str:
     """
     if not done:
         return ""
-    left = seconds / done * (count - done)
-    return (
-        f", about {left:.0f} s left"
-        if left < 90
-        else f", about {left / 60:.0f} min left"
-    )
+    return f", about {format_seconds(seconds / done * (count - done))} left"
 
 
 def judge(rows: Sequence[Row], floor: float) -> int:

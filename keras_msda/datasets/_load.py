@@ -49,8 +49,8 @@ def load(data: str | Path | None = None, *, size: int | None = None) -> Dataset:
         >>> digits.images.shape, digits.class_names[:3]
         ((5000, 28, 28, 1), ('0', '1', '2'))
     """
-    name = "mnist-5k" if data is None else str(data).replace("_", "-")
-    if name == "mnist-5k":
+    name = INCLUDED if data is None else str(data).replace("_", "-")
+    if name == INCLUDED:
         return _included_digits()
     if name == "fashion-mnist" and FASHION_FOLDER.is_dir():
         dataset = _idx.read_idx_folder(FASHION_FOLDER)

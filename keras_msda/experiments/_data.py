@@ -104,7 +104,7 @@ def load_stand_in(
     if is_at_hand(name, places=places):
         return load_source(name, places=places, image_size=image_size)
     side, channels = _SHAPES.get(name, (image_size or _SIDE, 3))
-    digits = datasets.load("mnist-5k")
+    digits = datasets.load(datasets.INCLUDED)
     resized = keras.ops.image.resize(
         digits.images[::5].astype(np.float32),
         (side, side),
@@ -124,7 +124,7 @@ def is_at_hand(name: str, *, places: Mapping[str, str]) -> bool:
         name: As a config gives it.
         places: Folders or zip files by name.
     """
-    if name == "mnist-5k" or Path(places.get(name, name)).exists():
+    if name == datasets.INCLUDED or Path(places.get(name, name)).exists():
         return True
     if name.startswith(_streams.PREFIX):
         return _streams.is_prepared(name)

@@ -121,9 +121,27 @@ def _gain(
     """Returns the mean of differences of runs with the same seed."""
     if config.methods[name]["method"] == "none" or not plain:
         return None
-    seeds = [seed for seed in found if seed in plain]
-    pairs = [
-        found[seed]["scores"]["accuracy"] - plain[seed]["scores"]["accuracy"]
-        for seed in seeds
-    ]
-    return estimate(pairs)
+    return compare(found, plain, ("accuracy",))
+
+
+def compare(
+    first: Mapping[int, Line], second: Mapping[int, Line], score: Sequence[str]
+) -> Estimate:
+    """Returns the mean difference of two rows, paired by seed.
+
+    Args:
+        first: Lines of a row by seed.
+        second: Lines of the row to subtract.
+        score: Where a line's scores have it, such as `("fgsm", "4")`.
+    """
+    seeds = [seed for seed in first if seed in second]
+    pairs = [(read_score(first[x], score), read_score(second[x], score)) for x in seeds]
+    return estimate([own - other for own, other in pairs])
+
+
+def read_score(line: Line, score: Sequence[str]) -> float:
+    """Returns a score of a line, NaN where it was not finite."""
+    value: Any = line["scores"]
+    for key in score:
+        value = value[key]
+    return math.nan if value is None else float(value)

@@ -72,15 +72,19 @@ def _format_group(config: Config, rows: Sequence[Row]) -> list[str]:
         shown = published.get("rows", {}).get(row.name)
         own = ["" if shown is None else f"{shown:g}"] if published else []
         table.append([row.name, *cells, gain, *own])
-    text = [_align(table)]
+    text = [align(table)]
     if published:
         text.append(f"Published: {published['source']}. These are not our numbers.")
     text.append("\n".join(f"- {_judge(row)}" for row in rows if row.gain is not None))
     return [each for each in text if each]
 
 
-def _align(table: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table, whose columns are as wide as their cells."""
+def align(table: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table, whose columns are as wide as their cells.
+
+    Args:
+        table: Texts by row; the first row is the head.
+    """
     cells = [[cell.replace("|", "\\|") for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -100,8 +104,19 @@ def _format_score(head: str, value: Estimate) -> str:
 
 
 def _format_gain(gain: Estimate) -> str:
-    text = _format(gain, 100, "{:+.2f}")
-    return f"**{text}**" if gain.excludes_zero else text
+    return format_difference(gain, 100, "{:+.2f}")
+
+
+def format_difference(value: Estimate, factor: float, form: str) -> str:
+    """Returns a difference with its interval, bold where that excludes 0.
+
+    Args:
+        value: The difference.
+        factor: 100 for points, 1 for what is no share.
+        form: Of the numbers, such as "{:+.2f}".
+    """
+    text = _format(value, factor, form)
+    return f"**{text}**" if value.excludes_zero else text
 
 
 def _format(value: Estimate, factor: float, form: str) -> str:
