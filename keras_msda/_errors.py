@@ -1,10 +1,10 @@
 """The form of every error and warning: owner, rule, received, remedy."""
 
 import warnings
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import keras
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def fail(
@@ -34,6 +34,8 @@ def warn(owner: str, rule: str, received: str, remedy: str) -> None:
 
 def dtype_name(dtype: Any) -> str:
     """Returns the name of any dtype, of those that Keras does not know too."""
+    import keras  # Not before, as the command line words errors without Keras.
+
     try:
         return str(keras.backend.standardize_dtype(dtype))
     except ValueError:
@@ -50,14 +52,14 @@ def differ(n: Any, m: Any) -> bool:
     return isinstance(n, int) and isinstance(m, int) and n != m
 
 
-def extent(values: np.ndarray) -> str:
+def extent(values: "np.ndarray") -> str:
     """Returns the smallest and the largest of some values, where they have an order."""
     if values.dtype.kind not in "biuf" or not values.size:
         return "nothing"
     return f"{values.min()} to {values.max()}"
 
 
-def show_range(values: np.ndarray) -> str:
+def show_range(values: "np.ndarray") -> str:
     """Returns the range of labels, or their dtype where they are no numbers."""
     if values.dtype.kind not in "biuf":
         return f"labels of dtype {values.dtype}"

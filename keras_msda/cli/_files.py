@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from keras_msda import _errors
+from keras_msda import _errors, _start
 from keras_msda.datasets._paths import special_kind
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".pdf", ".svg")
@@ -30,16 +30,17 @@ def replacing(path: Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     # The same suffix, from which Matplotlib knows the format.
     part = target.with_name(f".{os.getpid()}.part{target.suffix}")
-    try:
-        yield part
-        part.replace(target)
-    except OSError as error:
-        # Names the path that the user gave, and not that of the part.
-        _errors.fail_file(
-            f"cannot write {path}: {error.strerror or error}", OSError, cause=error
-        )
-    finally:
-        part.unlink(missing_ok=True)
+    with _start.interruptible():
+        try:
+            yield part
+            part.replace(target)
+        except OSError as error:
+            # Names the path that the user gave, and not that of the part.
+            _errors.fail_file(
+                f"cannot write {path}: {error.strerror or error}", OSError, cause=error
+            )
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path, names: Sequence[str]) -> Path:

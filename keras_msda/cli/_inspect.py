@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_msda import _errors, analysis, plot
 from keras_msda.cli import _files
-from keras_msda.cli._parser import option_name
 from keras_msda.layers import METHODS, HMixLayer
 
 # The number of lambdas at which sides change, times the numbers in a transform, times
@@ -65,11 +64,8 @@ def make_layers(settings: Settings) -> dict[str, Any]:
         The layers by name, in the order of the table.
 
     Raises:
-        ValueError: If an argument is out of range or belongs to none of the methods,
-            or the images are too large.
+        ValueError: If an argument is out of range, or the images are too large.
     """
-    for name in settings.own:
-        _check_option(name, settings.methods)
     for method in (*settings.methods, *REFERENCES):
         _check_work(method, settings)
     return {method: _make_layer(method, settings) for method in settings.methods}
@@ -152,19 +148,6 @@ def _work(method: str, settings: Settings) -> float:
     many_kinds = issubclass(METHODS[method].layer, HMixLayer) and clipped
     kinds = max(1.0, max(shape) / 4) if many_kinds else 1.0
     return sum(shape) * math.prod(2 * length for length in shape) * kinds
-
-
-def _check_option(name: str, methods: Sequence[str]) -> None:
-    """Checks that one of the methods has an argument."""
-    takers = [method.name for method in METHODS.values() if name in method.options]
-    if not set(methods) & set(takers):
-        option = option_name(name)
-        _errors.fail(
-            "inspect",
-            f"{option} belongs to {', '.join(takers)}.",
-            f"{option} with --method {','.join(methods)}",
-            f"Leave it out, or add --method {takers[0]}.",
-        )
 
 
 def _check_work(method: str, settings: Settings) -> None:

@@ -2,20 +2,22 @@
 
 0 is success, 1 a row below the floor, 2 a wrong argument or input or an output that
 cannot be written, 130 an interrupt, and 141 a pipe whose reader has left.
+
+A command imports what it needs once its arguments are known to be right, and before it
+does anything that Ctrl-C may not cut short: see `_start`.
 """
 
 import argparse
 import contextlib
 import os
+import stat
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-
-from keras_msda import _errors
-from keras_msda.cli import _files, _parser, _readers
-from keras_msda.layers import METHODS
+from keras_msda import _errors, _start
+from keras_msda.cli import _parser, _readers
 
 #: What `train` writes.
 RESULTS = ("results.json", "plans.npz", "picture.png")
@@ -35,23 +37,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> cli.main(["preview", "no.png", "no.jpg", "-o", "out.png"])
         2
     """
-    options = _parser.build_parser().parse_args(arguments)
     if hasattr(sys.stdout, "reconfigure"):
         # Names of files may hold characters that the terminal cannot show.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _COMMANDS[options.command](options)
-        print(end="", flush=True)  # Find out now whether the output can be written.
+        try:
+            options = _parser.build_parser().parse_args(arguments)
+            return _COMMANDS[options.command](options)
+        finally:
+            # Find out now whether the output can be written, that of --help too.
+            print(end="", flush=True)
     except KeyboardInterrupt:
         print("keras-msda: interrupted", file=sys.stderr)
-        return 130
+        return _start.INTERRUPTED
     except BrokenPipeError:
         _drop_output()
         return 141
     except (OSError, MemoryError) as error:
         _drop_output()
         return _report_error(error)
-    return code
 
 
 def _drop_output() -> None:
@@ -70,11 +74,16 @@ def _run_train(options: argparse.Namespace) -> int:
     methods = _readers.merge_methods(options.methods, known)
     try:
         _check_place(options.methods or [], known)
-        out = _files.make_folder(options.out, RESULTS)
         from keras_msda import datasets
-        from keras_msda.cli import _report, _train
+        from keras_msda.cli import _files
 
-        dataset = datasets.load(options.data)
+        out = _files.make_folder(options.out, RESULTS)
+        with _start.quiet():
+            dataset = datasets.load(options.data)
+            from keras_msda import _backend
+            from keras_msda.cli import _report, _train
+
+            _backend.get_pipeline_ops()  # TensorFlow, beside another backend too.
         limit = options.limit or None
         parts = datasets.split(dataset, seed=options.seed, limit=limit)
     except (OSError, ValueError, ImportError) as error:
@@ -95,7 +104,8 @@ def _run_train(options: argparse.Namespace) -> int:
         floor=options.floor,
         out=out,
     )
-    return _train.train(dataset, parts, settings, start=start)
+    with _start.interruptible():
+        return _train.train(dataset, parts, settings, start=start)
 
 
 def _check_place(given: Sequence[Sequence[str]], known: Sequence[str]) -> None:
@@ -118,40 +128,63 @@ def _check_place(given: Sequence[Sequence[str]], known: Sequence[str]) -> None:
 
 def _run_preview(options: argparse.Namespace) -> int:
     """Checks the output, reads the pictures, then draws."""
+    methods = _readers.merge_methods(options.methods, tuple(_parser.known_methods()))
+    given = [path for path in (options.first, options.second) if path]
     try:
-        out = _files.check_picture(options.out, (options.first, options.second))
-        from keras_msda.cli import _preview
+        from keras_msda.cli import _files, _photos
 
-        images, notes = _preview.read_pair(options.first, options.second, options.size)
+        out = _files.check_picture(options.out, given)
+        if _check_given(given, options.count):
+            pairs, notes = _photos.read_folder(
+                given[0], options.size, count=options.count, seed=options.seed, out=out
+            )
+        else:
+            pairs, notes = _photos.read_two(given, options.size)
+        with _start.quiet():
+            from keras_msda.cli import _preview
     except (OSError, ValueError, ImportError) as error:
         return _report_error(error)
     _print_notes(notes)
     rows = _preview.preview(
-        images,
-        out,
-        methods=_readers.merge_methods(options.methods, tuple(METHODS)),
-        lam=options.lam,
-        seed=options.seed,
+        pairs, out, methods=methods, lam=options.lam, seed=options.seed
     )
-    width = max([7, *(len(row.name) for row in rows)])
-    for row in rows:
-        lam = "none" if np.isnan(row.lam[0]) else f"{row.lam[0]:.2f}"
-        print(f"{row.name:<{width}} lambda {lam}  weight {row.weight[0]:.2f}")
+    if len(given) == 1:
+        for number, pair in enumerate(pairs, 1):
+            print(f"pair {number}: {', '.join(pair.names)}")
+    print(_preview.format_rows(rows))
     print(f"The picture is in {out}.")
     return 0
 
 
+def _check_given(given: Sequence[Path], count: int | None) -> bool:
+    """Returns whether a folder was given, and checks that two pictures were if not."""
+    alone = len(given) == 1
+    if alone and not stat.S_ISDIR(given[0].stat().st_mode):
+        _errors.fail_file(
+            f"{given[0]} is not a folder. Give two pictures, or a folder of pictures."
+        )
+    if count is not None and not alone:
+        _errors.fail_file("--count belongs to a folder of pictures. Leave it out.")
+    return alone
+
+
 def _run_inspect(options: argparse.Namespace) -> int:
     """Checks everything, then computes, prints and draws."""
+    methods = _readers.merge_methods(options.methods, tuple(_parser.known_methods()))
+    own = _parser.read_own_options(options)
     try:
+        _parser.check_own_options(own, methods)
+        from keras_msda.cli import _files
+
         out = options.out and _files.check_picture(options.out, ())
-        from keras_msda.cli import _inspect, _inspect_tables
+        with _start.quiet():
+            from keras_msda.cli import _inspect, _inspect_tables
 
         settings = _inspect.Settings(
-            methods=_readers.merge_methods(options.methods, tuple(METHODS)),
+            methods=methods,
             shape=options.size,
             alpha=options.alpha,
-            own=_parser.read_own_options(options),
+            own=own,
             lam=options.lam,
             draws=options.draws,
             seed=options.seed,
@@ -170,9 +203,11 @@ def _run_inspect(options: argparse.Namespace) -> int:
 def _run_experiment(options: argparse.Namespace) -> int:
     """Checks the config, then does what it asks for."""
     try:
-        from keras_msda.cli import _experiment
+        with _start.quiet():
+            from keras_msda.cli import _experiment
 
-        return _experiment.run(options)
+        with _start.interruptible():
+            return _experiment.run(options)
     except (OSError, ValueError, ImportError) as error:
         return _report_error(error)
 

@@ -1,13 +1,16 @@
-"""The arguments of each command: names, readers, defaults and help."""
+"""The arguments of each command: names, readers, defaults and help.
+
+Nothing here imports Keras or NumPy, so that help and errors come at once.
+"""
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from keras_msda import __version__
+from keras_msda import __version__, _errors, _methods
 from keras_msda.cli import _readers
-from keras_msda.layers import METHODS
 
 _TRAIN_HELP = "train a small network with and without mixing, and compare"
 _TRAIN = (
@@ -17,10 +20,11 @@ _TRAIN = (
     "stays below the floor, 2 for a wrong argument or input or an output that cannot "
     "be written, 130 after an interrupt."
 )
-_PREVIEW_HELP = "draw what each method makes of two pictures of your own"
+_PREVIEW_HELP = "draw what each method makes of pictures of your own"
 _PREVIEW = (
     "Draws two pictures, the mask and the mix, one row per method. The second picture "
-    "is resized to the size of the first."
+    "is resized to the size of the first. Of a folder, some pairs are drawn at random "
+    "and shown beside each other."
 )
 _INSPECT_HELP = "show what masks are on average, and what they regularise"
 _INSPECT = (
@@ -67,22 +71,30 @@ def build_parser() -> Parser:
     )
     version = f"%(prog)s {__version__}"
     parser.add_argument("--version", action="version", version=version)
-    commands = parser.add_subparsers(
-        required=True, dest="command", metavar="train | preview | inspect | experiment"
+    commands = (
+        ("train", _add_train, _TRAIN_HELP, _TRAIN),
+        ("preview", _add_preview, _PREVIEW_HELP, _PREVIEW),
+        ("inspect", _add_inspect, _INSPECT_HELP, _INSPECT),
+        ("experiment", _add_experiment, _EXPERIMENT_HELP, _EXPERIMENT),
     )
-    _add_train(commands.add_parser("train", help=_TRAIN_HELP, description=_TRAIN))
-    _add_preview(
-        commands.add_parser("preview", help=_PREVIEW_HELP, description=_PREVIEW)
-    )
-    _add_inspect(
-        commands.add_parser("inspect", help=_INSPECT_HELP, description=_INSPECT)
-    )
-    _add_experiment(
-        commands.add_parser(
-            "experiment", help=_EXPERIMENT_HELP, description=_EXPERIMENT
-        )
-    )
+    metavar = " | ".join(name for name, *_ in commands)
+    group = parser.add_subparsers(required=True, dest="command", metavar=metavar)
+    for name, add, words, text in commands:
+        add(group.add_parser(name, help=words, description=text))
     return parser
+
+
+def known_methods() -> Mapping[str, Any]:
+    """Returns all methods by name, with their `name` and `options`.
+
+    They are those of `keras_msda.layers.METHODS`, which may have more of them than the
+    package; as long as nobody has imported it, they are the package's own.
+    """
+    registry = sys.modules.get("keras_msda.layers.registry")
+    if registry is None:
+        return {line.name: line for line in _methods.LINES}
+    methods: Mapping[str, Any] = registry.METHODS
+    return methods
 
 
 def train_methods(place: str = "model") -> tuple[str, ...]:
@@ -93,13 +105,13 @@ def train_methods(place: str = "model") -> tuple[str, ...]:
     Args:
         place: "model" or "pipeline".
     """
-    return ("none", *METHODS, *(("manifold",) if place == "model" else ()))
+    return ("none", *known_methods(), *(("manifold",) if place == "model" else ()))
 
 
 def own_options() -> dict[str, dict[str, Any]]:
     """Returns the methods' own options that `inspect` takes, and how they are read."""
     found = dict(_OWN)
-    for method in METHODS.values():
+    for method in known_methods().values():
         for name, default in method.options.items():
             if isinstance(default, float):
                 found.setdefault(name, {"type": float})
@@ -112,18 +124,41 @@ def read_own_options(options: argparse.Namespace) -> Mapping[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def check_own_options(given: Mapping[str, Any], methods: Sequence[str]) -> None:
+    """Checks that one of the methods has each of the own options that were given.
+
+    Args:
+        given: The options, from `read_own_options`.
+        methods: Names of the methods.
+
+    Raises:
+        ValueError: If an option belongs to none of them.
+    """
+    for name in given:
+        takers = [x.name for x in known_methods().values() if name in x.options]
+        if not set(methods) & set(takers):
+            option = option_name(name)
+            _errors.fail(
+                "inspect",
+                f"{option} belongs to {', '.join(takers)}.",
+                f"{option} with --method {','.join(methods)}",
+                f"Leave it out, or add --method {takers[0]}.",
+            )
+
+
 def option_name(name: str) -> str:
     """Returns how an argument of a layer is written on the command line."""
     return f"--{name.replace('_', '-')}"
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    _add_methods(parser, "--method", train_methods())
+    _add_methods(parser, train_methods())
     _add_training(parser)
     _add_seed(parser, "seed of split, weights, order and mixing")
     _add_data(parser)
     add = parser.add_argument
     add(
+        "-o",
         "--out",
         type=Path,
         default=Path("msda-demo"),
@@ -184,17 +219,23 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _add_preview(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("first", type=Path, metavar="A", help="the first picture")
-    add("second", type=Path, metavar="B", help="the second picture")
+    add("first", type=Path, metavar="A|FOLDER", help="the first picture, or a folder")
+    add("second", type=Path, metavar="B", nargs="?", help="the second picture")
     add("-o", "--out", type=Path, required=True, metavar="FILE", help="the drawing")
-    _add_methods(parser, "--methods", tuple(METHODS))
+    # The second name is the one of the first releases.
+    _add_methods(parser, tuple(known_methods()), hidden="--methods")
+    add(
+        "--count",
+        type=_readers.integer_reader(1, bits=5),
+        help="number of pairs of a folder (default 3)",
+    )
     add(
         "--lam",
         type=_readers.read_share,
         default=0.5,
         help="lambda, the share of A (default %(default)s)",
     )
-    _add_seed(parser, "seed of the masks")
+    _add_seed(parser, "seed of the masks and of the pairs")
     add(
         "--size",
         type=_readers.integer_reader(1),
@@ -204,7 +245,7 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    _add_methods(parser, "--method", tuple(METHODS))
+    _add_methods(parser, tuple(known_methods()))
     add = parser.add_argument
     add(
         "--size",
@@ -239,6 +280,7 @@ def _add_experiment(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("config", type=Path, metavar="CONFIG", help="a YAML file, see docs")
     add(
+        "-o",
         "--out",
         type=Path,
         metavar="FOLDER",
@@ -287,16 +329,21 @@ def _add_modes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_methods(
-    parser: argparse.ArgumentParser, option: str, known: tuple[str, ...]
+    parser: argparse.ArgumentParser,
+    known: tuple[str, ...],
+    *,
+    hidden: str | None = None,
 ) -> None:
-    parser.add_argument(
-        option,
-        dest="methods",
-        action="append",
-        metavar="NAME[,NAME]",
-        type=_readers.method_reader(known),
-        help=f"all (default) or some of {', '.join(known)}; may be repeated",
-    )
+    words = f"all (default) or some of {', '.join(known)}; may be repeated"
+    for option in filter(None, ("--method", hidden)):
+        parser.add_argument(
+            option,
+            dest="methods",
+            action="append",
+            metavar="NAME[,NAME]",
+            type=_readers.method_reader(known),
+            help=argparse.SUPPRESS if option == hidden else words,
+        )
 
 
 def _add_seed(parser: argparse.ArgumentParser, words: str, *, bits: int = 32) -> None:
@@ -310,10 +357,9 @@ def _add_seed(parser: argparse.ArgumentParser, words: str, *, bits: int = 32) ->
 
 def _add_own_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that only some of the methods have."""
+    methods = known_methods().values()
     for name, settings in own_options().items():
-        takers = {
-            m.name: m.options[name] for m in METHODS.values() if name in m.options
-        }
+        takers = {m.name: m.options[name] for m in methods if name in m.options}
         first = next((x for x in takers.values() if x is not None), None)
         groups: dict[Any, list[str]] = {}
         for method, default in takers.items():

@@ -1,83 +1,72 @@
-"""Draws what each method makes of a user's own two pictures."""
+"""Draws what each method makes of pairs of a user's own pictures."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from keras_msda import plot
 from keras_msda.cli import _files
-from keras_msda.datasets import _pictures
+from keras_msda.cli._photos import Pair
 from keras_msda.layers import METHODS
-
-
-def read_pair(
-    first: Path, second: Path, size: int
-) -> tuple[npt.NDArray[np.uint8], list[str]]:
-    """Reads two pictures and brings them to one size and mode.
-
-    Args:
-        first: The picture that gives the size.
-        second: The picture that takes it.
-        size: Longest side; larger pictures are made smaller.
-
-    Returns:
-        The pictures, uint8 of shape `(2, height, width, 1 or 3)`, and notes in words on
-        what was changed.
-
-    Raises:
-        ValueError: If a file is not a picture.
-        OSError: If a file cannot be read.
-    """
-    pictures = [_pictures.read_picture(path) for path in (first, second)]
-    notes = [
-        f"{path}: {note}"
-        for path, picture in zip((first, second), pictures, strict=True)
-        for note in picture.notes
-    ]
-    images = [picture.image for picture in pictures]
-    target = _pictures.fit_size(images[0].size, size)
-    for path, image in zip((first, second), images, strict=True):
-        if image.size != target:
-            old, new = (f"{width}x{height}" for width, height in (image.size, target))
-            reason = "" if image.size == images[0].size else f", as {first.name}"
-            notes.append(f"{path}: resized from {old} to {new}{reason}")
-    mode = "L" if all(image.mode == "L" for image in images) else "RGB"
-    arrays = [np.asarray(image.convert(mode).resize(target)) for image in images]
-    return np.stack(arrays).reshape(2, target[1], target[0], -1), notes
+from keras_msda.plot import _pairs
 
 
 def preview(
-    images: npt.NDArray[np.uint8],
+    pairs: Sequence[Pair],
     out: Path,
     *,
     methods: Sequence[str],
     lam: float,
     seed: int,
-) -> list[plot.Panels]:
-    """Mixes the pictures and writes the drawing.
+) -> list[list[plot.Panels]]:
+    """Mixes the pairs and writes the drawing.
 
     Args:
-        images: Two, from `read_pair`.
+        pairs: From `_photos`.
         out: The file to write.
         methods: Names in `METHODS`, one row each.
         lam: Lambda of every row.
         seed: Seed of the masks.
 
     Returns:
-        The panels that are shown, one row each.
+        The panels that are shown: one row for each method, one column for each pair.
     """
     rows = [
-        plot.sample_panels(
-            METHODS[method].layer(pairing="roll"),
-            images,
-            lam=lam,
-            seed=(seed, number),
-        )
+        [
+            plot.sample_panels(
+                METHODS[method].layer(pairing="roll"),
+                pair.images,
+                lam=lam,
+                seed=(seed, number + column * len(methods)),
+            )
+            for column, pair in enumerate(pairs)
+        ]
         for number, method in enumerate(methods)
     ]
-    figure = plot.panel_figure(rows, shown=1, heads=("A", "B", "mask", "mix"))
+    if len(pairs) == 1:
+        single = [row[0] for row in rows]
+        figure = plot.panel_figure(single, shown=1, heads=("A", "B", "mask", "mix"))
+    else:
+        figure = _pairs.pairs_figure(rows, [pair.names for pair in pairs])
     with _files.replacing(out) as part:
         figure.savefig(part)
     return rows
+
+
+def format_rows(rows: Sequence[Sequence[plot.Panels]]) -> str:
+    """Lays out lambda and the label weights, one line for each method.
+
+    Args:
+        rows: From `preview`.
+
+    Returns:
+        The text to print.
+    """
+    width = max([7, *(len(row[0].name) for row in rows)])
+    lines = []
+    for row in rows:
+        first = row[0]
+        lam = "none" if math.isnan(first.lam[0]) else f"{first.lam[0]:.2f}"
+        weights = " ".join(f"{panels.weight[0]:.2f}" for panels in row)
+        lines.append(f"{first.name:<{width}} lambda {lam}  weight {weights}")
+    return "\n".join(lines)

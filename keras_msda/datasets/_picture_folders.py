@@ -26,7 +26,7 @@ Folder = Path | zipfile.Path
 
 def list_classes(folder: Folder) -> list[Folder]:
     """Returns the folders in a folder, without hidden ones, in order."""
-    found = [x for x in folder.iterdir() if x.is_dir() and not _is_hidden(x.name)]
+    found = [x for x in folder.iterdir() if x.is_dir() and not is_hidden(x.name)]
     return sorted(found, key=lambda entry: entry.name)
 
 
@@ -95,7 +95,7 @@ def read_class_folders(folder: Folder, *, size: int | None = None) -> Dataset:
     )
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     """Returns whether a name is hidden, or one that macOS adds to zip files."""
     return name.startswith(".") or name == "__MACOSX"
 
@@ -126,7 +126,7 @@ def _list_pictures(part: Folder, names: list[str]) -> Iterator[tuple[Folder, int
         entries: list[Folder] = list(entry.iterdir())
         for path in sorted(entries, key=lambda path: path.name):
             suffix = Path(path.name).suffix.lower()
-            if suffix in _pictures.SUFFIXES and not _is_hidden(path.name):
+            if suffix in _pictures.SUFFIXES and not is_hidden(path.name):
                 yield path, label
 
 

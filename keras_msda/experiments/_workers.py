@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import connection
 from typing import Any, NamedTuple
 
-from keras_msda import _errors
+from keras_msda import _errors, _start
 from keras_msda.experiments._config import Run
 
 
@@ -72,7 +72,7 @@ def do_runs(runs: Sequence[Run], job: Job, *, workers: int) -> Iterator[Result]:
     failure = None
     try:
         for _ in range(min(workers, len(runs))):
-            _hand_on(_start(context, job), waiting, busy)
+            _hand_on(_start_worker(context, job), waiting, busy)
         while busy:
             for pipe in connection.wait(list(busy)):
                 worker, run = busy.pop(pipe)
@@ -90,7 +90,7 @@ def do_runs(runs: Sequence[Run], job: Job, *, workers: int) -> Iterator[Result]:
         _errors.fail_file(f"{failure} Finished runs are kept.", OSError)
 
 
-def _start(context: Any, job: Job) -> _Worker:
+def _start_worker(context: Any, job: Job) -> _Worker:
     """Starts a process that ignores the keyboard, as the parent ends it."""
     # TensorFlow would tell each time which devices it does not find.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -155,6 +155,7 @@ def serve(pipe: Any, job: Job) -> None:
     from keras_msda.experiments import _data, _trainer
 
     _backend.set_up_process(job.threads, deterministic=not job.jit)
+    _start.IMPORTING.close()
     sources: dict[str, Any] = {}
     load = _data.load_stand_in if job.stand_in else _data.load_source
     for run in iter(pipe.recv, None):

@@ -144,7 +144,7 @@ def _draw_sample(
     panels = (row.images[sample], partner, row.mask[sample], row.mixed[sample])
     for number, (axis, panel, text) in enumerate(zip(axes, panels, texts, strict=True)):
         title = f"{heads[number]}\n{text}" if heads else text
-        _show(axis, panel, title, colors=style.MASK_COLORS if number == 2 else "gray")
+        show(axis, panel, title, colors=style.MASK_COLORS if number == 2 else "gray")
 
 
 def column_figure(drawn: Sequence[Panels], *, lam: float) -> Figure:
@@ -167,22 +167,32 @@ def column_figure(drawn: Sequence[Panels], *, lam: float) -> Figure:
     top = [figure.add_subplot(grid[0, column]) for column in range(count)]
     below = [figure.add_subplot(grid[1, column]) for column in range(2, count)]
     for axes, image, head in zip(top, drawn[0].images, HEADS, strict=False):
-        _show(axes, image, f"{head}\n")
+        show(axes, image, f"{head}\n")
     for method, axes, under in zip(drawn, top[2:], below, strict=True):
         title = f"{method.name}\nweight {method.weight[0]:.2f}"
-        _show(axes, method.mixed[0], title)
-        _show(under, method.mask[0], "", colors=style.MASK_COLORS)
+        show(axes, method.mixed[0], title)
+        show(under, method.mask[0], "", colors=style.MASK_COLORS)
     bar = figure.colorbar(below[0].images[0], ax=below)
     bar.set_label(f"mask: share of “{HEADS[0]}”")
     figure.suptitle(f"λ = {lam:.2f}", fontsize=12)
     return figure
 
 
-def _show(axes: Axes, panel: Any, title: str, *, colors: str = "gray") -> None:
-    """Shows an image or a mask, whose values are in [0, 1]."""
+def show(
+    axes: Axes, panel: Any, title: str, *, colors: str = "gray", size: int = 10
+) -> None:
+    """Shows an image or a mask.
+
+    Args:
+        axes: Where.
+        panel: Values in [0, 1], shape `(height, width)` or `(height, width, channels)`.
+        title: Text above it.
+        colors: Name of the colours of values without channels.
+        size: Size of the text.
+    """
     axes.imshow(np.clip(panel, 0, 1), vmin=0, vmax=1, cmap=colors)
     axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=size)
 
 
 def _check_two_images(owner: str, shape: Any) -> None:
