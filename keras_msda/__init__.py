@@ -5,10 +5,11 @@ they bring SciPy and Matplotlib, which no layer needs at once. The command line 
 all else at its first use, too: it must print its help in less time than Keras takes.
 """
 
+from keras_msda import _start  # First, since it handles Ctrl-C from then on.
+
+# isort: split
 import importlib
 from typing import TYPE_CHECKING, Any
-
-from keras_msda import _start
 
 # Here, as Keras can load a layer only after its class was imported.
 if TYPE_CHECKING or not _start.COMMAND_LINE:

@@ -75,6 +75,12 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, leave)
 
 
+def finish() -> None:
+    """Ignores Ctrl-C from now on: all is done, and Python takes its time to end."""
+    if signal.getsignal(signal.SIGINT) is leave:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Leaves out the lines that TensorFlow logs while it is imported.

@@ -446,7 +446,7 @@ def test_a_user_s_folder_of_pictures_is_trained_on(tmp_path, capsys):
 
 def test_the_preview_prints_lambda_and_weight(photos, tmp_path, capsys):
     out = tmp_path / "out.png"
-    assert run_preview(photos, out, "--lam", "0.25", "--methods", "mixup,hmix") == 0
+    assert run_preview(photos, out, "--lam", "0.25", "--method", "mixup,hmix") == 0
     captured = capsys.readouterr()
     assert "MixUp   lambda 0.25  weight 0.25" in captured.out
     assert "HMix    lambda 0.25" in captured.out
@@ -498,7 +498,7 @@ def test_large_pictures_are_made_smaller_and_it_is_said(photos, tmp_path, capsys
 def test_grey_alpha_and_sixteen_bits_go_together(photos, tmp_path, capsys):
     Image.fromarray(np.full((20, 30), 65535, np.uint16)).save(photos[0])
     Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(photos[1])
-    assert run_preview(photos, tmp_path / "out.png", "--methods", "cutmix") == 0
+    assert run_preview(photos, tmp_path / "out.png", "--method", "cutmix") == 0
     errors = capsys.readouterr().err
     assert "0.png: 16 bits were scaled to 8" in errors
     assert "1.png: transparency was laid on white" in errors
@@ -707,7 +707,7 @@ def test_a_full_disk_leaves_the_drawing_of_before(
     fill_the_disk(monkeypatch, ".png")
     out = tmp_path / "out.png"
     out.write_bytes(b"of before")
-    assert run_preview(photos, out, "--methods", "mixup") == 2
+    assert run_preview(photos, out, "--method", "mixup") == 2
     assert f"cannot write {out}: No space left" in only_line(capsys)
     assert out.read_bytes() == b"of before"
     assert len(list(tmp_path.iterdir())) == 3

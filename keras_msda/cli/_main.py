@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError) as error:
         _drop_output()
         return _report_error(error)
+    finally:
+        _start.finish()
 
 
 def _drop_output() -> None:

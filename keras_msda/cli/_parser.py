@@ -58,6 +58,13 @@ class Parser(argparse.ArgumentParser):
         """Prints the line and leaves with exit code 2."""
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Writes help; argparse would say nothing if that fails."""
+        if file is sys.stdout is not None:
+            file.write(message)
+        else:
+            super()._print_message(message, file)
+
 
 def build_parser() -> Parser:
     """Builds the parser of all commands.

@@ -1,6 +1,5 @@
 """Chooses and reads the pictures that `preview` mixes, without Keras."""
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -122,18 +121,29 @@ def _find_pictures(folder: Path, depth: int) -> Iterator[Path]:
 def _draw_pairs(
     found: Sequence[Path], count: int, seed: int
 ) -> list[tuple[Path, Path]]:
-    """Draws different pairs, in which no picture comes twice as long as there are some.
+    """Draws different pairs; no picture comes twice as long as one is left.
 
     Args:
         found: The pictures.
         count: Number of pairs; there may be less.
         seed: Seed of the draw.
     """
-    order = np.random.default_rng(seed).permutation(len(found)).tolist()
-    apart = list(zip(order[::2], order[1::2], strict=False))
-    others = (x for x in itertools.combinations(order, 2) if x not in apart)
-    drawn = itertools.islice(itertools.chain(apart, others), count)
-    return [(found[first], found[second]) for first, second in drawn]
+    number = len(found)
+    order = np.random.default_rng(seed).permutation(number)
+    # Neighbours in a circle of all pictures, then those that are two steps apart.
+    places = (
+        frozenset((first, (first + step) % number))
+        for step in range(1, number // 2 + 1)
+        for start in (0, 1)
+        for first in range(start, number, 2)
+    )
+    drawn: dict[frozenset[int], None] = {}
+    for pair in places:
+        if len(drawn) == count:
+            break
+        drawn[pair] = None
+    chosen = (sorted(pair) for pair in drawn)
+    return [(found[order[one]], found[order[other]]) for one, other in chosen]
 
 
 def _read_pair(
