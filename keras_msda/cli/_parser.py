@@ -233,7 +233,7 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     _add_methods(parser, tuple(known_methods()), hidden="--methods")
     add(
         "--count",
-        type=_readers.integer_reader(1, bits=5),
+        type=_readers.integer_reader(1, bits=4),
         help="number of pairs of a folder (default 3)",
     )
     add(
