@@ -82,7 +82,8 @@ def read_folder(
     if resized:
         notes.append(f"{resized} of {2 * len(pairs)} pictures were resized")
     if count is not None and len(pairs) < count:
-        notes.append(f"{len(found)} pictures have no {count} pairs; drawn: {len(pairs)}")
+        words = f"{len(found)} pictures have no {count} pairs"
+        notes.append(f"{words}; drawn: {len(pairs)}")
     return pairs, notes
 
 
