@@ -21,8 +21,8 @@ RUN := $(VENV)/bin/python
 # Two tests run at once: NumPy's own threads would only wait for one another.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest
 SOURCES := keras_msda tests benchmarks notebooks
-# Other Python files: the build, and a script of CI.
-SCRIPTS := setup.py .ci/smoke.py
+# Other Python files: the build, and scripts of CI.
+SCRIPTS := setup.py .ci/smoke.py .ci/release.py
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
@@ -35,7 +35,7 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
   test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix experiments-check check format build clean
+  bench-puzzlemix experiments-check check format build release-check clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -132,6 +132,11 @@ build: $(DEV_READY) ## builds wheel and sdist in dist/, and checks the page for 
 	@rm -rf dist
 	@$(RUN) -m build
 	@$(RUN) -m twine check --strict dist/*
+
+# Ends with what to type; nothing is published here.
+release-check: check build ## tries the wheel in empty environments, and says how to publish
+	@bash .ci/wheel alone jax torch oldest
+	@$(RUN) .ci/release.py
 
 clean: ## removes everything that make created, including the environments
 	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) $(OLDEST_VENV) build dist msda-demo *.egg-info \
