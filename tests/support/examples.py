@@ -27,9 +27,10 @@ def readme_blocks(root):
 
 
 def page_paths(root):
-    """Returns the pages of the documentation, without the index."""
+    """Returns the pages of the documentation: no index, nothing that a build made."""
     docs = Path(root) / "docs"
-    return sorted(path for path in docs.rglob("*.md") if path != docs / "README.md")
+    made = {docs / "README.md", *(docs / "reference").rglob("*.md")}
+    return sorted(set(docs.rglob("*.md")) - made)
 
 
 def page_test(path):
