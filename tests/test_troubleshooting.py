@@ -77,10 +77,7 @@ def quotes():
 
 QUOTES = quotes()
 SAID = [
-    text
-    for tree in TREES.values()
-    for node in ast.walk(tree)
-    for text in pieces(node)
+    text for tree in TREES.values() for node in ast.walk(tree) for text in pieces(node)
 ]
 FAMILIES = [x for x in rules("fail") if x[0].startswith(TOLD)]
 
