@@ -40,7 +40,7 @@ if TYPE_CHECKING or not _start.COMMAND_LINE:
     from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
     from keras_msda.presets import mix_from_timm
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CutMixLayer",
