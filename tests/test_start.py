@@ -75,6 +75,7 @@ QUICK = {
     "unknown method": (["inspect", "--method", "cutmx"], 2),
     "range": (["train", "--epochs", "0"], 2),
     "another method's option": (["inspect", "--method", "fmix", "--grid", "3"], 2),
+    "config": (["experiment", "no-such.yaml"], 2),
     "place": (["train", "--in", "pipeline", "--method", "manifold"], 2),
 }
 

@@ -205,6 +205,7 @@ def _run_inspect(options: argparse.Namespace) -> int:
 def _run_experiment(options: argparse.Namespace) -> int:
     """Checks the config, then does what it asks for."""
     try:
+        options.config.stat()  # Before Keras is imported, which takes seconds.
         with _start.quiet():
             from keras_msda.cli import _experiment
 
