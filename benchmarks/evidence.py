@@ -63,6 +63,10 @@ ROBUST = {
     "blur 1": ("blur", "1"),
 }
 RESAMPLES = 10_000
+#: Configs of the table of the README, with a heading for each.
+SUMMARISED = {"fashion_1k": "Fashion-MNIST", "cifar_1k": "CIFAR-10"}
+#: Its scores: where a line has them, factor and form without mixing, and the heading.
+SUMMARY = (("accuracy", 100, "{:.1f} %", "accuracy"), ("nll", 1, "{:.2f}", "NLL"))
 #: Rows of the README that are not called as their method.
 LABELS = {"stochastic": "MixUp or CutMix", "manifold": "Manifold Mixup"}
 
@@ -166,31 +170,35 @@ def make_robust(name: str) -> str:
     return _tables.align([["", *ROBUST], *table])
 
 
-def make_summary(name: str) -> str:
-    """Returns the table of the README: three scores of one config."""
-    found = read_results(name)
-    if found is None:
-        return ""
-    (rows,) = found.lines.values()
-    plain = [
-        np.mean(
-            [_statistics.read_score(line, [score]) for line in rows["none"].values()]
-        )
-        for score in ("accuracy", "nll", "ece")
-    ]
-    table = [["none", f"{100 * plain[0]:.1f} %", f"{plain[1]:.2f}", f"{plain[2]:.3f}"]]
-    for row in read_order(name):
-        if row in rows and row != "none":
-            cells = [
-                show(compare(rows, row, "none", ["accuracy"])),
-                show(compare(rows, row, "none", ["nll"]), factor=1, digits=2),
-                show(compare(rows, row, "none", ["ece"]), factor=1, digits=3),
-            ]
+def make_summary(names: dict[str, str]) -> str:
+    """Returns the table of the README: two scores of some configs."""
+    found = {name: read_results(name) for name in names}
+    groups = {
+        name: next(iter(results.lines.values()))
+        for name, results in found.items()
+        if results is not None
+    }
+    heads, plain = [""], ["none"]
+    for score, factor, form, words in SUMMARY:
+        for name, rows in groups.items():
+            values = [_statistics.read_score(x, [score]) for x in rows["none"].values()]
+            heads.append(f"{words}, {names[name]}")
+            plain.append(form.format(factor * np.mean(values)))
+    table = []
+    for row in read_order(next(iter(names))):
+        if row != "none":
             label = LABELS.get(row) or METHODS[row].label
-            table.append([label, *cells])
-    return _tables.align(
-        [["", "test accuracy, points", "NLL", "calibration error"], *table]
-    )
+            table.append([label, *summarise_row(row, list(groups.values()))])
+    return _tables.align([heads, plain, *table])
+
+
+def summarise_row(row: str, groups: Sequence[Any]) -> list[str]:
+    """Returns the differences of a method from no mixing, two scores of each group."""
+    accuracy = [show(compare(rows, row, "none", ["accuracy"])) for rows in groups]
+    nll = [
+        show(compare(rows, row, "none", ["nll"]), factor=1, digits=2) for rows in groups
+    ]
+    return [*accuracy, *nll]
 
 
 def make_ablations() -> str:
@@ -307,7 +315,7 @@ def describe_runs() -> str:
 
 SECTIONS = {
     "runs": describe_runs,
-    "summary": lambda: make_summary("fashion_1k"),
+    "summary": lambda: make_summary(SUMMARISED),
     "gains": lambda: make_gains(GAINS),
     "wrong": lambda: make_gains(WRONG),
     "robust fashion": lambda: make_robust("fashion_1k"),
