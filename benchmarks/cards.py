@@ -25,6 +25,14 @@ LABELS = {"random": "MixUp or CutMix", "manifold": "Manifold Mixup"}
 ROWS = {"random": "stochastic"}
 #: Files with times, and of which clock. The second file has all methods.
 TIMES = {"speed": "time", "methods": "CPU time"}
+WORDS_OF_COST = (
+    "Ratios, on two CPU cores ([speed](../speed.md)). A copy runs on one core and a mix "
+    "on\nseveral, so that CPU time, which adds up all cores, has the larger ratio."
+)
+WORDS_OF_GAINS = (
+    "Differences from no mixing with 95 % intervals, bold where an interval excludes 0: "
+    "see\n[evidence](../evidence.md)."
+)
 COPY, STEP, PEAK = "that of a copy", "a step without mixing", "the mixed images"
 #: Scores of the table of gains: how they are shown.
 SCORES: dict[str, dict[str, Any]] = {
@@ -99,7 +107,8 @@ def make_cost(page: str) -> str:
     rows = [*list_times(label), *list_saliency_steps(label), *list_peaks(label)]
     if not rows:
         return "It is not in the benchmarks."
-    return _tables.align([["", "one mix per sample", "one per batch"], *rows])
+    table = _tables.align([["", "one mix per sample", "one per batch"], *rows])
+    return f"{table}\n\n{WORDS_OF_COST}"
 
 
 def list_groups() -> Iterator[tuple[str, Any]]:
@@ -123,8 +132,7 @@ def make_gains(page: str) -> str:
     if not table:
         return "It is not in our experiments so far."
     found = _tables.align([["", "none, accuracy", *SCORES], *table])
-    choices = make_choices(page)
-    return f"{found}\n\n{choices}" if choices else found
+    return "\n\n".join(filter(None, [found, WORDS_OF_GAINS, make_choices(page)]))
 
 
 def compare(rows: Any, row: str, score: Sequence[str], **how: Any) -> str:
