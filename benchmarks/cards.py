@@ -26,12 +26,12 @@ ROWS = {"random": "stochastic"}
 #: Files with times, and of which clock. The second file has all methods.
 TIMES = {"speed": "time", "methods": "CPU time"}
 WORDS_OF_COST = (
-    "Ratios, on two CPU cores ([speed](../speed.md)). A copy runs on one core and a mix "
-    "on\nseveral, so that CPU time, which adds up all cores, has the larger ratio."
+    "Ratios, on two CPU cores ([speed](../speed.md)). A copy runs on one core and a "
+    "mix on\nseveral, so that CPU time, which adds up all cores, has the larger ratio."
 )
 WORDS_OF_GAINS = (
-    "Differences from no mixing with 95 % intervals, bold where an interval excludes 0: "
-    "see\n[evidence](../evidence.md)."
+    "Differences from no mixing with 95 % intervals, bold where an interval excludes "
+    "0: see\n[evidence](../evidence.md)."
 )
 COPY, STEP, PEAK = "that of a copy", "a step without mixing", "the mixed images"
 #: Scores of the table of gains: how they are shown.
