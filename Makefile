@@ -21,11 +21,12 @@ RUN := $(VENV)/bin/python
 # Two tests run at once: NumPy's own threads would only wait for one another.
 PYTEST := OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest
 SOURCES := keras_msda tests benchmarks notebooks
-# Other Python files: the build, and a script of CI.
-SCRIPTS := setup.py .ci/smoke.py
+# Other Python files: the build, scripts of CI, and the site's settings.
+SCRIPTS := setup.py .ci/smoke.py .ci/release.py docs/site
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
+SITE_READY := $(VENV)/.stamp-site
 TPU_READY := $(TPU_VENV)/.stamp-tpu
 BENCH_READY := $(BENCH_VENV)/.stamp-bench
 OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
@@ -35,7 +36,7 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
   test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix experiments-check check format build clean
+  bench-puzzlemix experiments-check check format build site release-check clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -133,8 +134,21 @@ build: $(DEV_READY) ## builds wheel and sdist in dist/, and checks the page for 
 	@$(RUN) -m build
 	@$(RUN) -m twine check --strict dist/*
 
+# Each time from scratch, so that every warning is said again; all of them are errors.
+site: $(SITE_READY) ## builds the documentation, build/site/index.html, and checks its links
+	@rm -rf build/site build/doctrees
+	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m sphinx -b html -c docs/site \
+	  -d build/doctrees --jobs auto --fail-on-warning --keep-going --quiet . build/site
+	@$(RUN) docs/site/check.py build/site
+
+# Ends with what to type; nothing is published here.
+release-check: check build ## tries the wheel in empty environments, and says how to publish
+	@bash .ci/wheel alone jax torch oldest
+	@$(RUN) .ci/release.py
+
 clean: ## removes everything that make created, including the environments
 	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) $(OLDEST_VENV) build dist msda-demo *.egg-info \
+	  docs/reference \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -154,6 +168,10 @@ $(DEMO_READY): setup.cfg pyproject.toml $(VENV_READY)
 
 $(DEV_READY): setup.cfg pyproject.toml $(VENV_READY)
 	$(RUN) -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(SITE_READY): $(DEV_READY)
+	$(RUN) -m pip install --quiet --editable '.[site]'
 	@touch $@
 
 $(TPU_READY): benchmarks/tpu-requirements.txt

@@ -35,7 +35,7 @@ from keras_msda.pipeline import mixing
 from keras_msda.plans import MixPlan, MovedMixPlan, mix_images, mix_labels
 from keras_msda.presets import mix_from_timm
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "CutMixLayer",

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 import keras_msda as msda
+from tests.support import examples
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if path != INDEX)
+PAGES = examples.page_paths(ROOT)
 TEXTS = {path: path.read_text(encoding="utf-8") for path in (INDEX, *PAGES)}
 NAMES = [path.relative_to(DOCS).as_posix() for path in PAGES]
 #: Of the index that lists the kinds of targets.
 KINDS = re.search(r"Kinds of targets:\n\n(.*?)\n\n", TEXTS[INDEX], re.DOTALL)
-OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 # A page that nothing reads is not checked at all.
 pytestmark = pytest.mark.whole
@@ -38,30 +38,8 @@ def listed(text):
     return {link.partition("#")[0] for link in links(text)}
 
 
-def examples(path):
-    """Returns the blocks of a page as one test, with the page's own line numbers."""
-    lines = TEXTS[path].split("\n")
-    inside = False
-    for number, line in enumerate(lines):
-        if line.startswith("```"):
-            inside = line == "```pycon"
-            lines[number] = ""
-        elif not inside:
-            lines[number] = ""
-    text = "\n".join(lines)
-    return doctest.DocTestParser().get_doctest(text, {}, path.name, str(path), 0)
-
-
-def failures(test):
-    """Returns what the runner says about examples that fail; nothing if none does."""
-    runner = doctest.DocTestRunner(verbose=False, optionflags=OPTIONS)
-    said = []
-    runner.run(test, out=said.append)
-    return "".join(said)
-
-
 def test_there_are_pages_and_kinds_of_targets():
-    assert len(PAGES) == 31
+    assert len(PAGES) > 50
     assert len(listed(KINDS[1])) == 12
 
 
@@ -72,7 +50,7 @@ def test_a_page_is_listed_in_the_index(path):
 
 @pytest.mark.parametrize("kind", sorted(listed(KINDS[1])))
 def test_a_kind_of_targets_has_an_example_with_its_output(kind):
-    test = examples(DOCS / kind)
+    test = examples.page_test(DOCS / kind)
     assert any(example.want for example in test.examples)
 
 
@@ -80,7 +58,7 @@ def test_a_kind_of_targets_has_an_example_with_its_output(kind):
 @every_page
 def test_the_examples_of_a_page_give_what_it_shows(path, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    found = failures(examples(path))
+    found = examples.failures(examples.page_test(path))
     assert not found, found
 
 
@@ -106,6 +84,6 @@ def test_a_public_name_is_in_the_readme_or_a_page(name):
 def test_a_wrong_example_is_shown():
     text = ">>> 1 + 1\n3\n"
     test = doctest.DocTestParser().get_doctest(text, {}, "page.md", "page.md", 0)
-    found = failures(test)
+    found = examples.failures(test)
     assert "1 + 1" in found
     assert "Expected:\n    3\nGot:\n    2" in found

@@ -13,10 +13,11 @@ INCLUDED = "mnist-5k"
 #: What `load` knows by name.
 NAMES = (INCLUDED, "mnist", "fashion-mnist", "cifar10", "cifar100")
 FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")  # Debian's package
-#: Names of the classes of Fashion-MNIST and CIFAR-10, by class id.
+#: Names of the classes of Fashion-MNIST, by class id.
 FASHION_NAMES = (
     "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot"
 ).split()
+#: Names of the classes of CIFAR-10, by class id.
 CIFAR_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from keras_msda.layers import METHODS
 
-# Blue to yellow: safe for colour-blind eyes, and never mistaken for a grey image.
+#: Blue to yellow: safe for colour-blind eyes, and never mistaken for a grey image.
 MASK_COLORS = "cividis"
 #: Blue below zero, orange above. Lightness rises, so that grey keeps the order.
 SIGNED_COLORS = LinearSegmentedColormap.from_list(
