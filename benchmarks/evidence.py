@@ -7,7 +7,7 @@ python benchmarks/evidence.py --check      fails if a page is not that of the li
 import argparse
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +67,7 @@ RESAMPLES = 10_000
 SUMMARISED = {"fashion_1k": "Fashion-MNIST", "cifar_1k": "CIFAR-10"}
 #: Its scores: where a line has them, factor and form without mixing, and the heading.
 SUMMARY = (("accuracy", 100, "{:.1f} %", "accuracy"), ("nll", 1, "{:.2f}", "NLL"))
+Sections = Mapping[str, Callable[[], str]]
 #: Rows of the README that are not called as their method.
 LABELS = {"stochastic": "MixUp or CutMix", "manifold": "Manifold Mixup"}
 
@@ -313,7 +314,7 @@ def describe_runs() -> str:
     return _tables.align([["config", "what", "runs so far", "all scores"], *table])
 
 
-SECTIONS = {
+SECTIONS: Sections = {
     "runs": describe_runs,
     "summary": lambda: make_summary(SUMMARISED),
     "gains": lambda: make_gains(GAINS),
@@ -325,9 +326,14 @@ SECTIONS = {
 }
 
 
-def fill(text: str) -> str:
-    """Returns a page with the text between its markers made anew."""
-    for name, make in SECTIONS.items():
+def fill(text: str, sections: Sections = SECTIONS) -> str:
+    """Returns a page with the text between its markers made anew.
+
+    Args:
+        text: The page.
+        sections: What makes the text of each marker, by its name.
+    """
+    for name, make in sections.items():
         marker = re.compile(
             rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL
         )
@@ -337,21 +343,33 @@ def fill(text: str) -> str:
     return text
 
 
-def main() -> int:
-    """Writes the page, or compares it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def read_options(words: str) -> argparse.Namespace:
+    """Reads the command line: whether to compare only."""
+    parser = argparse.ArgumentParser(description=words)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    options = parser.parse_args()
-    for page in PAGES:
+    return parser.parse_args()
+
+
+def fill_pages(pages: Mapping[Path, Sections], *, check: bool) -> int:
+    """Writes pages, or compares them; returns 1 if one is not that of the results."""
+    for page, sections in pages.items():
         before = page.read_text(encoding="utf-8")
-        after = fill(before)
-        if options.check and before != after:
-            print(f"{page.name} is not that of the lines: run this without --check")
+        after = fill(before, sections)
+        if check and before != after:
+            print(f"{page.name} is not that of the results: run this without --check")
             return 1
-        page.write_text(after, encoding="utf-8")
+        if before != after:
+            page.write_text(after, encoding="utf-8")
+    return 0
+
+
+def main() -> int:
+    """Writes the pages, or compares them."""
+    options = read_options(__doc__)
+    code = fill_pages(dict.fromkeys(PAGES, SECTIONS), check=options.check)
     if not options.check:
         draw_theory(FIGURE)
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from keras_msda import __version__
-from keras_msda.cli import _readers
+from keras_msda.cli import _card, _readers
 from keras_msda.layers import METHODS
 
 _TRAIN_HELP = "train a small network with and without mixing, and compare"
@@ -68,7 +68,9 @@ def build_parser() -> Parser:
     version = f"%(prog)s {__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(
-        required=True, dest="command", metavar="train | preview | inspect | experiment"
+        required=True,
+        dest="command",
+        metavar="train | preview | inspect | experiment | card",
     )
     _add_train(commands.add_parser("train", help=_TRAIN_HELP, description=_TRAIN))
     _add_preview(
@@ -81,6 +83,9 @@ def build_parser() -> Parser:
         commands.add_parser(
             "experiment", help=_EXPERIMENT_HELP, description=_EXPERIMENT
         )
+    )
+    _card.add_arguments(
+        commands.add_parser("card", help=_card.HELP, description=_card.DESCRIPTION)
     )
     return parser
 
