@@ -286,7 +286,7 @@ def draw_theory(path: Path) -> None:
                 )
         axes.axhline(0, color="#999999", linewidth=1)
         axes.set_title(f"{group.data}, {group.train_images:,}", fontsize="medium")
-        axes.set_xlabel("strength, of `recommend`")
+        axes.set_xlabel("strength, by analysis.recommend")
     panels[0].set_ylabel("gain of accuracy, points")
     panels[-1].legend(fontsize="small")
     figure.savefig(path)
