@@ -7,7 +7,7 @@ python benchmarks/evidence.py --check      fails if a page is not that of the li
 import argparse
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +63,11 @@ ROBUST = {
     "blur 1": ("blur", "1"),
 }
 RESAMPLES = 10_000
+#: Configs of the table of the README, with a heading for each.
+SUMMARISED = {"fashion_1k": "Fashion-MNIST", "cifar_1k": "CIFAR-10"}
+#: Its scores: where a line has them, factor and form without mixing, and the heading.
+SUMMARY = (("accuracy", 100, "{:.1f} %", "accuracy"), ("nll", 1, "{:.2f}", "NLL"))
+Sections = Mapping[str, Callable[[], str]]
 #: Rows of the README that are not called as their method.
 LABELS = {"stochastic": "MixUp or CutMix", "manifold": "Manifold Mixup"}
 
@@ -166,31 +171,35 @@ def make_robust(name: str) -> str:
     return _tables.align([["", *ROBUST], *table])
 
 
-def make_summary(name: str) -> str:
-    """Returns the table of the README: three scores of one config."""
-    found = read_results(name)
-    if found is None:
-        return ""
-    (rows,) = found.lines.values()
-    plain = [
-        np.mean(
-            [_statistics.read_score(line, [score]) for line in rows["none"].values()]
-        )
-        for score in ("accuracy", "nll", "ece")
-    ]
-    table = [["none", f"{100 * plain[0]:.1f} %", f"{plain[1]:.2f}", f"{plain[2]:.3f}"]]
-    for row in read_order(name):
-        if row in rows and row != "none":
-            cells = [
-                show(compare(rows, row, "none", ["accuracy"])),
-                show(compare(rows, row, "none", ["nll"]), factor=1, digits=2),
-                show(compare(rows, row, "none", ["ece"]), factor=1, digits=3),
-            ]
+def make_summary(names: dict[str, str]) -> str:
+    """Returns the table of the README: two scores of some configs."""
+    found = {name: read_results(name) for name in names}
+    groups = {
+        name: next(iter(results.lines.values()))
+        for name, results in found.items()
+        if results is not None
+    }
+    heads, plain = [""], ["none"]
+    for score, factor, form, words in SUMMARY:
+        for name, rows in groups.items():
+            values = [_statistics.read_score(x, [score]) for x in rows["none"].values()]
+            heads.append(f"{words}, {names[name]}")
+            plain.append(form.format(factor * np.mean(values)))
+    table = []
+    for row in read_order(next(iter(names))):
+        if row != "none":
             label = LABELS.get(row) or METHODS[row].label
-            table.append([label, *cells])
-    return _tables.align(
-        [["", "test accuracy, points", "NLL", "calibration error"], *table]
-    )
+            table.append([label, *summarise_row(row, list(groups.values()))])
+    return _tables.align([heads, plain, *table])
+
+
+def summarise_row(row: str, groups: Sequence[Any]) -> list[str]:
+    """Returns the differences of a method from no mixing, two scores of each group."""
+    accuracy = [show(compare(rows, row, "none", ["accuracy"])) for rows in groups]
+    nll = [
+        show(compare(rows, row, "none", ["nll"]), factor=1, digits=2) for rows in groups
+    ]
+    return [*accuracy, *nll]
 
 
 def make_ablations() -> str:
@@ -277,7 +286,7 @@ def draw_theory(path: Path) -> None:
                 )
         axes.axhline(0, color="#999999", linewidth=1)
         axes.set_title(f"{group.data}, {group.train_images:,}", fontsize="medium")
-        axes.set_xlabel("strength, of `recommend`")
+        axes.set_xlabel("strength, by analysis.recommend")
     panels[0].set_ylabel("gain of accuracy, points")
     panels[-1].legend(fontsize="small")
     figure.savefig(path)
@@ -305,9 +314,9 @@ def describe_runs() -> str:
     return _tables.align([["config", "what", "runs so far", "all scores"], *table])
 
 
-SECTIONS = {
+SECTIONS: Sections = {
     "runs": describe_runs,
-    "summary": lambda: make_summary("fashion_1k"),
+    "summary": lambda: make_summary(SUMMARISED),
     "gains": lambda: make_gains(GAINS),
     "wrong": lambda: make_gains(WRONG),
     "robust fashion": lambda: make_robust("fashion_1k"),
@@ -317,9 +326,14 @@ SECTIONS = {
 }
 
 
-def fill(text: str) -> str:
-    """Returns a page with the text between its markers made anew."""
-    for name, make in SECTIONS.items():
+def fill(text: str, sections: Sections = SECTIONS) -> str:
+    """Returns a page with the text between its markers made anew.
+
+    Args:
+        text: The page.
+        sections: What makes the text of each marker, by its name.
+    """
+    for name, make in sections.items():
         marker = re.compile(
             rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL
         )
@@ -329,21 +343,33 @@ def fill(text: str) -> str:
     return text
 
 
-def main() -> int:
-    """Writes the page, or compares it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def read_options(words: str) -> argparse.Namespace:
+    """Reads the command line: whether to compare only."""
+    parser = argparse.ArgumentParser(description=words)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    options = parser.parse_args()
-    for page in PAGES:
+    return parser.parse_args()
+
+
+def fill_pages(pages: Mapping[Path, Sections], *, check: bool) -> int:
+    """Writes pages, or compares them; returns 1 if one is not that of the results."""
+    for page, sections in pages.items():
         before = page.read_text(encoding="utf-8")
-        after = fill(before)
-        if options.check and before != after:
-            print(f"{page.name} is not that of the lines: run this without --check")
+        after = fill(before, sections)
+        if check and before != after:
+            print(f"{page.name} is not that of the results: run this without --check")
             return 1
-        page.write_text(after, encoding="utf-8")
+        if before != after:
+            page.write_text(after, encoding="utf-8")
+    return 0
+
+
+def main() -> int:
+    """Writes the pages, or compares them."""
+    options = read_options(__doc__)
+    code = fill_pages(dict.fromkeys(PAGES, SECTIONS), check=options.check)
     if not options.check:
         draw_theory(FIGURE)
-    return 0
+    return code
 
 
 if __name__ == "__main__":

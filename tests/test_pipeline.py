@@ -203,9 +203,10 @@ def test_a_variable_is_read_once_when_an_iteration_begins(tmp_path):
     assert_array_equal(rest, expected[1:])
 
 
-@pytest.mark.parametrize("epoch", [None, 3])
+@pytest.mark.parametrize("epoch", [None, 3, "variable"])
 def test_the_number_of_batches_stays_known(epoch):
-    mixing = msda.mixing(mixer(), seed=7, epoch=epoch)
+    moment = tf.Variable(3, dtype=tf.int64) if epoch == "variable" else epoch
+    mixing = msda.mixing(mixer(), seed=7, epoch=moment)
     assert_equal(len(batches().apply(mixing)), BATCHES)
     endless = batches().repeat().apply(mixing)
     assert_equal(int(endless.cardinality()), -1)  # Infinite.

@@ -69,6 +69,7 @@ QUICK = {
     "preview": (["preview", "--help"], 0),
     "inspect": (["inspect", "--help"], 0),
     "experiment": (["experiment", "--help"], 0),
+    "card": (["card", "--help"], 0),
     "version": (["--version"], 0),
     "no command": ([], 2),
     "unknown command": (["trane"], 2),
@@ -76,6 +77,7 @@ QUICK = {
     "range": (["train", "--epochs", "0"], 2),
     "another method's option": (["inspect", "--method", "fmix", "--grid", "3"], 2),
     "config": (["experiment", "no-such.yaml"], 2),
+    "unknown card": (["card", "cutmx"], 2),
     "place": (["train", "--in", "pipeline", "--method", "manifold"], 2),
 }
 

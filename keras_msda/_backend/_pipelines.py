@@ -91,7 +91,11 @@ class PipelineOps:
             return self._tf.cast(self._tf.convert_to_tensor(variable), "int64")
 
         first = self._data.from_tensors(0).map(read)
-        return first.flat_map(lambda value: self._data.from_tensors(value).repeat())
+        values = first.flat_map(lambda value: self._data.from_tensors(value).repeat())
+        # Of unknown length otherwise, and so would be the batches that it goes with:
+        # Keras then counts one step too many in each epoch.
+        infinite = self._tf.data.INFINITE_CARDINALITY
+        return values.apply(self._tf.data.experimental.assert_cardinality(infinite))
 
     def enumerate_batches(self, dataset: Any, ids: Any) -> Any:
         """Returns a dataset of `((index, iteration id), element)`."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_msda import _errors, _start
-from keras_msda.cli import _parser, _readers
+from keras_msda.cli import _card, _parser, _readers
 
 #: What `train` writes.
 RESULTS = ("results.json", "plans.npz", "picture.png")
@@ -215,11 +215,21 @@ def _run_experiment(options: argparse.Namespace) -> int:
         return _report_error(error)
 
 
+def _run_card(options: argparse.Namespace) -> int:
+    """Prints the page of a method."""
+    try:
+        _card.run(options.name)
+    except (OSError, ValueError) as error:
+        return _report_error(error)
+    return 0
+
+
 _COMMANDS = {
     "train": _run_train,
     "preview": _run_preview,
     "inspect": _run_inspect,
     "experiment": _run_experiment,
+    "card": _run_card,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from keras_msda import __version__, _errors, _methods
-from keras_msda.cli import _readers
+from keras_msda.cli import _card, _readers
 
 _TRAIN_HELP = "train a small network with and without mixing, and compare"
 _TRAIN = (
@@ -83,6 +83,7 @@ def build_parser() -> Parser:
         ("preview", _add_preview, _PREVIEW_HELP, _PREVIEW),
         ("inspect", _add_inspect, _INSPECT_HELP, _INSPECT),
         ("experiment", _add_experiment, _EXPERIMENT_HELP, _EXPERIMENT),
+        ("card", _card.add_arguments, _card.HELP, _card.DESCRIPTION),
     )
     metavar = " | ".join(name for name, *_ in commands)
     group = parser.add_subparsers(required=True, dest="command", metavar=metavar)
