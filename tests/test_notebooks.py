@@ -12,6 +12,7 @@ import nbclient
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -155,7 +156,8 @@ def asked_of_pip(path, found, folder, monkeypatch):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setattr(importlib.metadata, "distributions", installed)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    shell = InteractiveShell()
+    # Without a history, which would be closed when its folder is gone.
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
     shell.register_magic_function(asked.append, magic_name="pip")
     shell.run_cell(code_cells(read(path))[0].source).raise_error()
     return asked[0].removeprefix("install --quiet ").strip()
