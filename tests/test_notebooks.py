@@ -12,6 +12,7 @@ import nbclient
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -31,6 +32,9 @@ CASES = [
 SECONDS = 300  # For one cell, on a busy machine.
 #: A folder from the root or from home, or a drive; not what follows an address's host.
 ABSOLUTE = re.compile(r"(?<![\w.:/])(?:/(?:\w[\w.-]*/)+\w|~/\w|[A-Z]:\\\w)")
+
+ASSERTION = re.compile(r"^\s*assert |\btesting\.assert_", re.MULTILINE)
+LARGEST = 300_000  # Bytes, of a file.
 
 pytestmark = pytest.mark.notebook
 every_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -100,6 +104,7 @@ def test_a_notebook_is_of_the_format_whose_cells_have_ids(path):
 
 @every_notebook
 def test_a_notebook_has_no_execution_counts_and_no_large_outputs(path):
+    assert path.stat().st_size <= LARGEST
     for cell in code_cells(read(path)):
         assert cell.execution_count is None, cell.id
         for output in cell.outputs:
@@ -114,35 +119,74 @@ def test_a_notebook_has_no_absolute_paths(path):
         assert not any(found), f"{cell.id}: {found}"
 
 
-@pytest.mark.parametrize(
-    ("version", "wanted"),
-    [
-        ("2.19.0", ['"keras_msda[demo]" tensorflow==2.19.0']),
-        ("2.17.1", ['"keras_msda[demo]" tensorflow==2.17.1', '"keras_msda[demo]"']),
-        (None, ['"keras_msda[demo]"']),
-    ],
-)
-def test_the_notebook_for_colab_replaces_no_tensorflow_that_will_do(
-    version, wanted, tmp_path, monkeypatch, capsys
-):
-    found = [SimpleNamespace(version=version)] if version else []
+@every_notebook
+def test_a_notebook_asserts_in_a_hidden_cell_at_its_end(path):
+    *others, last = read(path).cells
+    for cell in others:
+        assert not ASSERTION.search(cell.source), cell.id
+        assert "test" not in cell.metadata.get("tags", []), cell.id
+    assert ASSERTION.search(last.source)
+    hidden = {"cellView": "form", "jupyter": {"source_hidden": True}}  # Colab, Jupyter.
+    assert last.metadata == hidden | {"tags": ["test"]}
+    assert last.source.startswith("# @title ")
+
+
+@every_notebook
+def test_a_notebook_asks_at_its_top_and_answers_at_its_end(path):
+    cells = read(path).cells
+    assert "**The question:**" in cells[0].source
+    answer = cells[-2]
+    assert answer.cell_type == "markdown"
+    assert answer.source.startswith("## ")
+
+
+def asked_of_pip(path, found, folder, monkeypatch):
+    """Returns what a notebook installs where keras_msda is missing."""
     asked = []
-    too_old = version == "2.17.1"
 
-    def present(_):
-        return len(asked) > too_old or None
+    def installed(name):
+        return (
+            [SimpleNamespace(name=name, version=found[name])] if name in found else []
+        )
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    # The cell sets it, which must end with the test.
-    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", ""))
-    monkeypatch.setattr(importlib.metadata, "distributions", lambda **_: found)
-    monkeypatch.setattr(importlib.util, "find_spec", present)
-    shell = InteractiveShell()
-    shell.register_magic_function(lambda line: asked.append(line), magic_name="pip")
-    shell.run_cell(code_cells(read(ROOT / "notebooks/tpu_colab.ipynb"))[0].source)
-    assert [line.removeprefix("install --quiet ").strip() for line in asked] == wanted
-    assert ("2.17.1 must be replaced" in capsys.readouterr().out) == too_old
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("IPYTHONDIR", str(folder))
+    # Some cells set them, which must end with the test.
+    for name in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setattr(importlib.metadata, "distributions", installed)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    # Without a history, which would be closed when its folder is gone.
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.register_magic_function(asked.append, magic_name="pip")
+    shell.run_cell(code_cells(read(path))[0].source).raise_error()
+    return asked[0].removeprefix("install --quiet ").strip()
+
+
+@every_notebook
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (
+            {"tensorflow": "2.19.0", "keras": "3.8.0", "numpy": "2.0.2", "scipy": "1"},
+            '"keras_msda[demo]" tensorflow==2.19.0 keras==3.8.0 numpy==2.0.2',
+        ),
+        ({"keras": "3.8.0"}, '"keras_msda[demo]" keras==3.8.0'),
+        ({}, '"keras_msda[demo]"'),
+    ],
+    ids=["all", "keras", "none"],
+)
+def test_a_notebook_installs_no_other_tensorflow_keras_or_numpy(
+    path, found, wanted, tmp_path, monkeypatch
+):
+    assert asked_of_pip(path, found, tmp_path, monkeypatch) == wanted
+
+
+@every_notebook
+def test_a_notebook_takes_the_wheel_beside_it(path, tmp_path, monkeypatch):
+    (tmp_path / "keras_msda-0.1.0-py3-none-any.whl").touch()
+    asked = asked_of_pip(path, {}, tmp_path, monkeypatch)
+    assert asked == '"keras_msda-0.1.0-py3-none-any.whl[demo]"'
 
 
 def test_a_notebook_without_the_switch_fails():

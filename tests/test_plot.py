@@ -162,6 +162,22 @@ def test_a_column_is_the_mix_of_both_images_by_the_mask_below(kind, pairing):
         assert mixed[0].get_title() == title
 
 
+@pytest.mark.parametrize("kind", [msda.SaliencyMixLayer, msda.PuzzleMixLayer])
+def test_columns_have_layers_that_look_at_images(kind):
+    layer = kind(blocks=4) if kind is msda.PuzzleMixLayer else kind()
+    _, mixed, masks = columns([layer], lam=0.4)
+    title = f"{kind.__name__[:-5]}\nweight {shown(masks[0]).mean():.2f}"
+    assert mixed[0].get_title() == title
+
+
+@pytest.mark.parametrize("per", ["pair", "batch"])
+def test_one_lambda_serves_layers_with_fewer_masks_than_images(per):
+    layer = msda.MixUpLayer(per=per, pairing="shuffle", seed=1)
+    panels = plot.sample_panels(layer, checkered(batch=4), lam=0.25, seed=(1, 2))
+    np.testing.assert_array_equal(panels.lam, np.full(4, 0.25, np.float32))
+    assert set(panels.weight) <= {np.float32(0.25), 1.0}
+
+
 def test_columns_have_the_papers_lambda_or_the_one_given():
     _, _, masks = columns([msda.MixUpLayer(), msda.MixUpLayer()])
     for mask in masks:

@@ -54,7 +54,8 @@ def sample_panels(
     batch, height, width, _ = own.shape
     fixed = None
     if lam is not None and layer.has_lam:
-        fixed = np.broadcast_to(np.asarray(lam, np.float32), batch)
+        # One number stays one: a layer may draw fewer masks than there are images.
+        fixed = np.asarray(lam, np.float32)
     seen = {"images": own} if layer.uses_saliency else {}
     plan = layer.sample(batch, (height, width), seed=seed, lam=fixed, **seen)
     mixed = plans.mix_images(own, plan, data_format="channels_last")
@@ -65,7 +66,7 @@ def sample_panels(
         np.asarray(plan.mask),
         np.asarray(plan.weight),
         np.asarray(mixed),
-        np.full(batch, np.nan, np.float32) if fixed is None else np.array(fixed),
+        np.full(batch, np.nan if fixed is None else fixed, np.float32),
     )
 
 
