@@ -44,7 +44,9 @@ def page_test(path):
         elif not inside:
             lines[number] = ""
     text, name = "\n".join(lines), Path(path).name
-    return doctest.DocTestParser().get_doctest(text, {}, name, str(path), 0)
+    # AutoGraph asks a function for the name of its module.
+    names = {"__name__": "__main__"}
+    return doctest.DocTestParser().get_doctest(text, names, name, str(path), 0)
 
 
 def failures(test):
