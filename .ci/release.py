@@ -43,6 +43,13 @@ def main():
         print(f"release-check: {problem}")
     if problems:
         return 1
+    urls = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    if not re.search(r"^ +Source = ", urls, re.MULTILINE):
+        print(
+            "release-check: `project_urls` in setup.cfg has no `Source`. Once there is a "
+            "public\naddress, put it there, and run `python notebooks/colab.py`, which "
+            "writes the buttons."
+        )
     print(
         f"keras_msda {VERSION} is ready. To publish it:\n"
         f"  git tag -a {TAG} -m 'keras_msda {VERSION}'\n"
