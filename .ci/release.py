@@ -46,8 +46,8 @@ def main():
     urls = (ROOT / "setup.cfg").read_text(encoding="utf-8")
     if not re.search(r"^ +Source = ", urls, re.MULTILINE):
         print(
-            "release-check: `project_urls` in setup.cfg has no `Source`. Once there is a\n"
-            "public address, put it there, and run `python notebooks/colab.py`, which\n"
+            "release-check: `project_urls` in setup.cfg has no `Source`. Once there is\n"
+            "a public address, put it there, and run `python notebooks/colab.py`, which\n"
             "writes the buttons."
         )
     print(
