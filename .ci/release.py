@@ -13,6 +13,9 @@ import keras_msda
 ROOT = Path(__file__).resolve().parent.parent
 VERSION = keras_msda.__version__
 TAG = f"v{VERSION}"
+NO_SOURCE = """\
+release-check: `project_urls` in setup.cfg has no `Source`. Once the project has a
+public address, put it there, and run `python notebooks/colab.py` for the buttons."""
 
 
 def git(*words):
@@ -45,11 +48,7 @@ def main():
         return 1
     urls = (ROOT / "setup.cfg").read_text(encoding="utf-8")
     if not re.search(r"^ +Source = ", urls, re.MULTILINE):
-        print(
-            "release-check: `project_urls` in setup.cfg has no `Source`. Once there is\n"
-            "a public address, put it there, and run `python notebooks/colab.py`, which\n"
-            "writes the buttons."
-        )
+        print(NO_SOURCE)
     print(
         f"keras_msda {VERSION} is ready. To publish it:\n"
         f"  git tag -a {TAG} -m 'keras_msda {VERSION}'\n"
