@@ -51,7 +51,7 @@ def test_there_are_files_of_every_minor_version():
     assert minor == {f"{major}.{n}" for n in range(1, int(last) + 1)}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @each_version
 def test_a_model_of_an_older_version_predicts_the_same_and_trains_on(version):
     model = loaded(version)
@@ -62,7 +62,7 @@ def test_a_model_of_an_older_version_predicts_the_same_and_trains_on(version):
         assert np.isfinite(version_files.train(model))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @each_version
 def test_layers_of_an_older_version_have_their_arguments(version):
     model = loaded(version)
@@ -93,7 +93,7 @@ def test_the_draws_of_an_older_version_go_on(version):
         assert np.any(mixed != np.asarray(anew(images, training=True))), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @each_version
 def test_weights_of_an_older_version_load_into_a_model_of_this_one(version):
     names = mixing_layers(loaded(version))

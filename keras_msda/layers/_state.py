@@ -199,9 +199,7 @@ def _check_stored(owner: str, found: dict[str, np.ndarray], memory: Any) -> None
     """Refuses what another kind of layer has saved, or a damaged file."""
     shapes = {"0": (3,), "1": tuple(memory)}
     valid = all(
-        name in found
-        and found[name].dtype.kind in "iu"
-        and found[name].shape == shape
+        name in found and found[name].dtype.kind in "iu" and found[name].shape == shape
         for name, shape in shapes.items()
     )
     uid = found.get("uid", np.zeros([1], "uint8"))

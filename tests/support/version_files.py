@@ -70,7 +70,7 @@ def train(model):
 
 
 def write(version, folder):
-    """Writes a model, its weights as Keras writes and as it has them, and predictions."""
+    """Writes a model, a file of its weights, and what both must give again."""
     keras.utils.set_random_seed(3)
     model = make_model(make_layers())
     # All layers but one mix in vain here, which a version may warn of.
