@@ -85,18 +85,16 @@ def read_class_folders(folder: Folder, *, size: int | None = None) -> Dataset:
     mode = "L" if all(small.mode == "L" for _, small in pictures) else "RGB"
     resized = sum(full != target for full, _ in pictures)
     arrays = [
-        np.asarray(
-            # Read again, since resizing twice would blur.
-            (
-                small if small.size == target else _read(entry, size).resize(target)
-            ).convert(mode)
-        )
+        # Read again where another size is needed, since resizing twice would blur.
+        small if small.size == target else _read(entry, size).resize(target)
         for (_, small), (entry, _) in zip(pictures, entries, strict=True)
     ]
     words = f"pictures were resized to {target[0]}x{target[1]}"
     return Dataset(
         _name(folder),
-        np.stack(arrays).reshape(len(arrays), target[1], target[0], -1),
+        np.stack([image.convert(mode) for image in arrays]).reshape(
+            len(arrays), target[1], target[0], -1
+        ),
         np.array([label for _, label in entries], np.int64),
         tuple(names),
         (f"{resized} of {len(arrays)} {words}",) if resized else (),
