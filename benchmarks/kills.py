@@ -93,9 +93,7 @@ def make_model(layer: Any, place: str, seen: Any) -> Any:
     class Seen(keras.metrics.Mean):
         """Keeps the labels of a step."""
 
-        def update_state(
-            self, y_true: Any, y_pred: Any, sample_weight: Any = None
-        ) -> None:
+        def update_state(self, y_true: Any, *_: Any, **__: Any) -> None:
             if place == "pipeline":
                 seen.assign(tf.cast(y_true, "float32"))
 
@@ -122,7 +120,7 @@ def make_note(place: str, layer: Any, seen: Any, folder: Path, epoch: Any) -> An
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             self.file = (folder / "steps.txt").open("a", buffering=1)
-            start = self.model._initial_epoch
+            start = self.model._initial_epoch or 0
             done = int(self.model.optimizer.iterations)
             self.file.write(f"start {start} {done - STEPS * start}\n")
             print("training", flush=True)

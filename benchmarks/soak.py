@@ -110,7 +110,7 @@ def make_model(layer: Any, place: str, count: Any) -> Any:
 
 
 def make_watch(seconds: float, traced: list[int]) -> Any:
-    """Returns a callback that notes a row in each interval, and stops after the last."""
+    """Returns a callback that notes a row per interval, and stops after the last."""
     import keras
 
     class Watch(keras.callbacks.Callback):
