@@ -1,9 +1,11 @@
 """Kills trainings at random moments, resumes them, and compares them bit for bit.
 
 A training with `keras.callbacks.BackupAndRestore` is killed by SIGKILL, started again,
-killed again, until it ends. It notes the label weights of each step. Each step that was
-done again must have the same weights as in a training that nobody killed, and so must
-the network at the end. The layer is in the pipeline and inside the model in turn.
+killed again, until it ends. It notes the mixed images and the labels of each step. Each
+step that was done again must have the same ones as in a training that nobody killed,
+and the network must be the same at the end. The layer is in the pipeline and inside the
+model in turn. There is no Dropout: the state of its seeds is none of the weights that
+Keras saves.
 """
 
 import argparse
@@ -32,7 +34,7 @@ class Run(NamedTuple):
     """What a training left behind.
 
     Attributes:
-        steps: Label weights by "epoch/step", each with all that were noted.
+        steps: Hashes of mixes by "epoch/step", each with all that were noted.
         weights: Hash of the network and of the optimizer at the end.
         starts: Epochs that its processes began with.
         torn: Processes that found weights of another epoch than Keras's notes.
@@ -73,9 +75,9 @@ def train(place: str, folder: Path) -> None:
     data = tf.data.Dataset.from_tensor_slices((images, ids)).batch(BATCH)
     if place == "pipeline":
         data = data.apply(msda.mixing(layer, seed=7, epoch=epoch))
-    seen = tf.Variable(np.zeros((BATCH, CLASSES), "float32"))
+    seen = [tf.Variable(tf.zeros(x)) for x in ([BATCH], [BATCH, CLASSES])]
     model = make_model(layer, place, seen)
-    note = make_note(place, layer, seen, folder, epoch)
+    note = make_note(seen, folder, epoch)
     backup = keras.callbacks.BackupAndRestore(
         str(folder / "backup"), delete_checkpoint=False
     )
@@ -86,34 +88,39 @@ def train(place: str, folder: Path) -> None:
 
 
 def make_model(layer: Any, place: str, seen: Any) -> Any:
-    """Returns a compiled network that keeps its last labels in a variable."""
+    """Returns a compiled network that keeps what its last step saw in variables."""
     import keras
     import tensorflow as tf
 
-    class Seen(keras.metrics.Mean):
-        """Keeps the labels of a step."""
+    class Seen(keras.layers.Layer):
+        """Keeps the means of the images that come in, which show the mixes."""
+
+        def call(self, images: Any) -> Any:
+            seen[0].assign(tf.reduce_mean(images, [1, 2, 3]))
+            return images
+
+    class Labels(keras.metrics.Mean):
+        """Keeps the labels that come in: soft ones, or ids."""
 
         def update_state(self, y_true: Any, *_: Any, **__: Any) -> None:
-            if place == "pipeline":
-                seen.assign(tf.cast(y_true, "float32"))
+            columns = tf.reshape(tf.cast(y_true, "float32"), [BATCH, -1])
+            seen[1].assign(columns + tf.zeros([BATCH, CLASSES]))
 
     parts = [layer] if place == "model" else []
-    model = keras.Sequential([keras.Input((16, 16, 3)), *parts])
+    model = keras.Sequential([keras.Input((16, 16, 3)), *parts, Seen()])
     model.add(keras.layers.Conv2D(8, 3, strides=2, activation="relu"))
     model.add(keras.layers.Flatten())
-    model.add(keras.layers.Dropout(0.1, seed=3))
     model.add(keras.layers.Dense(CLASSES, activation="softmax"))
     loss = "categorical_crossentropy"
     if place == "model":
         loss = layer.loss("sparse_categorical_crossentropy")
-    model.compile("adam", loss, metrics=[Seen()], jit_compile=False)
+    model.compile("adam", loss, metrics=[Labels()], jit_compile=False)
     return model
 
 
-def make_note(place: str, layer: Any, seen: Any, folder: Path, epoch: Any) -> Any:
-    """Returns a callback that appends the label weights of each step to a file."""
+def make_note(seen: Any, folder: Path, epoch: Any) -> Any:
+    """Returns a callback that appends a hash of each step's mixes to a file."""
     import keras
-    import numpy as np
 
     class Note(keras.callbacks.Callback):
         """Appends a line per step."""
@@ -130,11 +137,8 @@ def make_note(place: str, layer: Any, seen: Any, folder: Path, epoch: Any) -> An
             epoch.assign(number)
 
         def on_train_batch_end(self, batch: int, *_: Any, **__: Any) -> None:
-            if place == "pipeline":
-                weights = seen.numpy()
-            else:
-                weights = np.asarray(layer.replay(BATCH).weight, "float32")
-            digest = hashlib.sha256(weights.tobytes()).hexdigest()[:16]
+            mixed = b"".join(x.numpy().tobytes() for x in seen)
+            digest = hashlib.sha256(mixed).hexdigest()[:16]
             self.file.write(f"{self.number}/{batch} {digest}\n")
             time.sleep(WAIT)
 
