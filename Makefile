@@ -40,7 +40,8 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
   test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix soak kills test-nightly audit experiments-check check format build site release-check clean
+  bench-puzzlemix soak kills test-nightly audit experiments-check check format build \
+  site release-check clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -175,7 +176,8 @@ release-check: check build ## tries the wheel in empty environments, and says ho
 	@$(RUN) .ci/release.py
 
 clean: ## removes everything that make created, including the environments
-	rm -rf $(VENV) $(VENV)-audit $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) $(OLDEST_VENV) build dist msda-demo *.egg-info \
+	rm -rf $(VENV) $(VENV)-audit $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
+	  $(OLDEST_VENV) build dist msda-demo *.egg-info \
 	  docs/reference \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
