@@ -84,7 +84,7 @@ def read_class_folders(folder: Folder, *, size: int | None = None) -> Dataset:
     target = common if size else _pictures.fit_size(common, LARGEST_SIDE)
     mode = "L" if all(small.mode == "L" for _, small in pictures) else "RGB"
     resized = sum(full != target for full, _ in pictures)
-    arrays = [
+    smalls = [
         # Read again where another size is needed, since resizing twice would blur.
         small if small.size == target else _read(entry, size).resize(target)
         for (_, small), (entry, _) in zip(pictures, entries, strict=True)
@@ -92,12 +92,12 @@ def read_class_folders(folder: Folder, *, size: int | None = None) -> Dataset:
     words = f"pictures were resized to {target[0]}x{target[1]}"
     return Dataset(
         _name(folder),
-        np.stack([image.convert(mode) for image in arrays]).reshape(
-            len(arrays), target[1], target[0], -1
+        np.stack([np.asarray(image.convert(mode)) for image in smalls]).reshape(
+            len(smalls), target[1], target[0], -1
         ),
         np.array([label for _, label in entries], np.int64),
         tuple(names),
-        (f"{resized} of {len(arrays)} {words}",) if resized else (),
+        (f"{resized} of {len(smalls)} {words}",) if resized else (),
         len(listed[1]) if len(parts) == 2 else 0,
     )
 
