@@ -15,6 +15,10 @@ BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 STARTUP_ARGS ?= --out benchmarks/results/startup.json
 MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
 PUZZLEMIX_ARGS ?= --out benchmarks/results/puzzlemix.json
+MINUTES ?= 60
+SOAK_ARGS ?= --out benchmarks/results/soak.json --chart docs/soak.png
+KILLS_ARGS ?= --out benchmarks/results/kills.json
+NIGHTLY_VENV ?= .venv-nightly
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
@@ -36,7 +40,8 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
   test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix experiments-check check format build site release-check clean
+  bench-puzzlemix soak kills test-nightly audit experiments-check check format build \
+  site release-check clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -111,6 +116,30 @@ bench-memory: $(BENCH_READY) ## measures the memory that a call needs besides it
 bench-puzzlemix: $(BENCH_READY) ## times a step of PuzzleMix against a plain step
 	@$(BENCH_VENV)/bin/python benchmarks/puzzlemix.py $(PUZZLEMIX_ARGS)
 
+soak: $(DEV_READY) ## trains for MINUTES=60 in two places; draws memory and step times
+	@PYTHONPATH=. $(RUN) benchmarks/soak.py --minutes $(MINUTES) $(SOAK_ARGS)
+
+kills: $(DEV_READY) ## kills and resumes trainings, and compares them bit for bit
+	@PYTHONPATH=. $(RUN) benchmarks/kills.py $(KILLS_ARGS)
+
+# May fail: a nightly release is not one that users have.
+test-nightly: ## runs the contract with the nightly Keras
+	$(PYTHON) -m venv --clear $(NIGHTLY_VENV)
+	$(NIGHTLY_VENV)/bin/python -m pip install --quiet --editable '.[demo]' \
+	  pytest==9.2.0 pytest-xdist==3.8.0 hypothesis==6.170.15
+	$(NIGHTLY_VENV)/bin/python -m pip uninstall --quiet --yes keras
+	$(NIGHTLY_VENV)/bin/python -m pip install --quiet --pre --no-deps keras-nightly
+	@OPENBLAS_NUM_THREADS=1 $(NIGHTLY_VENV)/bin/python -m pytest -n 2 --most-cases 1 \
+	  -m "not xla and not processes and not notebook and not slow" \
+	  $(OLDEST_TESTS) $(TEST_ARGS)
+
+# May fail: it asks a service for known vulnerabilities, and needs the network.
+audit: $(DEV_READY) ## looks up known vulnerabilities of the installed packages
+	@$(RUN) -m pip freeze --exclude-editable > $(VENV)/audit.txt
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
+	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip -r $(VENV)/audit.txt
+
 # A row of each kind; the tests read all configs and build all networks.
 experiments-check: $(SOME_READY) ## does rows of an experiment and of a recipe, quickly
 	@$(RUN) -m keras_msda experiment --check --workers 2 \
@@ -147,7 +176,8 @@ release-check: check build ## tries the wheel in empty environments, and says ho
 	@$(RUN) .ci/release.py
 
 clean: ## removes everything that make created, including the environments
-	rm -rf $(VENV) $(TPU_VENV) $(BENCH_VENV) $(OLDEST_VENV) build dist msda-demo *.egg-info \
+	rm -rf $(VENV) $(VENV)-audit $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
+	  $(OLDEST_VENV) build dist msda-demo *.egg-info \
 	  docs/reference \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

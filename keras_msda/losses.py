@@ -210,7 +210,8 @@ class MixedLoss(_handoff.Listener, keras.losses.Loss):
 
 def _find_name(loss: Any) -> str:
     """Returns the name of a function, or that of an object's class."""
-    return str(getattr(loss, "__name__", type(loss).__name__))
+    # TensorFlow takes no brackets in the name of a scope: "<lambda>".
+    return str(getattr(loss, "__name__", type(loss).__name__)).strip("<>")
 
 
 def _takes_ids(loss: Any) -> bool | None:

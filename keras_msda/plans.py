@@ -347,8 +347,8 @@ def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
         The shares u and the weights s, float32 `(batch,)`.
     """
     ops = _backend.get_ops(first)
-    own = first * weight
-    total = own + second * (1.0 - weight)
+    own = ops.multiply_no_nan(first, weight)
+    total = own + ops.multiply_no_nan(second, 1.0 - weight)
     usable = (total != 0) & (weight < 1.0)
     share = ops.where(usable, own / ops.where(usable, total, 1.0), weight)
     return share, total

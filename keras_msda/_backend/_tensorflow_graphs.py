@@ -113,9 +113,22 @@ class GraphOps(DefaultOps):
             draws, *lengths = values[0].shape
             if draws == 0 or None in lengths:
                 return function(*values)
-            return self.tf.map_fn(call_once, values, fn_output_signature=self.tf.bool)
+            count = self.tf.shape(values[0])[0]
+            if draws is None:
+                values = tuple(self._at_least_one(value) for value in values)
+            found = self.tf.map_fn(call_once, values, fn_output_signature=self.tf.bool)
+            return found[:count] if draws is None else found
 
         return call_for_each
+
+    def _at_least_one(self, value: Tensor) -> Tensor:
+        """Returns a tensor, or a row of zeros if it has no rows.
+
+        XLA compiles the body of a loop for an empty batch too, where it finds no row.
+        """
+        missing = 1 - self.tf.minimum(self.tf.shape(value)[0], 1)
+        rest = [[0, 0]] * (value.shape.rank - 1)
+        return self.tf.pad(value, [[0, missing], *rest])
 
     def try_fast_path(
         self, fast: Callable[[], tuple[Tensor, Any]], exact: Callable[[], Any]

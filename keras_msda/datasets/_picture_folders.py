@@ -77,20 +77,27 @@ def read_class_folders(folder: Folder, *, size: int | None = None) -> Dataset:
     entries = [entry for each in listed for entry in each]
     if not all(listed):
         _errors.fail_file(f"no pictures in the folders of {str(folder)!r}.")
-    pictures = [_read(entry, size) for entry, _ in entries]
-    sizes = collections.Counter(picture.size for picture in pictures)
+    # One large picture at a time.
+    pictures = [_shrink(_read(entry, size), size) for entry, _ in entries]
+    sizes = collections.Counter(full for full, _ in pictures)
     common = sizes.most_common(1)[0][0]
     target = common if size else _pictures.fit_size(common, LARGEST_SIDE)
-    mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
-    resized = sum(picture.size != target for picture in pictures)
-    arrays = [np.asarray(picture.convert(mode).resize(target)) for picture in pictures]
+    mode = "L" if all(small.mode == "L" for _, small in pictures) else "RGB"
+    resized = sum(full != target for full, _ in pictures)
+    smalls = [
+        # Read again where another size is needed, since resizing twice would blur.
+        small if small.size == target else _read(entry, size).resize(target)
+        for (_, small), (entry, _) in zip(pictures, entries, strict=True)
+    ]
     words = f"pictures were resized to {target[0]}x{target[1]}"
     return Dataset(
         _name(folder),
-        np.stack(arrays).reshape(len(arrays), target[1], target[0], -1),
+        np.stack([np.asarray(image.convert(mode)) for image in smalls]).reshape(
+            len(smalls), target[1], target[0], -1
+        ),
         np.array([label for _, label in entries], np.int64),
         tuple(names),
-        (f"{resized} of {len(arrays)} {words}",) if resized else (),
+        (f"{resized} of {len(smalls)} {words}",) if resized else (),
         len(listed[1]) if len(parts) == 2 else 0,
     )
 
@@ -134,3 +141,11 @@ def _read(entry: Folder, size: int | None) -> Image.Image:
     """Reads a picture, and cuts and resizes it to a square."""
     image = _pictures.read_picture(entry).image
     return ImageOps.fit(image, (size, size)) if size else image
+
+
+def _shrink(
+    image: Image.Image, size: int | None
+) -> tuple[tuple[int, int], Image.Image]:
+    """Returns the size of a picture, and it as small as if all had this size."""
+    target = image.size if size else _pictures.fit_size(image.size, LARGEST_SIDE)
+    return image.size, image.resize(target)

@@ -30,6 +30,10 @@ _DAMAGE = (
 )
 
 
+# For these Pillow starts another program, or asks Windows to draw.
+_NOT_READ = frozenset(("EPS", "WMF"))
+
+
 class Picture(NamedTuple):
     """An opened picture.
 
@@ -53,7 +57,7 @@ def read_picture(path: Path | zipfile.Path) -> Picture:
         16-bit grey scaled to 8 bits.
 
     Raises:
-        ValueError: If the file is not a picture or is cut off.
+        ValueError: If the file is not a picture, is cut off or is too large.
         OSError: If there is no such file or it cannot be read.
     """
     if isinstance(path, Path):
@@ -62,7 +66,11 @@ def read_picture(path: Path | zipfile.Path) -> Picture:
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             _errors.fail_file(f"{path} is {kind}, not a picture.")
     with path.open("rb") as file:
-        return _convert(_load(file, path), path)
+        try:
+            return _convert(_load(file, path), path)
+        except MemoryError as error:
+            words = f"{path} is too large for the memory that is free."
+            _errors.fail_file(f"{words} Save it with fewer pixels.", cause=error)
 
 
 def _load(file: IO[bytes], path: Path | zipfile.Path) -> Image.Image:
@@ -72,7 +80,7 @@ def _load(file: IO[bytes], path: Path | zipfile.Path) -> Image.Image:
         # with a note.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            opened = Image.open(file)
+            opened = Image.open(file, formats=_list_formats())
             opened.load()
             return ImageOps.exif_transpose(opened)
         except Image.DecompressionBombError as error:
@@ -82,6 +90,12 @@ def _load(file: IO[bytes], path: Path | zipfile.Path) -> Image.Image:
             unknown = isinstance(error, UnidentifiedImageError)
             reason = "not a picture" if unknown else f"damaged or cut off ({error})"
             _errors.fail_file(f"{path} cannot be read: it is {reason}.", cause=error)
+
+
+def _list_formats() -> list[str]:
+    """Returns the formats that Pillow itself decodes, the common ones first."""
+    Image.init()
+    return [name for name in Image.ID if name not in _NOT_READ]
 
 
 def _too_large(path: Path | zipfile.Path, error: Exception) -> str:
@@ -118,13 +132,15 @@ def _convert(image: Image.Image, path: Path | zipfile.Path) -> Picture:
 
 def _from_sixteen_bits(image: Image.Image, path: Path | zipfile.Path) -> Image.Image:
     """Scales 0..65535 to 0..255; Pillow's `convert` would clip at 255."""
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         _errors.fail_file(
             f"{path} has pixels outside of 16 bits. Received: {values.min()} to "
             f"{values.max()}. Save it with 8 or 16 bits."
         )
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    # A quotient is never nearer than 1/514 to a half, which float32 tells apart.
+    scaled = np.divide(values, 257, dtype=np.float32)
+    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

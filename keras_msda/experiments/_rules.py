@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -148,8 +149,18 @@ def fail_key(place: str, rule: str, received: Any, remedy: str = "") -> NoReturn
     number = isinstance(received, str) and _reads_as_number(received)
     if number and not remedy:
         remedy = "YAML takes it for a text: write 0.0005 or 5.0e-4, without quotes."
-    text = f"{place}: {rule}. Received: {received!r}. {remedy}"
+    text = f"{place}: {rule}. Received: {_show(received)}. {remedy}"
     _errors.fail_file(text.strip())
+
+
+def _show(value: Any) -> str:
+    """Returns a value in Python's form, its beginning where it is long."""
+    # A few lines of YAML with references can hold a billion words.
+    form = reprlib.Repr()
+    form.maxlevel, form.maxlist, form.maxdict = 3, 12, 12
+    form.maxstring = form.maxother = form.maxlong = 200
+    text = form.repr(value)
+    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def _reads_as_number(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import keras
 import numpy as np
 
-from keras_msda import _backend, _handoff
+from keras_msda import _backend, _errors, _handoff
 from keras_msda.layers import _workers, memory
 
 Tensor = Any
@@ -163,13 +163,14 @@ class StatefulLayer(keras.layers.Layer):
         """
         if "0" not in store.keys():
             return
+        found = {name: np.asarray(store[name]) for name in store.keys()}
+        _check_stored(type(self).__name__, found, self._memory.variable.shape)
         ops = _backend.get_backend_ops()
-        self._seed_state.assign(ops.import_seed_state(np.asarray(store["0"])))
-        self._memory.variable.assign(np.asarray(store["1"]))
+        self._seed_state.assign(ops.import_seed_state(found["0"]))
+        self._memory.variable.assign(found["1"])
         self._owner = _workers.marked(store)
-        if "uid" in store.keys():
-            uid = np.asarray(store["uid"], "uint8").tobytes().hex()
-            _handoff.REGISTRY.answer(self, uid)
+        if "uid" in found:
+            _handoff.REGISTRY.answer(self, found["uid"].tobytes().hex())
 
     def get_config(self) -> dict[str, Any]:
         """Returns the seed and the uid by which losses find the layer."""
@@ -192,3 +193,22 @@ class StatefulLayer(keras.layers.Layer):
     def __reduce__(self) -> Any:
         """Pickles the layer as Keras does, with the process that it came from."""
         return _workers.unpickled, (*super().__reduce__(), self._owner)
+
+
+def _check_stored(owner: str, found: dict[str, np.ndarray], memory: Any) -> None:
+    """Refuses what another kind of layer has saved, or a damaged file."""
+    shapes = {"0": (3,), "1": tuple(memory)}
+    valid = all(
+        name in found and found[name].dtype.kind in "iu" and found[name].shape == shape
+        for name, shape in shapes.items()
+    )
+    uid = found.get("uid", np.zeros([1], "uint8"))
+    if not valid or uid.dtype != "uint8" or uid.ndim != 1:
+        kinds = (f"{name} {x.dtype}{x.shape}" for name, x in sorted(found.items()))
+        _errors.fail(
+            owner,
+            "the file must hold the random state of a mixing layer here.",
+            ", ".join(kinds),
+            "Load it into the model that was saved; by `skip_mismatch=True` the layer "
+            "keeps its own state.",
+        )
