@@ -7,7 +7,7 @@ python benchmarks/evidence.py --check      fails if a page is not that of the li
 import argparse
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -317,9 +317,15 @@ SECTIONS = {
 }
 
 
-def fill(text: str) -> str:
-    """Returns a page with the text between its markers made anew."""
-    for name, make in SECTIONS.items():
+def fill(text: str, sections: dict[str, Callable[[], str]] | None = None) -> str:
+    """Returns a page with the text between its markers made anew.
+
+    Args:
+        text: The page.
+        sections: What makes the text, by the name of its markers; None for those of
+            this page.
+    """
+    for name, make in (SECTIONS if sections is None else sections).items():
         marker = re.compile(
             rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL
         )

@@ -1,4 +1,4 @@
-"""Independence of what is drawn: in a step, of steps, seeds, replicas, workers, epochs."""
+"""Independence of draws: in a step, of steps, seeds, replicas, workers and epochs."""
 
 import functools
 import itertools
@@ -60,9 +60,7 @@ def take_one(x: np.ndarray) -> np.ndarray:
     return x[np.arange(len(x)), np.arange(len(x)) % x.shape[1]]
 
 
-def compare(
-    section: str, subject: str, first: Draws, second: Draws
-) -> Iterator[Law]:
+def compare(section: str, subject: str, first: Draws, second: Draws) -> Iterator[Law]:
     """Yields tests of two runs: each quantity with itself, step by step.
 
     Args:
@@ -88,7 +86,7 @@ def shift(draws: Draws, lag: int) -> tuple[Draws, Draws]:
     return first, {name: x[lag:] for name, x in draws.items()}
 
 
-def test_step(draws: Draws) -> Iterator[Law]:
+def run_step(draws: Draws) -> Iterator[Law]:
     """Yields the tests of what a sample draws in a step, and of its neighbour."""
     cells = to_cells(draws)
     for one, other in itertools.combinations(NAMES, 2):
@@ -121,27 +119,23 @@ def worker_seeds(seed: int, workers: int) -> list[int]:
     return found
 
 
-def test_runs(draws: int, seed: int) -> Iterator[Law]:
-    """Yields the tests of two runs that must have nothing in common."""
+def run_all(draws: int, seed: int) -> Iterator[Law]:
+    """Yields the tests of all that this module describes."""
     steps, record = count_steps(draws), make_recorder()
     first = record(recording.draw_sequence(seed, steps))
-    yield from test_step(first)
+    yield from run_step(first)
     for lag in LAGS:
         yield from compare("runs", f"steps t and t + {lag}", *shift(first, lag))
     second = record(recording.draw_sequence(seed + 1, steps))
     yield from compare("runs", "seeds s and s + 1", first, second)
-    workers = [
-        record(recording.draw_sequence(x, steps)) for x in worker_seeds(seed, 2)
-    ]
+    workers = [record(recording.draw_sequence(x, steps)) for x in worker_seeds(seed, 2)]
     yield from compare("runs", "two workers", *workers)
     yield from compare("runs", "worker and main process", first, workers[0])
     pairs = np.stack([np.full(steps, seed), np.arange(steps)], 1)
-    yield from compare(
-        "runs", "seed pairs (s, t) and (s, t + 1)", *shift(record(pairs), 1)
-    )
-    yield from compare(
-        "runs", "seed pairs (s, t) and (s + 1, t)", record(pairs), record(pairs + [1, 0])
-    )
+    drawn = record(pairs)
+    yield from compare("runs", "seed pairs (s, t) and (s, t + 1)", *shift(drawn, 1))
+    other = record(pairs + np.array([1, 0]))
+    yield from compare("runs", "seed pairs (s, t) and (s + 1, t)", drawn, other)
     if keras.config.backend() != "tensorflow":
         return
     replicas = [record(x) for x in recording.draw_replicas(seed + 2, steps)]
@@ -151,11 +145,6 @@ def test_runs(draws: int, seed: int) -> Iterator[Law]:
     yield from compare("runs", "`mixing`, batches t and t + 1", *shift(epochs[0], 1))
     other = record(recording.draw_epochs(seed + 1, 0, steps))
     yield from compare("runs", "`mixing`, seeds s and s + 1", epochs[0], other)
-
-
-def test_all(draws: int, seed: int) -> Iterator[Law]:
-    """Yields the tests of all that this module describes."""
-    yield from test_runs(draws, seed)
 
 
 def count_repeats(steps: int, seeds: int, seed: int) -> dict[str, int]:

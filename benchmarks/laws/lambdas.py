@@ -97,7 +97,7 @@ def count_lambdas(
     return values, entries, counts
 
 
-def test_lambda(
+def run_lambda(
     a: float, b: float, draws: int, seed: int, *, own: bool = False
 ) -> Iterator[Law]:
     """Yields the tests of one distribution of lambda."""
@@ -163,11 +163,10 @@ def describe_table(a: float, b: float, *, own: bool = False) -> dict[str, float]
         "moments": float(max(moments)),
         "zero": float(shares[values == 0].sum()),
         "one": float(shares[values == 1].sum()),
-        "smallest": float(values[0]),
     }
 
 
-def test_uniforms(draws: int, seed: int) -> Iterator[Law]:
+def run_uniforms(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of the uniform numbers."""
     high, low = np.zeros(2**12, "int64"), np.zeros(2**11, "int64")
     pairs, lags = np.zeros((64, 64), "int64"), np.zeros((64, 64), "int64")
@@ -193,7 +192,7 @@ def test_uniforms(draws: int, seed: int) -> Iterator[Law]:
     yield law("fourth number", pvalues.independence(lags))
 
 
-def test_normals(draws: int, seed: int) -> Iterator[Law]:
+def run_normals(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of the normals, of which FMix's noise is made."""
     edges = stats.norm.ppf(np.arange(1, 4096) / 4096)
     cells, sums = np.zeros(4096, "int64"), np.zeros(5)
@@ -227,13 +226,18 @@ def count_pairs(x: np.ndarray, y: np.ndarray, cells: int) -> np.ndarray:
     return np.bincount(flat.ravel(), minlength=cells * cells).reshape(cells, cells)
 
 
-def test_all(draws: int, seed: int) -> Iterator[Law]:
+def describe_tables() -> dict[str, dict[str, float]]:
+    """Returns what `describe_table` says of each distribution that is tested."""
+    found = {name_alpha(*x): describe_table(*x) for x in ALPHAS}
+    own = {name_alpha(*x, own=True): describe_table(*x, own=True) for x in OWN}
+    return found | own
+
+
+def run_all(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of all that this module describes."""
     for number, (a, b) in enumerate(ALPHAS):
-        yield from test_lambda(a, b, draws, seed + number)
+        yield from run_lambda(a, b, draws, seed + number)
     for number, (a, b) in enumerate(OWN, start=len(ALPHAS)):
-        yield from test_lambda(a, b, draws, seed + number, own=True)
-    yield from test_uniforms(draws, seed + 20)
-    yield from test_normals(draws, seed + 21)
-
-
+        yield from run_lambda(a, b, draws, seed + number, own=True)
+    yield from run_uniforms(draws, seed + 20)
+    yield from run_normals(draws, seed + 21)

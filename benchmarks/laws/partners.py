@@ -79,9 +79,9 @@ def draw_groups(kind: str, batch: int, draws: int, seed: int) -> np.ndarray:
 def compile_steps(kind: str, batch: int) -> Callable[[np.ndarray], np.ndarray]:
     """Returns a function that draws the partners of whole batches, one a step."""
     return recording.compile_map(
-        lambda seed: sampling.sample_partners(
-            batch, groups=1, seed=seed, **KINDS[kind]
-        ).partner
+        lambda seed: (
+            sampling.sample_partners(batch, groups=1, seed=seed, **KINDS[kind]).partner
+        )
     )
 
 
@@ -152,7 +152,7 @@ def number_of_cycles(partners: np.ndarray) -> np.ndarray:
     return (least == np.arange(batch)).sum(1)
 
 
-def test_kinds(draws: int, seed: int) -> Iterator[Law]:
+def run_kinds(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of the kinds of pairing."""
     for kind in KINDS:
 
@@ -195,7 +195,7 @@ def compile_similar(copies: int) -> Callable[[np.ndarray], np.ndarray]:
     return recording.compile_map(draw)
 
 
-def test_similar(draws: int, seed: int) -> Iterator[Law]:
+def run_similar(draws: int, seed: int) -> Iterator[Law]:
     """Yields the test of partners with similar labels."""
     kinds, copies = len(LABELS), 16
     steps = -(-draws // (kinds * copies))
@@ -203,7 +203,13 @@ def test_similar(draws: int, seed: int) -> Iterator[Law]:
     own = np.broadcast_to(np.arange(kinds * copies) % kinds, drawn.shape)
     table = np.zeros((kinds, kinds), "int64")
     np.add.at(table, (own.ravel(), drawn.ravel()), 1)
-    yield Law("partners", "label similarity", "Gaussian of distance", drawn.size, judge_similar(table))
+    yield Law(
+        "partners",
+        "label similarity",
+        "Gaussian of distance",
+        drawn.size,
+        judge_similar(table),
+    )
 
 
 def judge_similar(table: np.ndarray) -> float:
@@ -222,7 +228,7 @@ def judge_similar(table: np.ndarray) -> float:
     return pvalues.survive(statistic, freedom)
 
 
-def test_all(draws: int, seed: int) -> Iterator[Law]:
+def run_all(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of all that this module describes."""
-    yield from test_kinds(draws, seed)
-    yield from test_similar(draws, seed + 30)
+    yield from run_kinds(draws, seed)
+    yield from run_similar(draws, seed + 30)

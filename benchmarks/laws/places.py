@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 import keras_msda as msda
 from benchmarks.laws import pvalues, recording
-from benchmarks.laws.lambdas import count_pairs
+from benchmarks.laws.lambdas import count_pairs, split_blocks
 from benchmarks.laws.pvalues import Law
 from benchmarks.laws.recording import BATCH, LEVELS, SIZE, WEIGHTS, Recorder
 from keras_msda import _backend
@@ -71,7 +72,7 @@ def count_steps(draws: int) -> int:
     return -(-draws // BATCH)
 
 
-def test_centers(draws: int, seed: int) -> Iterator[Law]:
+def run_centers(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of the centres of boxes and bumps."""
     steps = count_steps(draws)
     for number, (name, recorder) in enumerate(_make().centered.items()):
@@ -83,8 +84,8 @@ def test_centers(draws: int, seed: int) -> Iterator[Law]:
         yield Law("places", name, "centre", place.size, p)
 
 
-def test_inside(draws: int, seed: int) -> Iterator[Law]:
-    """Yields the tests of boxes that lie inside: their sides, and places given those."""
+def run_inside(draws: int, seed: int) -> Iterator[Law]:
+    """Yields the tests of boxes that lie inside: sides, and places given the side."""
     found = _make().inside(recording.draw_sequence(seed, count_steps(draws)))
     for axis, length in enumerate(SIZE):
         side, center = found[f"side {axis}"], found[f"center {axis}"].astype("int64")
@@ -107,7 +108,7 @@ def test_inside(draws: int, seed: int) -> Iterator[Law]:
         yield Law("places", subject, "place, by side", side.size, p)
 
 
-def test_weights(draws: int, seed: int) -> Iterator[Law]:
+def run_weights(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of "the mean weight is lambda", where rounding is drawn."""
     for number, (name, recorder) in enumerate(_make().exact.items()):
         seeds = recording.draw_sequence(seed + number, count_steps(draws))
@@ -121,12 +122,38 @@ def test_weights(draws: int, seed: int) -> Iterator[Law]:
         yield Law("places", name, "mean weight is lambda", lam.size, p)
 
 
-def test_coins(draws: int, seed: int) -> Iterator[Law]:
+def run_cells(draws: int, seed: int) -> Iterator[Law]:
+    """Yields the test of the cells that GridMix keeps."""
+    layer, cells = msda.GridMixLayer(), 16
+    kept, spread, total = np.zeros(cells), 0.0, -(-draws // cells)
+    for number, length in split_blocks(total):
+        mask, _ = layer.sample_masks(length, (4, 4), seed=(seed, number))
+        mask = np.asarray(mask).reshape(length, cells)
+        count = mask.sum(1)
+        kept += mask.sum(0, dtype="float64")
+        spread += float((count * (cells - count)).sum(dtype="float64"))
+    yield Law("places", "GridMix", "cells", total * cells, judge_cells(kept, spread))
+
+
+def judge_cells(kept: np.ndarray, spread: float) -> float:
+    """Returns the p-value of "all cells are kept equally often".
+
+    Args:
+        kept: How often each cell was kept.
+        spread: The sum over all draws of kept cells times others.
+    """
+    cells = len(kept)
+    # The variance of a draw in each direction that leaves the number of cells alone.
+    variance = spread / (cells * (cells - 1))
+    statistic = ((kept - kept.mean()) ** 2).sum() / variance
+    return pvalues.survive(statistic, cells - 1)
+
+
+def run_coins(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of `probability`."""
     for number, (per, probability) in enumerate(COINS.items()):
         shared = {"sample": 1, "pair": 2, "batch": BATCH}[per]
-        # As many coins as draws would take 128 times as long if a batch shares one.
-        steps = count_steps(draws) * (1 if per != "batch" else 2)
+        steps = count_steps(draws)
         found = _make().coins[per](recording.draw_sequence(seed + number, steps))
         yield from judge_coins(found["mixed"], per, probability, shared)
 
@@ -145,8 +172,6 @@ def judge_coins(
     yield Law("places", subject, "share that is mixed", tries, p)
     each = batch // shared
     if each > 1:
-        from scipy import stats
-
         shares = stats.binom.pmf(np.arange(each + 1), each, probability)
         counts = np.bincount(count // shared, minlength=each + 1)
         p = pvalues.chi_square(counts, shares)
@@ -169,7 +194,7 @@ def _compile_choice(per: str) -> Any:
     return recording.compile_map(draw)
 
 
-def test_choices(draws: int, seed: int) -> Iterator[Law]:
+def run_choices(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of a random choice among layers."""
     for number, per in enumerate(("sample", "batch")):
         steps = count_steps(draws)
@@ -183,10 +208,11 @@ def test_choices(draws: int, seed: int) -> Iterator[Law]:
         yield Law("places", subject, "next step", flat.size, p)
 
 
-def test_all(draws: int, seed: int) -> Iterator[Law]:
+def run_all(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of all that this module describes."""
-    yield from test_centers(draws, seed)
-    yield from test_inside(draws, seed + 10)
-    yield from test_weights(draws, seed + 20)
-    yield from test_coins(draws, seed + 30)
-    yield from test_choices(draws, seed + 40)
+    yield from run_centers(draws, seed)
+    yield from run_inside(draws, seed + 10)
+    yield from run_weights(draws, seed + 20)
+    yield from run_cells(draws, seed + 29)
+    yield from run_coins(draws, seed + 30)
+    yield from run_choices(draws, seed + 40)

@@ -53,7 +53,9 @@ def merge_cells(observed: Any, expected: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.add.reduceat(observed, starts), np.add.reduceat(expected, starts)
 
 
-def chi_square(observed: Any, shares: Any = None, *, freedom: int | None = None) -> float:
+def chi_square(
+    observed: Any, shares: Any = None, *, freedom: int | None = None
+) -> float:
     """Returns the p-value of counts whose shares are known.
 
     Args:
@@ -83,7 +85,7 @@ def independence(table: Any) -> float:
 
 
 def correlation(x: Any, y: Any) -> float:
-    """Returns the p-value of the correlation of two samples; of ranks, that of ranks."""
+    """Returns the p-value of the correlation of two samples."""
     x, y = (np.asarray(values, "float64").ravel() for values in (x, y))
     x, y = x - x.mean(), y - y.mean()
     r = (x @ y) / math.sqrt((x @ x) * (y @ y))
