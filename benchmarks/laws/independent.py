@@ -157,17 +157,16 @@ def count_repeats(steps: int, seeds: int, seed: int) -> dict[str, int]:
     """
     alone = recording.draw_sequence(seed, steps)
     each = [recording.draw_sequence(seed + k, steps // 100) for k in range(seeds)]
-    together = np.concatenate(each)
-
-    def repeats(pairs: np.ndarray) -> int:
-        words = pairs.astype("uint32").astype("uint64")
-        codes = np.unique(words[:, 0] << np.uint64(32) | words[:, 1])
-        return len(pairs) - len(codes)
-
     return {
         "steps": len(alone),
-        "repeats": repeats(alone),
+        "repeats": find_repeats(alone),
         "seeds": seeds,
         "steps of each": steps // 100,
-        "repeats of seeds": repeats(together),
+        "repeats of seeds": find_repeats(np.concatenate(each)),
     }
+
+
+def find_repeats(pairs: np.ndarray) -> int:
+    """Returns how many seed pairs, int32 `(steps, 2)`, came before."""
+    words = pairs.astype("uint32").astype("uint64")
+    return len(words) - len(np.unique(words[:, 0] << np.uint64(32) | words[:, 1]))
