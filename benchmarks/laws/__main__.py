@@ -95,7 +95,7 @@ def run_many(seeds: int, seed: int) -> dict[str, Any]:
     for number in range(seeds):
         for law in run_once(SMALL, seed + 1 + number, lambda *_: None):
             rows.setdefault(law[:3], []).append(law.p)
-        show_progress(f"seed {number + 1} of {seeds}")
+        show_progress(f"seed {number + 1} of {seeds}", step=(number + 1) % 10 == 0)
     values = np.concatenate(list(rows.values()))
     counts, _ = np.histogram(values, page.BINS, (0, 1))
     names = Law._fields[:3]
@@ -111,10 +111,17 @@ def run_many(seeds: int, seed: int) -> dict[str, Any]:
     }
 
 
-def show_progress(text: str) -> None:
-    """Writes a line over the last one, on a terminal."""
+def show_progress(text: str, *, step: bool = False) -> None:
+    """Writes a line over the last one; elsewhere than on a terminal only some lines.
+
+    Args:
+        text: The line.
+        step: Whether it is one of those.
+    """
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif step:
+        print(text, file=sys.stderr, flush=True)
 
 
 def round_p(p: float) -> float:
