@@ -168,12 +168,12 @@ def describe_table(a: float, b: float, *, own: bool = False) -> dict[str, float]
 
 def run_uniforms(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of the uniform numbers."""
-    high, low = np.zeros(2**12, "int64"), np.zeros(2**11, "int64")
+    high, low = np.zeros(2**16, "int64"), np.zeros(2**11, "int64")
     pairs, lags = np.zeros((64, 64), "int64"), np.zeros((64, 64), "int64")
     for number, length in split_blocks(draws):
         drawn = sampling.sample_uniform([length], seed=seed_pair(seed, number))
         whole = (np.asarray(drawn) * UNIFORMS).astype("int64")
-        high += np.bincount(whole >> 11, minlength=len(high))
+        high += np.bincount(whole >> 7, minlength=len(high))
         low += np.bincount(whole & 2047, minlength=len(low))
         coarse = whole >> 17
         pairs += count_pairs(coarse[:-1], coarse[1:], 64)
@@ -182,42 +182,49 @@ def run_uniforms(draws: int, seed: int) -> Iterator[Law]:
     def law(test: str, p: float) -> Law:
         return Law("numbers", "uniform", test, draws, p)
 
-    yield law("first 12 bits", pvalues.chi_square(high))
+    yield law("first 16 bits", pvalues.chi_square(high))
     yield law("last 11 bits", pvalues.chi_square(low))
-    edges = np.arange(1, len(high) + 1) / len(high)
-    # At the edges of 4,096 cells the distribution function is exact.
-    distance = np.abs(np.cumsum(high) / draws - edges).max()
-    yield law("KS", float(stats.kstwobign.sf(distance * draws**0.5)))
+    yield law("KS", judge_steps(high))
     yield law("next number", pvalues.independence(pairs))
     yield law("fourth number", pvalues.independence(lags))
 
 
 def run_normals(draws: int, seed: int) -> Iterator[Law]:
     """Yields the tests of the normals, of which FMix's noise is made."""
-    edges = stats.norm.ppf(np.arange(1, 4096) / 4096)
-    cells, sums = np.zeros(4096, "int64"), np.zeros(5)
+    edges = stats.norm.ppf(np.arange(1, 2**16) / 2**16)
+    cells, sums = np.zeros(2**16, "int64"), np.zeros(5)
     pairs = np.zeros((64, 64), "int64")
     for number, length in split_blocks(draws):
         drawn = sampling.sample_normal([length // 2, 2], seed=seed_pair(seed, number))
         drawn = np.asarray(drawn).astype("float64")
         place = np.searchsorted(edges, drawn)
-        cells += np.bincount(place.ravel(), minlength=4096)
-        pairs += count_pairs(place[:, 0] >> 6, place[:, 1] >> 6, 64)
+        cells += np.bincount(place.ravel(), minlength=2**16)
+        pairs += count_pairs(place[:, 0] >> 10, place[:, 1] >> 10, 64)
         sums += [(drawn**power).sum() for power in range(5)]
     total = int(cells.sum())
 
     def law(test: str, p: float) -> Law:
         return Law("numbers", "normal", test, total, p)
 
-    yield law("4,096 cells", pvalues.chi_square(cells))
-    steps = np.cumsum(cells) / total - np.arange(1, 4097) / 4096
-    yield law("KS", float(stats.kstwobign.sf(np.abs(steps).max() * total**0.5)))
+    yield law("cells", pvalues.chi_square(cells))
+    yield law("KS", judge_steps(cells))
     # Means and variances of the powers of a standard normal.
     laws = {1: (0, 1), 2: (1, 2), 3: (0, 15), 4: (3, 96)}
     for name, (power, (mean, variance)) in zip(MOMENTS, laws.items(), strict=True):
         p = pvalues.z_test(sums[power] / total - mean, (variance / total) ** 0.5)
         yield law(name, p)
     yield law("both of a pair", pvalues.independence(pairs))
+
+
+def judge_steps(cells: np.ndarray) -> float:
+    """Returns the p-value of the Kolmogorov-Smirnov distance at the edges of cells.
+
+    Args:
+        cells: Numbers of draws in cells that are equally likely.
+    """
+    total, count = cells.sum(), len(cells)
+    steps = np.cumsum(cells) / total - np.arange(1, count + 1) / count
+    return float(stats.kstwobign.sf(np.abs(steps).max() * total**0.5))
 
 
 def count_pairs(x: np.ndarray, y: np.ndarray, cells: int) -> np.ndarray:
