@@ -105,7 +105,8 @@ def run_many(seeds: int, seed: int) -> dict[str, Any]:
         "smallest": float(values.min()),
         "histogram": counts.tolist(),
         "tests": [
-            dict(zip(names, key, strict=True)) | {"p": round_p(pvalues.uniform(found))}
+            dict(zip(names, key, strict=True))
+            | {"p": round_p(pvalues.uniform(found)), "mean": round_p(np.mean(found))}
             for key, found in rows.items()
         ],
     }
