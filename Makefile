@@ -19,6 +19,7 @@ MINUTES ?= 60
 SOAK_ARGS ?= --out benchmarks/results/soak.json --chart docs/soak.png
 KILLS_ARGS ?= --out benchmarks/results/kills.json
 NIGHTLY_VENV ?= .venv-nightly
+LAWS_ARGS ?= --out benchmarks/results/laws.json
 ACCELERATOR_ARGS ?=
 
 RUN := $(VENV)/bin/python
@@ -40,7 +41,7 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
   test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix soak kills test-nightly audit experiments-check check format build \
+  bench-puzzlemix laws soak kills test-nightly audit experiments-check check format build \
   site release-check clean
 
 help: ## lists all commands
@@ -139,6 +140,9 @@ audit: $(DEV_READY) ## looks up known vulnerabilities of the installed packages
 	$(PYTHON) -m venv --clear $(VENV)-audit
 	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
 	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip -r $(VENV)/audit.txt
+
+laws: $(DEV_READY) ## tests the distribution of all draws, ten million of each
+	@$(RUN) -m benchmarks.laws $(LAWS_ARGS)
 
 # A row of each kind; the tests read all configs and build all networks.
 experiments-check: $(SOME_READY) ## does rows of an experiment and of a recipe, quickly
