@@ -141,8 +141,9 @@ audit: $(DEV_READY) ## looks up known vulnerabilities of the installed packages
 	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
 	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip -r $(VENV)/audit.txt
 
-laws: $(DEV_READY) ## tests the distribution of all draws, ten million of each
+laws: $(DEV_READY) ## tests all draws, 7 minutes of CPU time; LAWS_ARGS=--quick draws less
 	@$(RUN) -m benchmarks.laws $(LAWS_ARGS)
+	@$(RUN) -m benchmarks.laws --page
 
 # A row of each kind; the tests read all configs and build all networks.
 experiments-check: $(SOME_READY) ## does rows of an experiment and of a recipe, quickly
