@@ -65,7 +65,7 @@ test-fast: $(DEV_READY) ## runs one case of each quick test
 	@$(PYTEST) -n 2 --dist worksteal --most-cases 1 $(TEST_ARGS) \
 	  -m "not xla and not processes and not notebook and not slow and not long"
 
-XLA_CASES ?= 5
+XLA_CASES ?= 3
 test-xla: $(DEV_READY) ## runs the tests that need XLA, two replicas or other processes
 	@$(PYTEST) -n 2 --dist worksteal -m "xla or processes" --most-cases $(XLA_CASES) \
 	  $(TEST_ARGS)
@@ -80,9 +80,10 @@ DERIVATIVE_TESTS := tests/analysis/test_gradients.py \
 # Fewer cases per test than on TensorFlow, and none of those that start processes:
 # their pipelines are TensorFlow's on every backend.
 BACKEND_CASES ?= 1
+SHORT := not slow and (not long or every_backend)
 test-jax test-torch: test-%: $(DEV_READY) ## runs the contract on JAX or PyTorch
 	@KERAS_BACKEND=$* $(PYTEST) -n 2 --dist worksteal --most-cases $(BACKEND_CASES) \
-	  -m "not slow" \
+	  -m "$(SHORT)" \
 	  $(BACKEND_TESTS) $(DERIVATIVE_TESTS) \
 	  $(if $(wildcard tests/test_$*.py),tests/test_$*.py) $(TEST_ARGS)
 
@@ -92,7 +93,7 @@ OLDEST_TESTS := tests/layers tests/test_handoff.py tests/test_saving.py \
   tests/test_pipeline.py tests/test_losses.py
 test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported releases
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
-	  -m "not xla and not processes and not notebook and not slow" --most-cases 1 \
+	  -m "not xla and not processes and not notebook and $(SHORT)" --most-cases 1 \
 	  --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
 
 # One at a time, because each notebook keeps both cores busy.

@@ -33,6 +33,8 @@ from tests.support.handing_off import (
 )
 from tests.support.marks import parametrize
 
+pytestmark = pytest.mark.every_backend
+
 
 @pytest.mark.long
 @pytest.mark.whole

@@ -230,6 +230,7 @@ def eager_history():
 
 
 @pytest.mark.long
+@pytest.mark.every_backend
 @parametrize("mode", MODES)
 def test_steps_are_the_same_however_they_run(mode, eager_history):
     found = fitted(**MODES[mode])

@@ -229,6 +229,7 @@ def video_model(layer, size):
 
 
 @pytest.mark.long
+@pytest.mark.every_backend
 @pytest.mark.parametrize("size", [(2, 4, 4), (None, None, None)], ids=str)
 def test_a_fitted_model_of_videos_hands_off_exactly(size):
     images, labels, weights = answering(32, size=(2, 4, 4))

@@ -427,6 +427,7 @@ def test_given_partners_need_no_similar_labels():
 
 
 @pytest.mark.long
+@pytest.mark.every_backend
 @pytest.mark.parametrize(
     "make",
     [BrighterLayer, RolledLayer, lambda: similar(bandwidth=2.0)],

@@ -41,6 +41,7 @@ def random_spots(size, seed=0):
 
 
 @pytest.mark.long
+@pytest.mark.every_backend
 @borders
 def test_the_layer_obeys_the_laws_of_all_layers(border):
     layer = msda.SaliencyMixLayer(border=border, seed=3)

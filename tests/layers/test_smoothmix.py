@@ -16,6 +16,7 @@ sizes = pytest.mark.parametrize("size", [(31,), (9, 14), (5, 6, 9), (1, 7)], ids
 
 
 @pytest.mark.long
+@pytest.mark.every_backend
 def test_the_layer_obeys_the_laws_of_all_layers():
     layer = msda.SmoothMixLayer(seed=3)
     assert check_layer(layer, sizes=[(6, 5)], worlds=["eager"])
