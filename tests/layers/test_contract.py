@@ -393,6 +393,23 @@ def test_a_blend_in_uint8_rounds_half_to_even():
     )  # Of 0.5, 2.5, 5.5 and 3.5.
 
 
+@images_alone
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+@pytest.mark.parametrize("length", [None, 8])
+def test_pipelines_round_bytes_once(length, jit_compile):
+    # Grappler reorders sums: each product of a blend was rounded by itself.
+    layer = cases.make("mixup", dtype="uint8", jit_compile=jit_compile)
+    images = np.random.default_rng(4).integers(0, 256, (5, 8, 8, 3)).astype("uint8")
+    plan = cases.next_plan(layer, 5, (8, 8), "mapped")
+    signature = tf.TensorSpec((None, length, length, 3), "uint8")
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([images]), output_signature=signature
+    )
+    (mixed,) = list(data.map(lambda x: layer(x, training=True)))
+    expected = oracles.mix_images(images, plan.partner, plan.mask)
+    assert_allclose(mixed.numpy(), expected, rtol=0, atol=0.5 + 1e-4)
+
+
 # Shapes.
 
 
