@@ -19,12 +19,6 @@ def methods(case: Any) -> list[tuple[str, dict[str, Any]]]:
     return list(case.members) or [(case.method, case.arguments)]
 
 
-def find_refusal(case: Any) -> str | None:
-    """Returns why a layer or one of its calls must be refused, None if none must."""
-    reasons = [refuse_layer(case), *(refuse_call(case, *call) for call in case.calls)]
-    return next((reason for reason in reasons if reason), None)
-
-
 # Constructors.
 
 
@@ -100,7 +94,7 @@ def refuse_call(case: Any, batch: int, size: tuple[int, ...], training: Any) -> 
             for output, classes in list_outputs(case)
         ),
         _refuse_similar(case, training),
-        _refuse_masks(case),
+        _refuse_masks(case, size),
         *(
             _refuse_extra(case, extra, size, training)
             for extra in case.parts.get("extra", ())
@@ -196,8 +190,8 @@ def _refuse_similar(case: Any, training: Any) -> str | None:
     return None
 
 
-def _refuse_masks(case: Any) -> str | None:
-    masks, mode = case.parts.get("segmentation_masks"), None
+def _refuse_masks(case: Any, size: tuple[int, ...]) -> str | None:
+    masks = case.parts.get("segmentation_masks")
     if masks is None:
         return None
     mode = case.arguments["segmentation"]

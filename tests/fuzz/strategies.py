@@ -7,7 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 from keras_msda.layers import METHODS
-from tests.fuzz import rules
+from tests.fuzz import models, rules
 from tests.fuzz.draws import Numbers
 
 #: Forms in which a batch is given: those of one tensor, those that hold labels beside
@@ -92,9 +92,19 @@ def draw_case(draws: Numbers, world: str, calls: int) -> Case:
     """Returns a case; most of those that must be refused are drawn again."""
     for _ in range(30):
         case = _draw_case(draws, world, calls)
-        if rules.find_refusal(case) is None or draws.chance(10):
+        if world == "fit":
+            case = models.prepare(draws, case)
+        if find_refusal(case) is None or draws.chance(10):
             break
     return case
+
+
+def find_refusal(case: Case) -> str | None:
+    """Returns why a layer or one of its calls must be refused, None if none must."""
+    found = [rules.refuse_call(case, *call) for call in case.calls]
+    if case.world == "fit":
+        found = [models.refuse(case)]
+    return next((reason for reason in (rules.refuse_layer(case), *found) if reason), None)
 
 
 def _draw_case(draws: Numbers, world: str, calls: int) -> Case:
@@ -193,7 +203,7 @@ def _draw_entries(
     draws: Numbers, rank: int, arguments: dict[str, Any], parts: dict[str, Any]
 ) -> None:
     """Adds what only a dictionary holds."""
-    if draws.chance(25):
+    if rank and draws.chance(25):
         parts["segmentation_masks"] = {
             "dtype": draws.choice(("int32", "uint8", "float32", "float16", "int64")),
             "channels": draws.choice((None, 1, 3)),
@@ -203,7 +213,7 @@ def _draw_entries(
         parts["bounding_boxes"] = _draw_objects(draws)
         arguments["bounding_box_format"] = draws.choice(BOX_FORMATS)
         arguments["min_box_share"] = draws.choice((0.0, 0.1, 0.5, 1.0))
-    if draws.chance(15):
+    if rank and draws.chance(15):
         parts["keypoints"] = _draw_objects(draws)
     parts["extra"] = []
     if draws.chance(35):
