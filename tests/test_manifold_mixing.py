@@ -167,7 +167,9 @@ def test_two_image_sizes_in_turn_hand_off_exactly():
 def test_gradients_of_a_graph_are_those_of_eager_steps(method, jit_compile):
     # XLA crashed at values that left a condition, of a batch of unknown length.
     first, second = (
-        msda.ManifoldMixing(classifying(), ["input", "conv", "pool"], mixer=method(seed=4))
+        msda.ManifoldMixing(
+            classifying(), ["input", "conv", "pool"], mixer=method(seed=4)
+        )
         for _ in range(2)
     )
     images = cases.images(5, (8, 8), 2)

@@ -70,7 +70,10 @@ def _run_chunk(seed: int, start: int, stop: int) -> int:
         except Exception as error:
             outcomes = [runs.Outcome("?", "?", "failure", f"the fuzzer: {error!r}")]
         spent = time.process_time() - begun
-        print(json.dumps({"index": index, "seconds": spent, "outcomes": outcomes}), flush=True)
+        print(
+            json.dumps({"index": index, "seconds": spent, "outcomes": outcomes}),
+            flush=True,
+        )
     return 0
 
 
@@ -78,7 +81,12 @@ def _run_many(arguments: argparse.Namespace) -> int:
     summary = Summary(arguments.seed, arguments.calls)
     if arguments.resume and arguments.out and arguments.out.exists():
         summary.load(arguments.out)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), "{task.fields[failures]} failures")
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        "{task.fields[failures]} failures",
+    )
     console = Console()
     with Progress("calls", *columns, console=console, refresh_per_second=1) as progress:
         task = progress.add_task("", total=arguments.calls, failures=0)
@@ -116,7 +124,13 @@ def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
 def _read_chunk(seed: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
     """Yields the results of cases; those of a process that ended early are failures."""
     while start < stop:
-        command = [sys.executable, "-m", "tests.fuzz", "--chunk", f"{seed}:{start}:{stop}"]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.fuzz",
+            "--chunk",
+            f"{seed}:{start}:{stop}",
+        ]
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

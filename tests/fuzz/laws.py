@@ -30,7 +30,11 @@ def check_plan(case: Any, plan: Any, batch: int, size: tuple[int, ...]) -> str |
     alone = partner == np.arange(batch)
     if not ((mask[alone] == 1).all() and (weight[alone] == 1).all()):
         return "a sample without a partner is mixed"
-    found = (_check_values(case, mask), _check_axes(case, mask), _check_draws(case, plan))
+    found = (
+        _check_values(case, mask),
+        _check_axes(case, mask),
+        _check_draws(case, plan),
+    )
     return next((law for law in found if law), None) or _check_partners(case, partner)
 
 
@@ -92,7 +96,11 @@ def _check_partners(case: Any, partner: np.ndarray) -> str | None:
     salient = any(name in rules.SALIENT for name, _ in rules.methods(case))
     if pairing != "shuffle" and not salient and (partner != wanted).any():
         return f"a sample is left alone by {pairing!r}: {partner}"
-    if pairing == "derangement" and not salient and ((partner == own) & (last > start)).any():
+    if (
+        pairing == "derangement"
+        and not salient
+        and ((partner == own) & (last > start)).any()
+    ):
         return f"a sample is left alone by {pairing!r}: {partner}"
     if not salient and len(np.unique(partner)) < batch:
         return f"partners are no permutation: {partner}"

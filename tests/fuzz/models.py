@@ -99,7 +99,9 @@ def run(case: Any, layer: Any) -> str | None:
         keras.optimizers.SGD(0.0),
         loss,
         jit_compile=settings["jit_compile"],
-        steps_per_execution=1 if keras.config.backend() == "torch" else settings["steps"],
+        steps_per_execution=1
+        if keras.config.backend() == "torch"
+        else settings["steps"],
     )
     images, labels = make_data(case)
     weights = np.full(SAMPLES, 2.0, "float32") if settings["weights"] else None
@@ -143,7 +145,9 @@ def _build_plain(layer: Any, size: tuple[int, ...]) -> Any:
 
 
 def _build_manifold(layer: Any, size: tuple[int, ...]) -> Any:
-    return msda.ManifoldMixing(_build_plain(layer, size), ["input", "same"], mixer=layer)
+    return msda.ManifoldMixing(
+        _build_plain(layer, size), ["input", "same"], mixer=layer
+    )
 
 
 def _build_saliency(layer: Any, size: tuple[int, ...]) -> Any:

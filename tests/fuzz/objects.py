@@ -10,7 +10,9 @@ from tests.fuzz.expected import Expected
 NEAR = 1e-5
 
 
-def expect(case: Any, key: str, rows: dict[str, np.ndarray], plan: Any) -> dict[str, Any]:
+def expect(
+    case: Any, key: str, rows: dict[str, np.ndarray], plan: Any
+) -> dict[str, Any]:
     """Returns the rows of both images, with the share that each one has left."""
     name = "boxes" if key == "bounding_boxes" else "points"
     places = rows[name]
@@ -75,7 +77,9 @@ def _shares(
 
 def _move(points: np.ndarray, plan: Any, rank: int) -> np.ndarray:
     """Returns points, x first, where a smaller partner shows them."""
-    start, scale = (x[:, None, ::-1].astype("float64") for x in (plan.start, plan.scale))
+    start, scale = (
+        x[:, None, ::-1].astype("float64") for x in (plan.start, plan.scale)
+    )
     return start + scale * points
 
 
@@ -84,7 +88,9 @@ def _look_up(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     found = np.zeros(points.shape[:2])
     for i, row in np.ndindex(found.shape):
         pixel = tuple(int(x) for x in np.floor(points[i, row, ::-1]))
-        if all(0 <= x < length for x, length in zip(pixel, mask.shape[1:], strict=True)):
+        if all(
+            0 <= x < length for x, length in zip(pixel, mask.shape[1:], strict=True)
+        ):
             found[i, row] = mask[(i, *pixel)]
     return found
 

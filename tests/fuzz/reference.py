@@ -56,7 +56,9 @@ def expect(case: Any, contents: Contents, plan: Plan, mixed: bool) -> Contents:
         mixed: Whether the call is one that mixes.
     """
     found: Contents = dict(contents)
-    found["images"] = _expect_pixels(case, contents["images"], plan, compute_dtype(case))
+    found["images"] = _expect_pixels(
+        case, contents["images"], plan, compute_dtype(case)
+    )
     if "saliency" in contents:
         found["saliency"] = _expect_saliency(case, contents["saliency"], plan, mixed)
     found |= targets.expect(case, contents, plan, mixed)
@@ -152,7 +154,9 @@ def _expect_masks(case: Any, values: np.ndarray, plan: Plan, mixed: bool) -> Any
     if isinstance(mode, int):
         own = np.equal(last, np.arange(mode)).astype("float64")
         mean, slack = blend(*take(own, plan), plan.mask[..., None])
-        return Expected(move_channels(case, mean), "float32", move_channels(case, slack))
+        return Expected(
+            move_channels(case, mean), "float32", move_channels(case, slack)
+        )
     if mode == "auto":
         floats = "float" in spec["dtype"] and channels == 3
         mode = "blend" if floats else "select"
@@ -164,7 +168,9 @@ def _expect_masks(case: Any, values: np.ndarray, plan: Plan, mixed: bool) -> Any
         mean, slack = np.where(share >= 0.5, own, other), np.zeros(own.shape)
         tied = np.abs(share - 0.5) < 1e-6
         also = np.where(tied, other, mean)
-    arrays = [x if x is None else _unstack(case, channels, x) for x in (mean, slack, also)]
+    arrays = [
+        x if x is None else _unstack(case, channels, x) for x in (mean, slack, also)
+    ]
     return Expected(arrays[0], spec["dtype"], arrays[1], also=arrays[2])
 
 
@@ -183,7 +189,9 @@ def _expect_extra(
     size = plan.mask.shape[1:]
     if kind == "view" or (kind == "coarse" and tuple(map(coarse_length, size)) == size):
         integers = values.dtype.kind in "iu"
-        return _expect_pixels(case, values, plan, compute_dtype(case) if integers else None)
+        return _expect_pixels(
+            case, values, plan, compute_dtype(case) if integers else None
+        )
     if not mixed:
         return Same(values)
     if kind == "coarse":

@@ -113,6 +113,8 @@ def _refuse_nothing(case: Any) -> str | None:
 
 
 def _refuse_images(case: Any, size: tuple[int, ...]) -> str | None:
+    if case.parts["images"]["dtype"] in ("complex64", "S1"):
+        return "images are real numbers"
     if not size and any(name not in UNIFORM for name, _ in methods(case)):
         return "rows are for MixUp"
     axes = case.arguments.get("mask_axes")
@@ -167,8 +169,8 @@ def refuse_output(
         if output["outside"]:
             return "ids are below num_classes"
     uniform = all(name in UNIFORM for name, _ in methods(case))
-    per_pixel = size and shape[1 : 1 + len(size)] == size and len(shape) > 1 + (
-        len(size) == 1
+    per_pixel = (
+        size and shape[1 : 1 + len(size)] == size and len(shape) > 1 + (len(size) == 1)
     )
     if per_pixel and not uniform and case.world not in UNKNOWN:
         return "labels of each pixel have their own key"
@@ -211,7 +213,12 @@ def _refuse_extra(
         full = tuple(map(coarse_length, size)) == size
     if "int" in extra["dtype"] and not full:
         return "integers cannot be averaged"
-    if extra["kind"] == "coarse" and not full and mixes(case, training) and _moves(case):
+    if (
+        extra["kind"] == "coarse"
+        and not full
+        and mixes(case, training)
+        and _moves(case)
+    ):
         return "parts that move have no coarser grid"
     return None
 
@@ -219,7 +226,8 @@ def _refuse_extra(
 def _moves(case: Any) -> bool:
     """Returns whether pixels of the partner are moved."""
     return any(
-        name == "resizemix" or (name == "puzzlemix" and arguments.get("transport", True))
+        name == "resizemix"
+        or (name == "puzzlemix" and arguments.get("transport", True))
         for name, arguments in methods(case)
     )
 

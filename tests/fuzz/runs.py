@@ -82,7 +82,9 @@ def _judge(case: Case, error: Exception, refusal: str | None) -> Outcome:
         return _outcome(case, "failure", f"no documented error: {brief}")
     if refusal is None:
         return _outcome(case, "failure", f"refused: {found[0]}")
-    return _outcome(case, "error", re.sub('"?(extra|inputs)[^ ]*', "...", found["rule"]))
+    return _outcome(
+        case, "error", re.sub('"?(extra|inputs)[^ ]*', "...", found["rule"])
+    )
 
 
 def _make_nest(case: Case, index: int) -> tuple[Any, Any]:

@@ -19,6 +19,7 @@ TUPLES = ("tuple inputs", "list inputs")
 FORMS = (*PAIRS, *ALONE, *DICTIONARIES, *DICTIONARIES, *TUPLES)
 
 IMAGE_DTYPES = ("float32", "uint8", "float16", "bfloat16", "float64", "int32", "bool")
+NO_IMAGES = ("complex64", "S1")
 COMPUTE_DTYPES = ("float32", "float16", "bfloat16", "uint8", "mixed_float16", "float64")
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 INTEGERS = ("int32", "int64", "uint8", "int8")
@@ -104,7 +105,9 @@ def find_refusal(case: Case) -> str | None:
     found = [rules.refuse_call(case, *call) for call in case.calls]
     if case.world == "fit":
         found = [models.refuse(case)]
-    return next((reason for reason in (rules.refuse_layer(case), *found) if reason), None)
+    return next(
+        (reason for reason in (rules.refuse_layer(case), *found) if reason), None
+    )
 
 
 def _draw_case(draws: Numbers, world: str, calls: int) -> Case:
@@ -172,7 +175,9 @@ def _draw_shared(draws: Numbers, rank: int) -> dict[str, Any]:
     if rank > 1 and draws.chance(15):
         first = 2 if found.get("data_format") == "channels_first" else 1
         axes = range(first, first + rank)
-        found["mask_axes"] = tuple(axis for axis in axes if draws.chance(60)) or (first,)
+        found["mask_axes"] = tuple(axis for axis in axes if draws.chance(60)) or (
+            first,
+        )
     return found
 
 
@@ -182,7 +187,7 @@ def _draw_parts(
     """Returns the settings of the parts of a batch, and completes the arguments."""
     parts: dict[str, Any] = {
         "images": {
-            "dtype": draws.choice(IMAGE_DTYPES),
+            "dtype": draws.choice(NO_IMAGES if draws.chance(3) else IMAGE_DTYPES),
             "channels": draws.choice((3, 1, 2)),
             "odd": draws.chance(10),
         },

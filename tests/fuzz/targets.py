@@ -19,7 +19,9 @@ def expect(case: Any, contents: Any, plan: Any, mixed: bool) -> dict[str, Any]:
         found = _expect_output(case, output, classes, labels, weights, plan, mixed)
         return {"labels": found} | _expect_weights(case, weights, plan, mixed)
     names = list(spec["outputs"])
-    values = labels if isinstance(labels, dict) else dict(zip(names, labels, strict=True))
+    values = (
+        labels if isinstance(labels, dict) else dict(zip(names, labels, strict=True))
+    )
     each = dict.fromkeys(names, weights)
     if isinstance(weights, tuple):
         each = dict(zip(names, weights, strict=True))
@@ -110,7 +112,9 @@ def _expect_output(
         return _expect_union(case, own, plan)
     share = _shares(weights, plan).reshape(len(own), *[1] * (own.ndim - 1))
     mean, slack = _mean(own, own[plan.partner], share)
-    name = "float64" if labels.dtype.name == "float64" and classes is None else "float32"
+    name = (
+        "float64" if labels.dtype.name == "float64" and classes is None else "float32"
+    )
     slack = slack + (1e-7 if smoothing else 0.0)
     return Expected(mean, name, slack)
 

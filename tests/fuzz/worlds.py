@@ -28,7 +28,13 @@ SHARES = {
         "XLA": 3,
     },
     "jax": {"eager": 68, "fit": 2, "map": 10, "map, unknown shapes": 10, "mixing": 10},
-    "torch": {"eager": 68, "fit": 2, "map": 10, "map, unknown shapes": 10, "mixing": 10},
+    "torch": {
+        "eager": 68,
+        "fit": 2,
+        "map": 10,
+        "map, unknown shapes": 10,
+        "mixing": 10,
+    },
 }[BACKEND]
 #: Pipelines, which TensorFlow computes on every backend.
 PIPELINES = ("map", "map, unknown shapes", "mixing")
@@ -94,9 +100,7 @@ def _to_backend(x: Any) -> Any:
 # Plans.
 
 
-def draw_plan(
-    case: Any, layer: Any, contents: Any, index: int, seed: Any
-) -> Plan:
+def draw_plan(case: Any, layer: Any, contents: Any, index: int, seed: Any) -> Plan:
     """Returns the plan that a layer draws for a batch by a seed."""
     batch, size, _ = case.calls[index]
     given: dict[str, Any] = {}
@@ -115,7 +119,10 @@ def draw_plan(
                 data.map(
                     lambda pair, *more: _flat(
                         layer.sample(
-                            batch, size or (1,), seed=pair, **dict(zip(names, more, strict=True))
+                            batch,
+                            size or (1,),
+                            seed=pair,
+                            **dict(zip(names, more, strict=True)),
                         )
                     )
                 )
@@ -160,7 +167,8 @@ def list_seeds(case: Any, layer: Any) -> list[Any]:
         ops = _backend.get_tensorflow_ops()
         make = _backend.get_pipeline_ops().make_batch_seed
         return [
-            tuple(ops.read_integers(make(case.seed, EPOCH, ops.convert(i)))) for i in calls
+            tuple(ops.read_integers(make(case.seed, EPOCH, ops.convert(i))))
+            for i in calls
         ]
     if case.plain:
         return next_seeds(case, layer, len(calls))
@@ -275,7 +283,9 @@ def _find_single(case: Any, key: str) -> int | None:
 def _map(case: Any, layer: Any, nests: Sequence[Any], specs: Any) -> list[Any]:
     flat = [flatten(nest) for nest in nests]
     seeds = [_wrap_seed(make_seed(case, i)) for i in range(len(nests))]
-    elements = [(tf.constant(s, tf.int32), *x) for s, x in zip(seeds, flat, strict=True)]
+    elements = [
+        (tf.constant(s, tf.int32), *x) for s, x in zip(seeds, flat, strict=True)
+    ]
     data = tf.data.Dataset.from_generator(
         lambda: iter(elements),
         output_signature=(tf.TensorSpec((2,), tf.int32), *specs),

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 import keras_msda as msda
 from tests.support import layer_cases as cases
 from tests.support import oracles
+from tests.support.errors import refused
 from tests.support.marks import parametrize
 
 # In pipelines too: what a layer draws shows in images alone.
@@ -344,6 +345,20 @@ def test_images_of_any_dtype_come_out_in_the_compute_dtype(name, given, policy):
     images = typed_images(given)
     mixed = layer(images, training=True)
     check_rounded(mixed, images, plan, policy.removeprefix("mixed_"))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", ["complex64", "str"])
+def test_images_that_are_no_real_numbers_are_refused(dtype, training):
+    images = np.ones((2, 4, 4, 1)).astype(dtype)
+    layer = cases.make("cutmix", num_classes=CLASSES)
+    data = tf.data.Dataset.from_tensors((images, IDS[:2]))
+    with refused("CutMixLayer", "images must hold real numbers", "Decode"):
+        data.map(lambda *batch: layer(*batch, training=training))
+    if dtype == "str" and cases.BACKEND != "tensorflow":
+        return  # The backend has no strings.
+    with refused("CutMixLayer", "images must hold real numbers", "both parts"):
+        layer(images, IDS[:2], training=training)
 
 
 # In float32 and on two axes they are compiled above.
