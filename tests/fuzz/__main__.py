@@ -81,12 +81,8 @@ def _run_many(arguments: argparse.Namespace) -> int:
     summary = Summary(arguments.seed, arguments.calls)
     if arguments.resume and arguments.out and arguments.out.exists():
         summary.load(arguments.out)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        "{task.fields[failures]} failures",
-    )
+    words = "{task.fields[failures]} failures"
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), words)
     console = Console()
     with Progress("calls", *columns, console=console, refresh_per_second=1) as progress:
         task = progress.add_task("", total=arguments.calls, failures=0)
@@ -103,7 +99,7 @@ def _run_many(arguments: argparse.Namespace) -> int:
 
 
 def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
-    """Runs chunks in threads, one for each process at a time, until there are enough."""
+    """Runs chunks, as many at a time as asked for, until there are enough calls."""
 
     def work() -> None:
         while (chunk := summary.take(CHUNK)) is not None:
@@ -124,15 +120,12 @@ def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
 def _read_chunk(seed: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
     """Yields the results of cases; those of a process that ended early are failures."""
     while start < stop:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.fuzz",
-            "--chunk",
-            f"{seed}:{start}:{stop}",
-        ]
+        cases = f"{seed}:{start}:{stop}"
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, "-m", "tests.fuzz", "--chunk", cases],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         timer = threading.Timer(LONGEST, process.kill)
         begun = start

@@ -15,7 +15,7 @@ Contents = dict[str, Any]
 @functools.cache
 def make_class(*fields: str) -> Any:
     """Returns a user's own kind of inputs, a named tuple."""
-    return collections.namedtuple("Inputs", fields)  # noqa: PYI024
+    return collections.namedtuple("Inputs", fields)
 
 
 def as_dtype(name: str) -> np.dtype[Any]:
@@ -37,24 +37,28 @@ def make_contents(case: Any, index: int) -> Contents:
     """Returns the parts of one batch, with channels where the layer has them."""
     batch, size, _ = case.calls[index]
     rng = np.random.default_rng([case.seed, index])
-    parts = case.parts
     found = {"images": _make_images(case, rng, batch, size)}
-    if parts["saliency"]:
+    if case.parts["saliency"]:
         found["saliency"] = rng.random((batch, *size), np.float32)
-    if "labels" in parts:
+    if "labels" in case.parts:
         found["labels"] = _make_labels(case, rng, batch)
-    if "sample_weight" in parts:
-        found["sample_weight"] = _make_weights(parts["sample_weight"], rng, batch)
-    if "segmentation_masks" in parts:
-        spec = parts["segmentation_masks"]
+    if "sample_weight" in case.parts:
+        found["sample_weight"] = _make_weights(case.parts["sample_weight"], rng, batch)
+    return found | _make_entries(case, rng, batch, size)
+
+
+def _make_entries(
+    case: Any, rng: np.random.Generator, batch: int, size: tuple[int, ...]
+) -> Contents:
+    """Returns what only inputs of several entries hold."""
+    parts, found = case.parts, Contents()
+    if spec := parts.get("segmentation_masks"):
         found["segmentation_masks"] = _make_masks(case, spec, rng, batch, size)
-    if "bounding_boxes" in parts:
+    if spec := parts.get("bounding_boxes"):
         form = case.arguments["bounding_box_format"]
-        found["bounding_boxes"] = _make_boxes(
-            parts["bounding_boxes"], rng, batch, size, form
-        )
-    if "keypoints" in parts:
-        found["keypoints"] = _make_points(parts["keypoints"], rng, batch, size)
+        found["bounding_boxes"] = _make_boxes(spec, rng, batch, size, form)
+    if spec := parts.get("keypoints"):
+        found["keypoints"] = _make_points(spec, rng, batch, size)
     for number, spec in enumerate(parts.get("extra", ())):
         found[f"extra{number}"] = _make_extra(case, spec, rng, batch, size)
     if parts.get("rest"):

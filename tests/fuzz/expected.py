@@ -58,7 +58,8 @@ def compare(found: np.ndarray, name: str, expected: Expected) -> str | None:
         return None
     first = tuple(int(x) for x in np.argwhere(~good)[0])
     want = expected.values[first]
-    return f"{int((~good).sum())} of {good.size} wrong, at {first} {found[first]} for {want}"
+    wrong = int((~good).sum())
+    return f"{wrong} of {good.size} wrong, at {first} {found[first]} for {want}"
 
 
 def _agree(found: np.ndarray, values: np.ndarray, expected: Expected) -> np.ndarray:

@@ -58,12 +58,12 @@ def _shares(
     moved = None
     if name == "points":
         if not own and plan.start is not None:
-            places = moved = _move(places, plan, len(size))
+            places = moved = _move(places, plan)
         return _look_up(places, mask), moved
     form = case.arguments["bounding_box_format"]
     corners = to_corners(places, form, size)
     if not own and plan.start is not None:
-        ends = [_move(corners[..., x], plan, 2) for x in ((0, 1), (2, 3))]
+        ends = [_move(corners[..., x], plan) for x in ((0, 1), (2, 3))]
         corners = np.concatenate(ends, -1)
         moved = from_corners(corners, form, size)
     shares = np.zeros(places.shape[:2])
@@ -75,7 +75,7 @@ def _shares(
     return shares, moved
 
 
-def _move(points: np.ndarray, plan: Any, rank: int) -> np.ndarray:
+def _move(points: np.ndarray, plan: Any) -> np.ndarray:
     """Returns points, x first, where a smaller partner shows them."""
     start, scale = (
         x[:, None, ::-1].astype("float64") for x in (plan.start, plan.scale)

@@ -64,7 +64,7 @@ def expect(case: Any, contents: Contents, plan: Plan, mixed: bool) -> Contents:
     found |= targets.expect(case, contents, plan, mixed)
     if "segmentation_masks" in contents:
         masks = contents["segmentation_masks"]
-        found["segmentation_masks"] = _expect_masks(case, masks, plan, mixed)
+        found["segmentation_masks"] = _expect_masks(case, masks, plan)
     for key in ("bounding_boxes", "keypoints"):
         if key in contents:
             found[key] = objects.expect(case, key, contents[key], plan)
@@ -145,7 +145,7 @@ def _expect_saliency(case: Any, values: np.ndarray, plan: Plan, mixed: bool) -> 
     return Expected(mean[..., 0], "float32", slack[..., 0])
 
 
-def _expect_masks(case: Any, values: np.ndarray, plan: Plan, mixed: bool) -> Any:
+def _expect_masks(case: Any, values: np.ndarray, plan: Plan) -> Any:
     spec, mode = case.parts["segmentation_masks"], case.arguments["segmentation"]
     channels = spec["channels"]
     last = values[..., None] if channels is None else values

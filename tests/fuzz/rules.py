@@ -60,12 +60,16 @@ def _refuse_own(name: str, arguments: dict[str, Any], case: Any) -> str | None:
             return "no choice among methods that need saliency or move"
     elif case.arguments.get("fold") and not METHODS[name].layer.has_lam:
         return "there is no lambda to fold"
-    border = arguments.get("border")
-    if name == "gmix" and border == "inside":
+    if name == "gmix" and arguments.get("border") == "inside":
         return "bumps cannot be placed inside"
-    if arguments.get("ratio_range") is None:
-        return None
-    if border not in (None, "inside"):
+    if arguments.get("ratio_range") is not None:
+        return _refuse_range(arguments, case)
+    return None
+
+
+def _refuse_range(arguments: dict[str, Any], case: Any) -> str | None:
+    """Boxes of drawn sides lie inside and have no lambda."""
+    if arguments.get("border") not in (None, "inside"):
         return "boxes of drawn sides lie inside"
     if not arguments.get("exact_weight", True):
         return "drawn sides have no lambda"
@@ -94,7 +98,7 @@ def refuse_call(case: Any, batch: int, size: tuple[int, ...], training: Any) -> 
             for output, classes in list_outputs(case)
         ),
         _refuse_similar(case, training),
-        _refuse_masks(case, size),
+        _refuse_masks(case),
         *(
             _refuse_extra(case, extra, size, training)
             for extra in case.parts.get("extra", ())
@@ -192,7 +196,7 @@ def _refuse_similar(case: Any, training: Any) -> str | None:
     return None
 
 
-def _refuse_masks(case: Any, size: tuple[int, ...]) -> str | None:
+def _refuse_masks(case: Any) -> str | None:
     masks = case.parts.get("segmentation_masks")
     if masks is None:
         return None

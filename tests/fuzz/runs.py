@@ -1,5 +1,6 @@
 """One case: calls, comparisons, and what came of them."""
 
+import functools
 import re
 import warnings
 from typing import Any, NamedTuple
@@ -32,11 +33,8 @@ def make_case(seed: int, index: int) -> Case:
     """Returns the case of a seed and a number."""
     draws = Numbers(seed, index)
     number = draws.integer(0, sum(worlds.SHARES.values()) - 1)
-    for world, share in worlds.SHARES.items():
-        if number < share:
-            break
-        number -= share
-    return draw_case(draws, world, CALLS)
+    names = [name for name, share in worlds.SHARES.items() for _ in range(share)]
+    return draw_case(draws, names[number], CALLS)
 
 
 def check_case(case: Case) -> list[Outcome]:
@@ -111,7 +109,11 @@ def _check_call(case: Case, layer: Any, index: int) -> Outcome:
         return _outcome(case, "failure", f"not refused: {refusal}")
     if words := _differ(nest, _make_nest(case, index)[1]):
         return _outcome(case, "failure", f"inputs changed: {words}")
-    return _compare(case, layer, contents, index, seed, found)
+
+    def draw() -> reference.Plan:
+        return worlds.draw_plan(case, layer, contents, index, seed)
+
+    return _compare(case, index, contents, (found, draw))
 
 
 def _check_all(case: Case, layer: Any) -> list[Outcome]:
@@ -128,23 +130,24 @@ def _check_all(case: Case, layer: Any) -> list[Outcome]:
         return [_outcome(case, "failure", f"not refused: {refusal}")]
     if len(found) != len(both):
         return [_outcome(case, "failure", f"{len(found)} batches of {len(both)}")]
+
+    def draw(i: int, contents: Any) -> reference.Plan:
+        return worlds.draw_plan(case, layer, contents, i, seeds[i])
+
     return [
-        _compare(case, layer, contents, i, seeds[i], found[i])
+        _compare(case, i, contents, (found[i], functools.partial(draw, i, contents)))
         for i, (contents, _) in enumerate(both)
     ]
 
 
-def _compare(
-    case: Case, layer: Any, contents: Any, index: int, seed: Any, found: Any
-) -> Outcome:
-    """Compares a result with the reference."""
+def _compare(case: Case, index: int, contents: Any, result: Any) -> Outcome:
+    """Compares a result, and the plan that a function draws, with the reference."""
+    found, draw = result
     batch, size, training = case.calls[index]
     mixed = case.world == "mixing" or rules.mixes(case, training)
-    plan = reference.no_plan(batch, size)
-    if mixed:
-        plan = worlds.draw_plan(case, layer, contents, index, seed)
-        if words := laws.check_plan(case, plan, batch, size):
-            return _outcome(case, "failure", f"law: {words}")
+    plan = draw() if mixed else reference.no_plan(batch, size)
+    if words := mixed and laws.check_plan(case, plan, batch, size):
+        return _outcome(case, "failure", f"law: {words}")
     expected = assemble(case.form, reference.expect(case, contents, plan, mixed))
     words = _differ(found, wrap(case.form, expected))
     return _outcome(case, "failure", words) if words else _outcome(case, "equal")
@@ -152,25 +155,21 @@ def _compare(
 
 def _differ(found: Any, expected: Any, where: str = "") -> str | None:
     """Returns where and how a nest differs from what is expected."""
-    if isinstance(expected, (Expected, Same)):
-        words = _differ_array(found, expected)
-        return f"{where or 'images'}: {words}" if words else None
-    if isinstance(expected, np.ndarray):
-        return _differ(found, Same(expected), where)
     if expected is None:
         return None if found is None else f"{where}: not None"
-    if type(found) is not type(expected) and not (
-        isinstance(expected, list) and isinstance(found, (tuple, list))
-    ):
+    if isinstance(expected, (Expected, Same, np.ndarray)):
+        words = _differ_array(found, expected)
+        return f"{where or 'images'}: {words}" if words else None
+    sequences = isinstance(expected, list) and isinstance(found, (tuple, list))
+    if type(found) is not type(expected) and not sequences:
         return f"{where}: {type(found).__name__} instead of {type(expected).__name__}"
+    if len(found) != len(expected):
+        return f"{where}: {len(found)} entries instead of {len(expected)}"
     if isinstance(expected, dict):
-        if list(found) != list(expected):
-            if sorted(found) != sorted(expected):
-                return f"{where}: keys {list(found)} instead of {list(expected)}"
+        if sorted(found) != sorted(expected):
+            return f"{where}: keys {list(found)} instead of {list(expected)}"
         pairs = [(key, found[key], expected[key]) for key in expected]
     else:
-        if len(found) != len(expected):
-            return f"{where}: {len(found)} entries instead of {len(expected)}"
         pairs = [(i, *x) for i, x in enumerate(zip(found, expected, strict=True))]
     each = (_differ(x, y, f"{where}[{key!r}]") for key, x, y in pairs)
     return next((words for words in each if words), None)
@@ -183,7 +182,8 @@ def _differ_array(found: Any, expected: Any) -> str | None:
         return f"no array: {error}"
     if isinstance(expected, Expected):
         return compare(array, array.dtype.name, expected)
-    values = np.asarray(expected.values)
+    values = expected.values if isinstance(expected, Same) else expected
+    values = np.asarray(values)
     if array.dtype.kind in "SUO" and values.dtype.kind in "SU":
         same = array.astype("S").tolist() == values.astype("S").tolist()
         return None if same else "strings changed"

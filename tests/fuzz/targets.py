@@ -15,9 +15,10 @@ def expect(case: Any, contents: Any, plan: Any, mixed: bool) -> dict[str, Any]:
     labels, weights = contents["labels"], contents.get("sample_weight")
     spec = case.parts["labels"]
     if "outputs" not in spec:
-        (output, classes), *_ = rules.list_outputs(case)
-        found = _expect_output(case, output, classes, labels, weights, plan, mixed)
-        return {"labels": found} | _expect_weights(case, weights, plan, mixed)
+        ((_, classes),) = rules.list_outputs(case)
+        both = plan, _shares(weights, plan)
+        found = _expect_output(case, classes, labels, both, mixed)
+        return {"labels": found} | _expect_weights(case, weights, plan)
     names = list(spec["outputs"])
     values = (
         labels if isinstance(labels, dict) else dict(zip(names, labels, strict=True))
@@ -27,16 +28,15 @@ def expect(case: Any, contents: Any, plan: Any, mixed: bool) -> dict[str, Any]:
         each = dict(zip(names, weights, strict=True))
     elif isinstance(weights, dict):
         each = weights
-    both = zip(names, rules.list_outputs(case), strict=True)
-    outputs = {
-        name: _expect_output(case, *pair, values[name], each[name], plan, mixed)
-        for name, pair in both
-    }
+    outputs = {}
+    for name, (_, classes) in zip(names, rules.list_outputs(case), strict=True):
+        both = plan, _shares(each[name], plan)
+        outputs[name] = _expect_output(case, classes, values[name], both, mixed)
     found = outputs if spec["nest"] is dict else tuple(outputs.values())
-    return {"labels": found} | _expect_weights(case, weights, plan, mixed)
+    return {"labels": found} | _expect_weights(case, weights, plan)
 
 
-def _expect_weights(case: Any, weights: Any, plan: Any, mixed: bool) -> dict[str, Any]:
+def _expect_weights(case: Any, weights: Any, plan: Any) -> dict[str, Any]:
     if weights is None:
         return {}
     if isinstance(weights, dict):
@@ -77,9 +77,7 @@ def _shares(weights: Any, plan: Any) -> np.ndarray:
     return np.where(total > 0, own / np.where(total > 0, total, 1), share)
 
 
-def encode(
-    output: dict[str, Any], classes: int | None, labels: np.ndarray, smoothing: float
-) -> np.ndarray:
+def encode(classes: int | None, labels: np.ndarray, smoothing: float) -> np.ndarray:
     """Returns labels as float64, class ids as rows; NaN for ids that are none."""
     if classes is None:
         return labels.astype("float64")
@@ -91,32 +89,26 @@ def encode(
 
 
 def _expect_output(
-    case: Any,
-    output: dict[str, Any],
-    classes: int | None,
-    labels: np.ndarray,
-    weights: Any,
-    plan: Any,
-    mixed: bool,
+    case: Any, classes: int | None, labels: np.ndarray, both: Any, mixed: bool
 ) -> Any:
+    """Returns what the labels of an output become by a plan and the shares of it."""
+    plan, share = both
     target = case.arguments.get("targets", "soft")
     if target == "pair":
-        return _expect_pair(labels, classes, weights, plan)
+        return _expect_pair(classes, labels, plan, share)
     smoothing = case.arguments.get("label_smoothing", 0.0) if mixed else 0.0
-    own = encode(output, classes, labels, smoothing)
+    own = encode(classes, labels, smoothing)
     if target == "own":
         if classes is None and labels.dtype.kind != "b":
             return Same(labels)
         return Expected(own, "float32", 1e-7 if smoothing else 0.0)
     if target == "union":
         return _expect_union(case, own, plan)
-    share = _shares(weights, plan).reshape(len(own), *[1] * (own.ndim - 1))
+    share = share.reshape(len(own), *[1] * (own.ndim - 1))
     mean, slack = _mean(own, own[plan.partner], share)
-    name = (
-        "float64" if labels.dtype.name == "float64" and classes is None else "float32"
-    )
+    wide = labels.dtype.name == "float64" and classes is None
     slack = slack + (1e-7 if smoothing else 0.0)
-    return Expected(mean, name, slack)
+    return Expected(mean, "float64" if wide else "float32", slack)
 
 
 def _mean(own: Any, other: Any, share: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -140,13 +132,12 @@ def _expect_union(case: Any, own: np.ndarray, plan: Any) -> Expected:
 
 
 def _expect_pair(
-    labels: np.ndarray, classes: int | None, weights: Any, plan: Any
+    classes: int | None, labels: np.ndarray, plan: Any, share: np.ndarray
 ) -> Expected:
     """Returns own label, partner's label and the weight, side by side."""
     own = labels.astype("float64")
     if own.ndim == 1:
         own = own[:, None]
-    share = _shares(weights, plan)
     shape = (*own.shape[:-1], 1)
     last = np.broadcast_to(share.reshape(len(own), *[1] * (own.ndim - 1)), shape)
     slack = np.where(last == 1, 0.0, 1e-6)
