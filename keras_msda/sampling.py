@@ -235,8 +235,10 @@ def sample_similar_partners(
     share = ops.where(index[:, None] == index[None], 1.0, share)
     # Sums of integers do not depend on the order of the additions.
     steps = ops.cast(2**30 // ops.maximum(batch, 1), "float32")
-    heights = ops.cumsum(ops.truncate(share * steps))
-    total = ops.cast(heights[:, -1], "float32")
+    whole = ops.truncate(share * steps)
+    heights = ops.cumsum(whole)
+    # Not the last height, which an empty batch does not have.
+    total = ops.cast(ops.sum(whole, -1), "float32")
     drawn = ops.truncate(sample_uniform([batch], seed=seed) * total)
     partner = ops.sum(ops.cast(heights <= drawn[:, None], "int32"), -1)
     if per == "batch":

@@ -1,6 +1,7 @@
 """What JAX and PyTorch share: operations written with `keras.ops`."""
 
 import abc
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -274,3 +275,9 @@ class KerasOps(KerasSeedOps, abc.ABC):
     @abc.abstractmethod
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Runs the branch with the given index and returns its result."""
+
+    def switch_on(
+        self, x: Tensor, index: Tensor, branches: Sequence[Callable[[Tensor], Tensor]]
+    ) -> Tensor:
+        """Runs the branch with the given index on a tensor and returns its result."""
+        return self.switch(index, [functools.partial(f, x) for f in branches])

@@ -260,6 +260,14 @@ class Ops(Protocol):
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Runs the branch with the given index and returns its result."""
 
+    def switch_on(
+        self, x: Tensor, index: Tensor, branches: Sequence[Callable[[Tensor], Tensor]]
+    ) -> Tensor:
+        """Runs the branch with the given index on a tensor and returns its result.
+
+        Gradients are those by the tensor alone.
+        """
+
     def compile_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function of tensors, compiled if the library compiles functions."""
 

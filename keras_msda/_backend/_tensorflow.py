@@ -183,7 +183,9 @@ class TensorFlowOps(SeedOps):
         Adds 2^23, so that the last bit of the sum is worth 1. This takes half the time
         of rounding and casting.
         """
-        bits = self.tf.bitcast(x + 2.0**23, self.tf.int32)
+        # `abs` changes nothing, but keeps TensorFlow 2.21's Grappler from reordering:
+        # where x is a sum, it adds 2^23 to the first term, which rounds each term.
+        bits = self.tf.bitcast(self.tf.abs(x) + 2.0**23, self.tf.int32)
         return self.tf.cast(bits, self.tf.uint8)
 
     def minimum(self, x: Any, y: Any) -> Tensor:

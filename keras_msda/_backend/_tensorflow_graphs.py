@@ -1,5 +1,6 @@
 """TensorFlow's graphs: control flow, compilation and traces."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -66,6 +67,34 @@ class GraphOps(DefaultOps):
     def switch(self, index: Tensor, branches: Sequence[Callable[[], Any]]) -> Any:
         """Runs the branch with the given index and returns its result."""
         return self.tf.switch_case(index, list(branches))
+
+    def switch_on(
+        self, x: Tensor, index: Tensor, branches: Sequence[Callable[[Tensor], Tensor]]
+    ) -> Tensor:
+        """Runs the branch with the given index on a tensor and returns its result.
+
+        For gradients the branch runs again. Otherwise its intermediate values would
+        leave it, and where the length of the batch is not known when traced, as in
+        Keras's `fit`, XLA (TensorFlow 2.21) writes beyond its memory for some of them.
+        """
+        tf = self.tf
+
+        def pull(branch: Callable[[Tensor], Tensor], x: Tensor, upstream: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = branch(x)
+            found = tape.gradient(y, x, upstream, unconnected_gradients="zero")
+            return tf.convert_to_tensor(found)
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def run(x: Tensor) -> Any:
+            def grad(upstream: Tensor) -> Tensor:
+                pulls = [functools.partial(pull, f, x, upstream) for f in branches]
+                return self.switch(index, pulls)
+
+            return self.switch(index, [functools.partial(f, x) for f in branches]), grad
+
+        return run(x)
 
     def compile_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns a function of tensors as a graph."""

@@ -182,17 +182,18 @@ class FeatureMixing(StatefulLayer):
         step.seen[gate] = batch, self.mixer._masked(size)
         layout = plans.Layout(features.shape[0], size, self.data_format)
 
-        def mixed() -> Tensor:
+        def mixed(features: Tensor) -> Tensor:
             return _mixing.mix_batch(
                 self.mixer, {"images": features}, layout, seed=step.seed, dtype=dtype
             )["images"]
 
-        def unmixed() -> Tensor:
+        def unmixed(features: Tensor) -> Tensor:
             return ops.cast(features, dtype)
 
         if isinstance(step.chosen, int):
-            return mixed() if step.chosen == gate else unmixed()
-        return ops.switch(ops.cast(step.chosen == gate, "int32"), [unmixed, mixed])
+            return (mixed if step.chosen == gate else unmixed)(features)
+        here = ops.cast(step.chosen == gate, "int32")
+        return ops.switch_on(features, here, [unmixed, mixed])
 
     def mix_mask_at(self, gate: int, mask: Tensor) -> Tensor:
         """Returns Keras's mask of sequences at a gate: own or partner's, where mixed.

@@ -12,6 +12,19 @@ from keras_msda.parts import structures
 Tensor = Any
 
 
+def check_real(owner: str, dtype: Any) -> None:
+    """Refuses images of strings or complex numbers, of which a cast would lose half."""
+    word = _errors.dtype_name(dtype)
+    if not word.startswith(("bool", "int", "uint", "float", "bfloat")):
+        _errors.fail(
+            owner,
+            "images must hold real numbers.",
+            f"dtype {word}",
+            "Decode files first, for example by `tf.io.decode_image`. Of complex "
+            "numbers, give both parts as channels.",
+        )
+
+
 def take_apart(
     layer: Any, images: Any, labels: Any = None, sample_weight: Any = None
 ) -> structures.Batch:

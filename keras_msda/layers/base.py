@@ -293,6 +293,7 @@ class MixLayer(DrawingLayer):
         owner = type(self).__name__
         ops = _backend.get_ops(images)
         _checks.check_not_ragged(owner, "images", ops.is_ragged(images), images)
+        _inputs.check_real(owner, images.dtype)
         _checks.check_rank(owner, images.shape, rows=self.uniform_mask)
         batch, *rest = ops.shape(images)
         last = self.data_format == "channels_last"

@@ -38,7 +38,9 @@ def unite_labels(labels: Tensor, threshold: float) -> Tensor:
     return ops.where(labels == labels, united, float("nan"))
 
 
-def pack_labels(labels: Tensor, plan: plans.Plan) -> Tensor:
+def pack_labels(
+    labels: Tensor, plan: plans.Plan, num_classes: int | None = None
+) -> Tensor:
     """Packs own label, partner's label and weight into one tensor for `MixedLoss`.
 
     Args:
@@ -46,6 +48,8 @@ def pack_labels(labels: Tensor, plan: plans.Plan) -> Tensor:
             `(batch, ..., classes)`. float32 holds ids exactly up to 2^24; a larger one
             gets the weight NaN, which shows in the loss.
         plan: The plan of the batch.
+        num_classes: Number of classes, if known: ids that are none of them get the
+            weight NaN, too.
 
     Returns:
         float32, `(batch, 3)` for ids and `(batch, ..., 2 * classes + 1)` for floats:
@@ -59,6 +63,8 @@ def pack_labels(labels: Tensor, plan: plans.Plan) -> Tensor:
     if not keras.backend.is_float_dtype(labels.dtype):
         wide = ops.cast(labels, "int64")  # The largest uint64 become negative.
         exact = (wide <= _checks.LARGEST_ID) & (wide >= -_checks.LARGEST_ID)
+        if num_classes is not None:
+            exact = exact & (wide >= 0) & (wide < num_classes)
         own_exact, other_exact = plans.take_both(exact, plan.partner)
         weight = ops.where(own_exact & other_exact, weight, float("nan"))
     own, other = plans.take_both(own, plan.partner)

@@ -46,8 +46,10 @@ def mix(key: str, context: Context, *, plan: plans.Plan) -> Tensor:
         weight = _factored.append_axes(plan.weight, len(x.shape) - 1)
         return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
-        _check_not_moved(context.settings.owner, key, plan, layout)
-        plan = plan._replace(mask=_average_mask(plan.mask, layout, lengths))
+        if plans.get_move(plan) is not None:
+            x = _take_for_whole(context.settings.owner, key, x, layout)
+        else:
+            plan = plan._replace(mask=_average_mask(plan.mask, layout, lengths))
     choice = context.settings.jit_compile
     return plans.mix_images(
         x, plan, layout.data_format, dtype=dtype, jit_compile=choice
@@ -64,18 +66,26 @@ def _average_mask(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> 
     return ops.mean(ops.reshape(values, blocks), list(range(2, len(blocks), 2)))
 
 
-def _check_not_moved(
-    owner: str, key: str, plan: plans.Plan, layout: plans.Layout
-) -> None:
-    """Refuses a coarser grid if the pixels of the partner are moved."""
-    if plans.get_move(plan) is not None:
+def _take_for_whole(owner: str, key: str, x: Tensor, layout: plans.Layout) -> Tensor:
+    """Returns a tensor as one of the images' size, or refuses it.
+
+    The pixels of a partner that is moved are known on the images' grid alone.
+    """
+    lengths = layout.lengths(x.shape) or ()
+    if any(map(_errors.differ, lengths, layout.size)):
         _errors.fail(
             owner,
             f'a partner is moved pixel by pixel, so that "{key}" must have the size of '
             f"the images, {_errors.show(layout.size)}.",
-            f'"{key}" on a coarser grid',
+            f'"{key}" on a coarser grid, of lengths {_errors.show(lengths)}',
             "Resize it to the images, or leave it out of `batch_keys`.",
         )
+    # Lengths that are not known when traced: a coarser grid fails when it runs.
+    ops = _backend.get_ops(x)
+    shape = list(ops.shape(x))
+    first = 2 if layout.channels == 1 else 1
+    shape[first : first + len(layout.size)] = layout.size
+    return ops.reshape(x, shape)
 
 
 def _check_lengths(

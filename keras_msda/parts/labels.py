@@ -64,7 +64,7 @@ def mix(key: str, context: Context, *, plan: plans.Plan) -> Any:
         else:
             shares = plan
         if settings.targets == "pair":
-            return _forms.pack_labels(labels, shares)
+            return _forms.pack_labels(labels, shares, num_classes)
         soft = functools.partial(_mix_soft, num_classes=num_classes, settings=settings)
         given = labels, shares.partner, shares.weight
         # Operation by operation, wide labels take three times their bytes.

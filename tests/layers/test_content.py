@@ -382,6 +382,13 @@ def test_classes_are_equally_far_from_each_other():
         assert_array_equal(ids[ops.convert_to_numpy(partner)], ids)
 
 
+@pytest.mark.parametrize("per", ["sample", "batch"])
+def test_an_empty_batch_has_no_similar_labels(per):
+    layer = similar(per=per, seed=2)
+    mixed, targets = layer.mix((images()[:0], np.zeros((0, 1), "float32")), seed=SEED)
+    assert_equal((len(mixed), tuple(targets.shape)), (0, (0, 1)))
+
+
 def test_a_pipeline_mixes_samples_with_similar_labels():
     labels = np.array([1.0, 5.0, 1.0, 5.0], "float32")
     data = tf.data.Dataset.from_tensor_slices((images(size=(4, 4)), labels)).batch(4)

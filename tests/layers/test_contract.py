@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 import keras_msda as msda
 from tests.support import layer_cases as cases
 from tests.support import oracles
+from tests.support.errors import refused
 from tests.support.marks import parametrize
 
 # In pipelines too: what a layer draws shows in images alone.
@@ -346,6 +347,20 @@ def test_images_of_any_dtype_come_out_in_the_compute_dtype(name, given, policy):
     check_rounded(mixed, images, plan, policy.removeprefix("mixed_"))
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("dtype", ["complex64", "str"])
+def test_images_that_are_no_real_numbers_are_refused(dtype, training):
+    images = np.ones((2, 4, 4, 1)).astype(dtype)
+    layer = cases.make("cutmix", num_classes=CLASSES)
+    data = tf.data.Dataset.from_tensors((images, IDS[:2]))
+    with refused("CutMixLayer", "images must hold real numbers", "Decode"):
+        data.map(lambda *batch: layer(*batch, training=training))
+    if dtype == "str" and cases.BACKEND != "tensorflow":
+        return  # The backend has no strings.
+    with refused("CutMixLayer", "images must hold real numbers", "both parts"):
+        layer(images, IDS[:2], training=training)
+
+
 # In float32 and on two axes they are compiled above.
 @methods
 @pytest.mark.parametrize(
@@ -391,6 +406,23 @@ def test_a_blend_in_uint8_rounds_half_to_even():
     assert_array_equal(
         np.ravel(cases.array(mixed)), [0, 2, 6, 4]
     )  # Of 0.5, 2.5, 5.5 and 3.5.
+
+
+@images_alone
+@pytest.mark.parametrize("jit_compile", [False, "auto"])
+@pytest.mark.parametrize("length", [None, 8])
+def test_pipelines_round_bytes_once(length, jit_compile):
+    # Grappler reorders sums: each product of a blend was rounded by itself.
+    layer = cases.make("mixup", dtype="uint8", jit_compile=jit_compile)
+    images = np.random.default_rng(4).integers(0, 256, (5, 8, 8, 3)).astype("uint8")
+    plan = cases.next_plan(layer, 5, (8, 8), "mapped")
+    signature = tf.TensorSpec((None, length, length, 3), "uint8")
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([images]), output_signature=signature
+    )
+    (mixed,) = list(data.map(lambda x: layer(x, training=True)))
+    expected = oracles.mix_images(images, plan.partner, plan.mask)
+    assert_allclose(mixed.numpy(), expected, rtol=0, atol=0.5 + 1e-4)
 
 
 # Shapes.

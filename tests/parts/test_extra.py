@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
+import keras_msda as msda
 from tests.support import layer_cases as cases
 from tests.support import oracles
 from tests.support.marks import parametrize
@@ -126,6 +127,31 @@ def test_pipelines_of_unknown_sizes_mix_them_too():
     for key, value in expected(values, plan).items():
         scale = 255 if key == "bytes" else 1
         assert_allclose(outputs[key] / scale, value / scale, **CLOSE, err_msg=key)
+
+
+@pytest.mark.parametrize("method", [msda.ResizeMixLayer, msda.PuzzleMixLayer])
+def test_views_of_unknown_size_move_with_the_partner(method):
+    settings = {"probability": 1.0, "pairing": "roll", "seed": 1}
+    layer = method(batch_keys=("view",), **settings)
+    x = cases.images(3, (4, 6), 2)
+
+    def mix(view, shape):
+        data = tf.data.Dataset.from_generator(
+            lambda: iter([{"images": x, "view": view}]),
+            output_signature={
+                "images": tf.TensorSpec(shape, "float32"),
+                "view": tf.TensorSpec(shape, "float32"),
+            },
+        )
+        (found,) = list(data.map(lambda batch: layer.mix(batch, seed=(1, 2))))
+        return found
+
+    for shape in ([None] * 4, (None, None, None, 2)):
+        found = mix(x, shape)
+        assert_allclose(found["view"], found["images"], **CLOSE)
+        # A coarser grid cannot be told when it is traced.
+        with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"):
+            mix(x[:, ::2, ::2], shape)
 
 
 def test_unmixed_batches_keep_them():

@@ -234,6 +234,18 @@ def test_an_id_that_packing_would_round_has_no_weight(world):
     assert_array_equal(np.isnan(np.asarray(found)[:, 2]), hit)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+@pytest.mark.parametrize("outside", [-1, 3])
+def test_pairs_of_ids_that_are_no_class_are_nan_in_a_graph(outside, dtype):
+    ids = np.array([0, outside, 2]).astype(dtype)
+    layer = msda.MixUpLayer(targets="pair", num_classes=3, pairing="roll", seed=1)
+    images = np.zeros((3, 4, 4, 1), "float32")
+    for training, hit in [(True, [False, True, True]), (False, [False, True, False])]:
+        data = tf.data.Dataset.from_tensors((images, ids))
+        ((_, packed),) = list(data.map(lambda *x, t=training: layer(*x, training=t)))
+        assert_array_equal(np.isnan(packed[:, 2]), hit)
+
+
 def test_an_eager_id_that_packing_would_round_is_refused():
     layer = cases.make("mixup", targets="pair")
     inputs = cases.images(2, SIZE), np.array([0, 2**24 + 1])

@@ -1,0 +1,170 @@
+"""`python -m tests.fuzz`: many random calls, compared with the reference.
+
+Cases run in processes of their own, some hundred each, so that a crash of a library is
+one failure among others and memory does not grow.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.table import Table
+
+from tests.fuzz.summary import Summary
+
+#: Cases of one process, and the seconds after which one case has hung.
+CHUNK, LONGEST = 300, 900
+
+
+def main() -> int:
+    """Runs what the command line says; returns the exit status."""
+    arguments = _parse()
+    if arguments.only:
+        return _run_one(*map(int, arguments.only.split(":")))
+    if arguments.chunk:
+        return _run_chunk(*map(int, arguments.chunk.split(":")))
+    return _run_many(arguments)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--calls", type=int, default=2000, help="how many, about")
+    parser.add_argument("--seed", type=int, default=0, help="of all cases")
+    parser.add_argument("--workers", type=int, default=1, help="processes at a time")
+    parser.add_argument("--out", type=Path, help="file for the summary, JSON")
+    parser.add_argument("--resume", action="store_true", help="goes on with that file")
+    parser.add_argument("--only", metavar="SEED:INDEX", help="one case, with details")
+    parser.add_argument("--chunk", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _run_one(seed: int, index: int) -> int:
+    """Runs one case and prints what came of it."""
+    from tests.fuzz import runs
+
+    case = runs.make_case(seed, index)
+    print(case)
+    outcomes = runs.check_case(case)
+    for outcome in outcomes:
+        print(f"{outcome.kind}: {outcome.words}" if outcome.words else outcome.kind)
+    return int(any(x.kind == "failure" for x in outcomes))
+
+
+def _run_chunk(seed: int, start: int, stop: int) -> int:
+    """Runs cases and prints a line of JSON before and after each."""
+    from tests.fuzz import runs
+
+    for index in range(start, stop):
+        print(json.dumps({"begun": index}), flush=True)
+        begun = time.process_time()
+        try:
+            outcomes = runs.check_case(runs.make_case(seed, index))
+        except Exception as error:
+            outcomes = [runs.Outcome("?", "?", "failure", f"the fuzzer: {error!r}")]
+        spent = time.process_time() - begun
+        print(
+            json.dumps({"index": index, "seconds": spent, "outcomes": outcomes}),
+            flush=True,
+        )
+    return 0
+
+
+def _run_many(arguments: argparse.Namespace) -> int:
+    summary = Summary(arguments.seed, arguments.calls)
+    if arguments.resume and arguments.out and arguments.out.exists():
+        summary.load(arguments.out)
+    words = "{task.fields[failures]} failures"
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), words)
+    console = Console()
+    with Progress("calls", *columns, console=console, refresh_per_second=1) as progress:
+        task = progress.add_task("", total=arguments.calls, failures=0)
+
+        def note() -> None:
+            found = len(summary.failures)
+            progress.update(task, completed=summary.calls, failures=found)
+
+        _start(arguments, summary, note)
+    if arguments.out:
+        summary.save(arguments.out, final=True)
+    _print(console, summary)
+    return int(bool(summary.failures))
+
+
+def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
+    """Runs chunks, as many at a time as asked for, until there are enough calls."""
+
+    def work() -> None:
+        while (chunk := summary.take(CHUNK)) is not None:
+            for line in _read_chunk(arguments.seed, *chunk):
+                summary.add(line)
+                note()
+            summary.finish(chunk)
+            if arguments.out:
+                summary.save(arguments.out)
+
+    threads = [threading.Thread(target=work) for _ in range(arguments.workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _read_chunk(seed: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
+    """Yields the results of cases; those of a process that ended early are failures."""
+    while start < stop:
+        cases = f"{seed}:{start}:{stop}"
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.fuzz", "--chunk", cases],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        timer = threading.Timer(LONGEST, process.kill)
+        begun = start
+        for line in process.stdout or ():
+            found = json.loads(line)
+            timer.cancel()
+            timer = threading.Timer(LONGEST, process.kill)
+            timer.start()
+            if "begun" in found:
+                begun = found["begun"]
+            else:
+                start = found["index"] + 1
+                yield found
+        timer.cancel()
+        process.wait()
+        if start < stop:
+            words = f"the process ended with {process.returncode}"
+            start = begun + 1
+            failure = ["?", "?", "failure", words]
+            yield {"index": begun, "seconds": 0.0, "outcomes": [failure]}
+
+
+def _print(console: Console, summary: Summary) -> None:
+    """Prints the summary."""
+    found = summary.report()
+    for name in ("worlds", "methods"):
+        table = Table(name, "equal", "errors", "failures", "CPU ms a call")
+        for key, row in found[name].items():
+            each = [str(row[kind]) for kind in ("equal", "error", "failure")]
+            table.add_row(key, *each, f"{row['milliseconds']:.0f}")
+        console.print(table)
+    table = Table("documented errors", "calls")
+    for words, count in found["errors"].items():
+        table.add_row(words, str(count))
+    console.print(table)
+    for failure in found["failures"]:
+        console.print(failure["command"], failure["words"], markup=False)
+    console.print(f"{found['calls']} calls, {len(found['failures'])} failures")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
