@@ -393,19 +393,20 @@ def test_every_function_that_samples_asks_for_its_seed_by_name():
 
 
 def test_no_test_imports_another():
-    # What tests share is in `tests/support`, which knows of no test.
+    # What tests share is in `tests/support`, which knows of no test; `tests/fuzz` is a
+    # program that its own test runs.
     found = {}
     for name, tree in TESTS.items():
         modules = {m for m in imported(tree) if re.match(r"tests\b", m)}
-        modules = {m for m in modules if not re.match(r"tests(\.support|$)", m)}
+        modules = {m for m in modules if not re.match(r"tests(\.support|\.fuzz|$)", m)}
         written = set(re.findall(r"tests\.test_[a-z]+", (HERE / name).read_text()))
         if modules | written:
             found[name] = modules | written
     assert found == {}
 
 
-def test_helpers_of_tests_are_in_one_folder():
-    kinds = re.compile(r"(.*/)?(test_\w+|conftest|__init__)\.py|support/\w+\.py")
+def test_helpers_of_tests_are_in_folders_of_their_own():
+    kinds = re.compile(r"(.*/)?(test_\w+|conftest|__init__)\.py|(support|fuzz)/\w+\.py")
     assert [name for name in TESTS if not kinds.fullmatch(name)] == []
 
 

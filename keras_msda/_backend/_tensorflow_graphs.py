@@ -86,7 +86,7 @@ class GraphOps(DefaultOps):
             found = tape.gradient(y, x, upstream, unconnected_gradients="zero")
             return tf.convert_to_tensor(found)
 
-        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        @tf.custom_gradient
         def run(x: Tensor) -> Any:
             def grad(upstream: Tensor) -> Tensor:
                 pulls = [functools.partial(pull, f, x, upstream) for f in branches]

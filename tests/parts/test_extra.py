@@ -129,6 +129,7 @@ def test_pipelines_of_unknown_sizes_mix_them_too():
         assert_allclose(outputs[key] / scale, value / scale, **CLOSE, err_msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [msda.ResizeMixLayer, msda.PuzzleMixLayer])
 def test_views_of_unknown_size_move_with_the_partner(method):
     settings = {"probability": 1.0, "pairing": "roll", "seed": 1}
