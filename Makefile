@@ -34,7 +34,7 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
-  test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
+  fuzz test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
   bench-puzzlemix experiments-check check format build release-check clean
 
 help: ## lists all commands
@@ -87,6 +87,13 @@ test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported rele
 	@OPENBLAS_NUM_THREADS=1 $(OLDEST_VENV)/bin/python -m pytest -n 2 --dist worksteal \
 	  -m "not xla and not processes and not notebook and not slow" --most-cases 1 \
 	  --timeout 300 $(OLDEST_TESTS) $(TEST_ARGS)
+
+# KERAS_BACKEND=jax or torch fuzzes the layers on that backend.
+N ?= 2000
+FUZZ_ARGS ?= --workers 2 --out benchmarks/results/fuzz.json
+fuzz: $(DEV_READY) ## compares N random calls with a reference in NumPy; N=100000
+	@OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m tests.fuzz --calls $(N) \
+	  $(FUZZ_ARGS)
 
 # One at a time, because each notebook keeps both cores busy.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size

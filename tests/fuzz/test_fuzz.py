@@ -1,4 +1,4 @@
-"""Random calls against the reference: by hypothesis, and by number as in `make fuzz`."""
+"""Random calls against the reference: by hypothesis, and as `make fuzz` draws them."""
 
 import json
 
