@@ -105,10 +105,12 @@ def test_a_call_without_its_state_inside_jit_is_an_error():
     layer(images, training=True)  # And nothing is lost.
 
 
-def test_integers_beyond_32_bits_are_refused():
+@pytest.mark.parametrize("seed", [None, (1, 2)])
+def test_integers_beyond_32_bits_are_refused(seed):
     layer = msda.MixUpLayer(targets="own")
+    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([0, 2**40])
     check_error(
-        lambda: layer(np.zeros((2, 4, 4, 1), "float32"), np.array([0, 2**40])),
+        lambda: layer(*batch) if seed is None else layer.mix(batch, seed=seed),
         "MixUpLayer",
         ValueError,
         "JAX has integers of 32 bits",

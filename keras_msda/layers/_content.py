@@ -1,5 +1,6 @@
 """What a plan may know of a batch besides its seed: saliency, images and labels."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -148,4 +149,7 @@ def read_labels(owner: str, labels: Any, num_classes: Any) -> Tensor:
     batch = ops.shape(labels)[0]
     if num_classes is not None and not keras.backend.is_float_dtype(labels.dtype):
         return ops.one_hot(ops.reshape(labels, [-1]), num_classes)
-    return ops.reshape(ops.cast(labels, "float32"), [batch, -1])
+    # JAX and PyTorch do not find out how many numbers an empty batch would have.
+    lengths = tuple(labels.shape[1:])
+    count = -1 if None in lengths else math.prod(lengths)
+    return ops.reshape(ops.cast(labels, "float32"), [batch, count])

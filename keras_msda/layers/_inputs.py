@@ -39,6 +39,8 @@ def take_apart(
         box_format=layer.bounding_box_format,
         saliency=layer.uses_saliency,
     )
+    if _backend.get_backend_ops().int32_only:
+        _check_integers(owner, keras.tree.flatten(given.parts))
     form = "(None, None, None, 3)"
     _checks.check_known_rank(owner, "images", given.parts["images"], form=form)
     return given
@@ -155,7 +157,7 @@ def _check_alike(owner: str, own: Any, other: Any) -> None:
         )
 
 
-def check_integers(owner: str, values: Sequence[Any]) -> None:
+def _check_integers(owner: str, values: Sequence[Any]) -> None:
     """Checks that a library without 64-bit integers would not cut any."""
     for value in values:
         if not (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):

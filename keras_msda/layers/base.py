@@ -132,9 +132,6 @@ class MixLayer(DrawingLayer):
             return self.call(images, labels, sample_weight, partner=partner, **options)
         if partner is not None:
             options["partner"] = _inputs.take_partner_apart(self, partner, given)
-        if _backend.get_backend_ops().int32_only:
-            values = keras.tree.flatten(given.parts)
-            _inputs.check_integers(type(self).__name__, values)
         if given.alone:
             return super().__call__(images, **options)
         ready = _inputs.prepare_for_keras(type(self).__name__, given.parts)

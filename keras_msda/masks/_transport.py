@@ -7,6 +7,7 @@ until nothing changes.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -56,7 +57,7 @@ def _find_kinds(grid: Grid) -> Tensor:
         kind = ops.where(whole, 0, ops.where(empty, 2, 1))
         kind = ops.cast(kind, "int32")
         kinds = 3 * kinds + _puzzle_grid.place_on_axis(kind, axis, rank)
-    return ops.reshape(kinds, [ops.shape(grid.side[0])[0], -1])
+    return ops.reshape(kinds, [ops.shape(grid.side[0])[0], math.prod(grid.shape)])
 
 
 def _find_squared_distance(shown: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ def mix(key: str, context: Context, *, plan: plans.Plan) -> Tensor:
         weight = _factored.append_axes(plan.weight, len(x.shape) - 1)
         return plans.blend(*plans.take_both(x, plan.partner), weight, dtype)
     if layout.lengths(x.shape) != tuple(layout.size):
-        if plans.get_move(plan) is not None:
+        floats = keras.backend.is_float_dtype(x.dtype)
+        if plans.get_move(plan) is not None or not floats:
             x = _take_for_whole(context.settings.owner, key, x, layout)
         else:
             plan = plan._replace(mask=_average_mask(plan.mask, layout, lengths))
@@ -69,7 +70,8 @@ def _average_mask(mask: Any, layout: plans.Layout, lengths: tuple[Any, ...]) -> 
 def _take_for_whole(owner: str, key: str, x: Tensor, layout: plans.Layout) -> Tensor:
     """Returns a tensor as one of the images' size, or refuses it.
 
-    The pixels of a partner that is moved are known on the images' grid alone.
+    The pixels of a partner that is moved are known on the images' grid alone, and
+    integers on a coarser one are no images.
     """
     lengths = layout.lengths(x.shape) or ()
     if any(map(_errors.differ, lengths, layout.size)):

@@ -2,5 +2,5 @@
 
 `python -m tests.fuzz` runs many of them; `tests/fuzz/test_fuzz.py` runs some with
 hypothesis. The reference shares no code with the library: it is written from the
-documents, and only takes the plan that a layer has drawn.
+documents, and takes only the plan that a layer has drawn.
 """

@@ -44,6 +44,21 @@ def round_to(values: np.ndarray, dtype: str) -> np.ndarray:
         return values.astype(found)
 
 
+def narrowed(nest: Any) -> Any:
+    """Returns what is expected of a library without dtypes of 64 bits."""
+    if isinstance(nest, Expected):
+        name = nest.dtype.replace("64", "32")
+        slack = nest.slack
+        if nest.dtype == "float64":
+            slack = slack + STEP * np.abs(nest.values) * (slack > 0)
+        return nest._replace(dtype=name, slack=slack)
+    if isinstance(nest, Same):
+        return nest
+    if isinstance(nest, dict):
+        return {key: narrowed(value) for key, value in nest.items()}
+    return tuple(map(narrowed, nest)) if isinstance(nest, tuple) else nest
+
+
 def compare(found: np.ndarray, name: str, expected: Expected) -> str | None:
     """Returns what is wrong with an array, None if nothing is."""
     if name != expected.dtype:

@@ -1,5 +1,7 @@
 """Where a case is called: what each world does with a layer and its batches."""
 
+import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,7 +29,14 @@ SHARES = {
         "mixing": 3,
         "XLA": 3,
     },
-    "jax": {"eager": 68, "fit": 2, "map": 10, "map, unknown shapes": 10, "mixing": 10},
+    "jax": {
+        "jit": 60,
+        "eager": 4,
+        "fit": 6,
+        "map": 10,
+        "map, unknown shapes": 10,
+        "mixing": 10,
+    },
     "torch": {
         "eager": 68,
         "fit": 2,
@@ -39,6 +48,8 @@ SHARES = {
 #: Pipelines, which TensorFlow computes on every backend.
 PIPELINES = ("map", "map, unknown shapes", "mixing")
 EPOCH = 3
+#: What TensorFlow raises about shapes that are not known before a graph runs.
+LATE = tf.errors.InvalidArgumentError
 
 
 def make_layer(case: Any) -> Any:
@@ -103,6 +114,30 @@ def _to_backend(x: Any) -> Any:
 def draw_plan(case: Any, layer: Any, contents: Any, index: int, seed: Any) -> Plan:
     """Returns the plan that a layer draws for a batch by a seed."""
     batch, size, _ = case.calls[index]
+    given = _list_given(layer, contents)
+
+    def draw(seed: Any, *values: Any) -> dict[str, Any]:
+        more = dict(zip(given, values, strict=True))
+        return _flat(layer.sample(batch, size or (1,), seed=seed, **more))
+
+    if BACKEND == "tensorflow":
+        found = draw(seed, *given.values())
+    elif case.world in PIPELINES:
+        seed = tf.constant(_wrap_seed(seed), tf.int32) if type(seed) is tuple else seed
+        data = tf.data.Dataset.from_tensors((seed, *map(tf.constant, given.values())))
+        found = next(iter(data.map(draw)))
+    else:
+        if BACKEND == "jax":
+            known = _DRAWN.setdefault(layer, {})
+            draw = known.setdefault((batch, size, *given), _compile(draw))
+            seed = np.asarray(seed).astype(np.int32)
+        found = draw(seed, *given.values())
+    plan = Plan(**{name: to_array(value) for name, value in found.items()})
+    return plan if size else plan._replace(mask=plan.mask[:, 0])
+
+
+def _list_given(layer: Any, contents: Any) -> dict[str, Any]:
+    """Returns what the plans of a layer depend on besides a seed."""
     given: dict[str, Any] = {}
     if layer.uses_saliency:
         if "saliency" in contents:
@@ -110,28 +145,11 @@ def draw_plan(case: Any, layer: Any, contents: Any, index: int, seed: Any) -> Pl
         if layer.uses_images or not given:
             given["images"] = contents["images"]
     if layer.pairing == "label_similarity":
-        given["labels"] = contents["labels"]
-    if case.world in PIPELINES and BACKEND != "tensorflow":
-        names = list(given)
-        data = tf.data.Dataset.from_tensors((seed, *given.values()))
-        found = next(
-            iter(
-                data.map(
-                    lambda pair, *more: _flat(
-                        layer.sample(
-                            batch,
-                            size or (1,),
-                            seed=pair,
-                            **dict(zip(names, more, strict=True)),
-                        )
-                    )
-                )
-            )
-        )
-    else:
-        found = _flat(layer.sample(batch, size or (1,), seed=seed, **given))
-    plan = Plan(**{name: to_array(value) for name, value in found.items()})
-    return plan if size else plan._replace(mask=plan.mask[:, 0])
+        labels = contents["labels"]
+        if labels.ndim > 2:  # The same distances, whatever the size of the images is.
+            labels = labels.reshape(len(labels), math.prod(labels.shape[1:]))
+        given["labels"] = labels
+    return given
 
 
 def _flat(plan: Any) -> dict[str, Any]:
@@ -210,6 +228,8 @@ def run(case: Any, layer: Any, batches: Sequence[Any]) -> list[Any]:
     nests = [arrays.assemble(case.form, x) for x in batches]
     specs = list_leaves(arrays.assemble(case.form, _make_specs(case, batches[0])))
     run_world = _map if case.world in PIPELINES else _trace
+    if case.world == "jit":
+        run_world = _jit
     return run_world(case, layer, nests, [x for x in specs if x is not None])
 
 
@@ -231,8 +251,43 @@ def _trace(case: Any, layer: Any, nests: Sequence[Any], specs: Any) -> list[Any]
     found = []
     for i, leaves in enumerate(flat):
         seed = tf.constant(_wrap_seed(make_seed(case, i)), tf.int32)
-        found.append(pack(structure, traced(seed, *leaves), traced=True))
+        found.append(pack(structure, traced(seed, *leaves)))
     return [nest[0] for nest in found]
+
+
+def _jit(case: Any, layer: Any, nests: Sequence[Any], specs: Any) -> list[Any]:
+    """Calls `mix` in a function that JAX compiles once."""
+    del specs
+    structure: list[Any] = []
+
+    def function(seed: Any, leaves: Any) -> Any:
+        nest = arrays.wrap(case.form, pack(nests[0], leaves))
+        mixed = layer.mix(nest, seed=seed)
+        structure[:] = [mixed]
+        return [x for x in list_leaves(mixed) if x is not None]
+
+    compiled = _compile(function)
+    found = []
+    for i, nest in enumerate(nests):
+        leaves = [x for x in list_leaves(nest) if x is not None]
+        seed = np.array(_wrap_seed(make_seed(case, i)), np.int32)
+        found.append(pack(structure, compiled(seed, leaves))[0])
+    return found
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function that JAX compiles fast: run time does not count here."""
+    import jax
+
+    options = {
+        "xla_backend_optimization_level": 0,
+        "xla_cpu_parallel_codegen_split_count": 1,
+    }
+    return jax.jit(function, compiler_options=options)  # type: ignore[no-any-return]
+
+
+#: How a layer draws its plans on JAX, compiled: by the layer and the batch.
+_DRAWN: weakref.WeakKeyDictionary[Any, dict[Any, Any]] = weakref.WeakKeyDictionary()
 
 
 def _wrap_seed(seed: tuple[int, int]) -> list[int]:
@@ -244,9 +299,8 @@ def flatten(nest: Any) -> list[Any]:
     return [tf.convert_to_tensor(x) for x in list_leaves(nest) if x is not None]
 
 
-def pack(nest: Any, leaves: Any, *, traced: bool = False) -> Any:
+def pack(nest: Any, leaves: Any) -> Any:
     """Returns a nest like another one with other leaves where that has any."""
-    del traced
     rest = iter(leaves)
     return map_leaves(lambda x: None if x is None else next(rest), nest)
 

@@ -154,6 +154,14 @@ def test_a_config_makes_the_same_layer():
     assert_array_equal(plan(again).mask, plan(layer).mask)
 
 
+@pytest.mark.parametrize("transport", [True, False])
+def test_an_empty_batch_stays_empty(transport):
+    layer = PuzzleMixLayer(num_classes=3, transport=transport, seed=1)
+    batch = np.zeros((0, 6, 5, 2), "float32"), np.zeros(0, "int32")
+    mixed, labels = layer.mix(batch, seed=(1, 2))
+    assert_equal((tuple(mixed.shape), tuple(labels.shape)), ((0, 6, 5, 2), (0, 3)))
+
+
 REFUSED = [
     ({"blocks": 0}, "`blocks` must be a positive integer", "blocks=0"),
     ({"blocks": (2, 1.5)}, "`blocks` must be a positive integer", "blocks=(2, 1.5)"),

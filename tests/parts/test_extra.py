@@ -155,6 +155,29 @@ def test_views_of_unknown_size_move_with_the_partner(method):
             mix(x[:, ::2, ::2], shape)
 
 
+def test_integers_on_a_coarser_grid_of_unknown_size_are_not_averaged():
+    layer = cases.make("fmix", batch_keys=("ids",), pairing="roll")
+    x = cases.images(3, (4, 6), 2)
+
+    def mix(ids):
+        data = tf.data.Dataset.from_generator(
+            lambda: iter([{"images": x, "ids": ids}]),
+            output_signature={
+                "images": tf.TensorSpec([None] * 4, "float32"),
+                "ids": tf.TensorSpec([None] * 4, "int32"),
+            },
+        )
+        (found,) = list(data.map(lambda batch: layer.mix(batch, seed=(1, 2))))
+        return found["ids"]
+
+    plan = cases.arrays(layer.sample(3, (4, 6), seed=(1, 2)))
+    ids = np.arange(72, dtype="int32").reshape(3, 4, 6, 1)
+    mixed = oracles.mix_images(ids, plan.partner, plan.mask)
+    assert_allclose(mix(ids), mixed, rtol=1e-6)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="reshape"):
+        mix(ids[:, ::2, ::2])
+
+
 def test_unmixed_batches_keep_them():
     layer = cases.make("hmix", batch_keys=KEYS)
     values = tensors()
