@@ -117,7 +117,7 @@ class Leaf(Base):
 
     Args:
         width: Its own.
-        **kwargs: Shared arguments, see `MixLayer`, but for `alpha`.
+        **kwargs: Shared arguments, see `MixLayer`, except for `alpha`.
 
     Example:
         >>> 1 | 2
@@ -137,7 +137,7 @@ def test_a_layer_gets_the_shared_arguments_that_it_does_not_describe(site):
     assert site.docstrings.convert(inspect.getdoc(Leaf), shared) == (
         "Leaf, of \\|x\\| and dominant\\_.\n\n"
         "Arguments:\n    width: Its own.\n"
-        "    **kwargs: The shared arguments below, but for `alpha`.\n\n"
+        "    **kwargs: The shared arguments below, except for `alpha`.\n\n"
         "Shared arguments:\n    speed: How fast,\n        in two lines. Default: `3`.\n"
         "    name, dtype: As in Keras.\n\n"
         "Example:\n    >>> 1 | 2\n    3"
