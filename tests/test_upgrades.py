@@ -13,14 +13,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import keras_msda as msda
 from tests.support import version_files
+from tests.support.marks import written_by_newer
 
 FOLDER = Path(__file__).parent / "fixtures" / "versions"
 VERSIONS = sorted(path.stem for path in FOLDER.glob("*.keras"))
-#: Keras reads no layers of its own that a newer release has written.
-pytestmark = pytest.mark.skipif(
-    tuple(map(int, keras.version().split(".")[:2])) < (3, 15),
-    reason="Keras 3.15 wrote the files",
-)
+pytestmark = written_by_newer
 each_version = pytest.mark.parametrize("version", VERSIONS)
 
 

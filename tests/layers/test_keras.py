@@ -15,7 +15,7 @@ from tests.support import layer_cases as cases
 from tests.support import oracles
 from tests.support.errors import check_error
 from tests.support.handing_off import EXACT, answering, residual
-from tests.support.marks import parametrize
+from tests.support.marks import parametrize, written_by_newer
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 BATCH, SIZE, CLASSES = 6, (5, 6), 4
@@ -404,13 +404,6 @@ def assert_goes_on(layer, name):
     assert_allclose(mixed, expected["mixed"], **CLOSE)
     assert_allclose(cases.array(plan.weight), expected["weight"], **CLOSE)
     assert_array_equal(cases.array(plan.partner), expected["partner"])
-
-
-# Keras reads no layers of its own that a newer release has written.
-written_by_newer = pytest.mark.skipif(
-    tuple(map(int, keras.version().split(".")[:2])) < (3, 15),
-    reason="Keras 3.15 wrote the files",
-)
 
 
 @written_by_newer

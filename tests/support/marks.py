@@ -1,9 +1,16 @@
-"""Marks of cases by the values of their parameters."""
+"""Marks that several files of tests share."""
 
+import keras
 import pytest
 
 #: What tables of cases call a way of calling that XLA compiles.
 COMPILED = {"compiled", "xla", "jit", "jitted"}
+
+#: Keras reads no layers of its own that a newer release has written.
+written_by_newer = pytest.mark.skipif(
+    tuple(map(int, keras.version().split(".")[:2])) < (3, 15),
+    reason="Keras 3.15 wrote the files",
+)
 
 
 def parametrize(names, rows, **options):
