@@ -128,7 +128,26 @@ class TensorFlowOps(SeedOps):
 
     def take_along(self, x: Tensor, index: Tensor) -> Tensor:
         """Gathers `(batch, k, ...)` from `(batch, n, ...)` by `(batch, k)` indices."""
-        return self.tf.gather(x, index, batch_dims=1)
+        tf = self.tf
+        if not x.dtype.is_floating:
+            return tf.gather(x, index, batch_dims=1)
+
+        # TensorFlow's own gradient (2.21) hands lengths from a compiled function to its
+        # gradient, where XLA needs constants.
+        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        def gather(x: Tensor) -> Any:
+            def grad(upstream: Tensor) -> Tensor:
+                batch, taken, *rest = self.shape(upstream)
+                length = self.shape(x)[1]
+                places = index + length * tf.range(batch)[:, None]
+                rows = tf.reshape(upstream, [batch * taken, *rest])
+                places = tf.reshape(places, [batch * taken])
+                sums = tf.math.unsorted_segment_sum(rows, places, batch * length)
+                return tf.reshape(sums, [batch, length, *rest])
+
+            return tf.gather(x, index, batch_dims=1), grad
+
+        return gather(x)
 
     def scatter_min(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
         """Returns x with entries of each row lowered to values at their places."""

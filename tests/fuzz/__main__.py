@@ -118,34 +118,40 @@ def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
 
 
 def _read_chunk(seed: int, start: int, stop: int) -> Iterator[dict[str, Any]]:
-    """Yields the results of cases; those of a process that ended early are failures."""
+    """Yields the results of cases; one that ends its process twice is a failure."""
+    again = -1
     while start < stop:
-        cases = f"{seed}:{start}:{stop}"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz", "--chunk", cases],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        timer = threading.Timer(LONGEST, process.kill)
         begun = start
-        for line in process.stdout or ():
-            found = json.loads(line)
-            timer.cancel()
-            timer = threading.Timer(LONGEST, process.kill)
-            timer.start()
+        for found in _read_process(f"{seed}:{start}:{stop}"):
             if "begun" in found:
                 begun = found["begun"]
             else:
                 start = found["index"] + 1
                 yield found
-        timer.cancel()
-        process.wait()
-        if start < stop:
-            words = f"the process ended with {process.returncode}"
+        if start < stop and begun == again:
             start = begun + 1
-            failure = ["?", "?", "failure", words]
+            failure = ["?", "?", "failure", "the process ends"]
             yield {"index": begun, "seconds": 0.0, "outcomes": [failure]}
+        again = begun
+
+
+def _read_process(cases: str) -> Iterator[dict[str, Any]]:
+    """Yields what a process prints, and ends it where that takes too long."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.fuzz", "--chunk", cases],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    timer = threading.Timer(LONGEST, process.kill)
+    timer.start()
+    for line in process.stdout or ():
+        timer.cancel()
+        timer = threading.Timer(LONGEST, process.kill)
+        timer.start()
+        yield json.loads(line)
+    timer.cancel()
+    process.wait()
 
 
 def _print(console: Console, summary: Summary) -> None:

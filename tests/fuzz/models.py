@@ -53,11 +53,8 @@ def refuse(case: Any) -> str | None:
         clipped = name == "saliencymix" and arguments.get("border") == "clip"
         if name == "puzzlemix" or clipped:
             return "label weights need the images"
-        moved = name == "resizemix" or name in rules.SALIENT
-        if kind == "manifold" and moved:
-            return "features have no saliency and do not move"
-        if kind == "pixels" and moved:
-            return "masks of pixels need the images"
+        if kind in ("manifold", "pixels") and name in rules.SALIENT:
+            return "the masks of a loss do not depend on images"
     return None
 
 
