@@ -21,7 +21,7 @@ from rich.table import Table
 from tests.fuzz.summary import Summary
 
 #: Cases of one process, and the seconds after which one case has hung.
-CHUNK, LONGEST = 300, 900
+CHUNK, LONGEST = 150, 900
 
 
 def main() -> int:
