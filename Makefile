@@ -19,6 +19,7 @@ MINUTES ?= 60
 SOAK_ARGS ?= --out benchmarks/results/soak.json --chart docs/soak.png
 KILLS_ARGS ?= --out benchmarks/results/kills.json
 NIGHTLY_VENV ?= .venv-nightly
+LOCK_VENV ?= .venv-lock
 LAWS_ARGS ?= --out benchmarks/results/laws.json
 ACCELERATOR_ARGS ?=
 
@@ -31,7 +32,7 @@ SCRIPTS := setup.py .ci/smoke.py .ci/release.py docs/site
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
-SITE_READY := $(VENV)/.stamp-site
+LOCK := tests/dev-requirements.txt
 TPU_READY := $(TPU_VENV)/.stamp-tpu
 BENCH_READY := $(BENCH_VENV)/.stamp-bench
 OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
@@ -41,7 +42,7 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
   fuzz test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix laws soak kills test-nightly audit experiments-check check format build \
+  bench-puzzlemix laws soak kills test-nightly audit lock experiments-check check format build \
   site release-check clean
 
 help: ## lists all commands
@@ -142,6 +143,15 @@ test-nightly: ## runs the contract with the nightly Keras
 	  -m "not xla and not processes and not notebook and not slow" \
 	  $(OLDEST_TESTS) $(TEST_ARGS)
 
+# Without PyTorch: which of its builds one has, and so their hashes, depends on the index.
+lock: ## writes the newest versions of what developers install, and their hashes
+	$(PYTHON) -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --quiet uv==0.13.9
+	printf "torch; python_version < '3'\n" > $(LOCK_VENV)/without.txt
+	$(LOCK_VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	  --extra dev --overrides $(LOCK_VENV)/without.txt setup.cfg -o $(LOCK)
+
 # May fail: it asks a service for known vulnerabilities, and needs the network.
 audit: $(DEV_READY) ## looks up known vulnerabilities of the installed packages
 	@$(RUN) -m pip freeze --exclude-editable > $(VENV)/audit.txt
@@ -173,11 +183,11 @@ format: $(DEV_READY) ## formats, and fixes what ruff can fix
 
 build: $(DEV_READY) ## builds wheel and sdist in dist/, and checks the page for PyPI
 	@rm -rf dist
-	@$(RUN) -m build
+	@$(RUN) -m build --no-isolation
 	@$(RUN) -m twine check --strict dist/*
 
 # Each time from scratch, so that every warning is said again; all of them are errors.
-site: $(SITE_READY) ## builds the documentation, build/site/index.html, and checks its links
+site: $(DEV_READY) ## builds the documentation, build/site/index.html, and checks its links
 	@rm -rf build/site build/doctrees
 	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m sphinx -b html -c docs/site \
 	  -d build/doctrees --jobs auto --fail-on-warning --keep-going --quiet . build/site
@@ -189,7 +199,7 @@ release-check: check build ## tries the wheel in empty environments, and says ho
 	@$(RUN) .ci/release.py
 
 clean: ## removes everything that make created, including the environments
-	rm -rf $(VENV) $(VENV)-audit $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
+	rm -rf $(VENV) $(VENV)-audit $(LOCK_VENV) $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
 	  $(OLDEST_VENV) build dist msda-demo *.egg-info \
 	  docs/reference \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -209,12 +219,11 @@ $(DEMO_READY): setup.cfg pyproject.toml $(VENV_READY)
 	$(RUN) -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
-$(DEV_READY): setup.cfg pyproject.toml $(VENV_READY)
-	$(RUN) -m pip install --quiet --editable '.[dev]'
-	@touch $@
-
-$(SITE_READY): $(DEV_READY)
-	$(RUN) -m pip install --quiet --editable '.[site]'
+# Only files with the hashes of $(LOCK), whose dependencies are all in it; then PyTorch,
+# which is not.
+$(DEV_READY): setup.cfg pyproject.toml $(LOCK) $(VENV_READY)
+	$(RUN) -m pip install --quiet --require-hashes --no-deps -r $(LOCK)
+	$(RUN) -m pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 $(TPU_READY): benchmarks/tpu-requirements.txt

@@ -134,7 +134,7 @@ class TensorFlowOps(SeedOps):
 
         # TensorFlow's own gradient (2.21) hands lengths from a compiled function to its
         # gradient, where XLA needs constants.
-        @tf.custom_gradient  # type: ignore[untyped-decorator]
+        @tf.custom_gradient
         def gather(x: Tensor) -> Any:
             def grad(upstream: Tensor) -> Tensor:
                 batch, taken, *rest = self.shape(upstream)
