@@ -11,6 +11,7 @@ TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
 BENCH_VENV ?= .venv-bench
 OLDEST_VENV ?= .venv-oldest
+CHECK_ARGS ?=
 BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 STARTUP_ARGS ?= --out benchmarks/results/startup.json
 MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
@@ -41,9 +42,9 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
-  fuzz test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix laws soak kills test-nightly audit lock experiments-check check format build \
-  site release-check clean
+  fuzz test-notebooks accelerator-check tpu-check bench bench-check bench-startup \
+  bench-memory bench-puzzlemix laws soak kills test-nightly audit lock \
+  experiments-check check format build site release-check clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -116,6 +117,10 @@ tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick does
 
 bench: $(BENCH_READY) ## times all methods and other libraries; BENCH_ARGS="--table large"
 	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH_ARGS)
+
+# In the development environment: other libraries are left out.
+bench-check: $(DEV_READY) ## fails if mixing costs 1.3 times what is committed
+	@$(RUN) benchmarks/speed_check.py $(CHECK_ARGS)
 
 bench-startup: $(BENCH_READY) ## times imports and first calls, and what compiling gains
 	@$(BENCH_VENV)/bin/python benchmarks/startup.py $(STARTUP_ARGS)
