@@ -217,7 +217,7 @@ def draw(series: dict[str, list[list[float]]], chart: Path) -> None:
             values = memory if title is titles[0] else ratios
             axes.plot(minutes, values, color=line.color, label=f"layer in the {place}")
         axes.axvline(WARM_UP * minutes[-1], color="#999999", linestyle=":")
-        axes.set_ylim(0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         axes.set_xlabel("minutes (dotted: end of the warm-up)")
         axes.set_ylabel(title)
     axes.legend()
