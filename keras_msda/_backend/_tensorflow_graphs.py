@@ -1,6 +1,7 @@
 """TensorFlow's graphs: control flow, compilation and traces."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,6 +11,9 @@ import keras
 from keras_msda._backend._defaults import DefaultOps
 
 Tensor = Any
+
+# So many float32 numbers, and what is made of them, fit the cache of a core.
+_CACHED = 2**16
 
 
 class GraphOps(DefaultOps):
@@ -123,7 +127,7 @@ class GraphOps(DefaultOps):
         return compiled(x, *rest)
 
     def map_over_draws(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the function; for CPUs one that calls it for one draw after another.
+        """Returns the function; for CPUs one that calls it for a few draws at a time.
 
         A function that passes over its arguments many times then finds them in the
         CPU's cache.
@@ -131,33 +135,37 @@ class GraphOps(DefaultOps):
         if not self.is_traced_for_cpu():
             return function
 
-        def call_once(draw: tuple[Tensor, ...]) -> Tensor:
-            # With one axis, since loops over one axis are faster.
-            rows = [
-                self.tf.reshape(part, [1, -1][: part.shape.rank + 1]) for part in draw
-            ]
-            return self.tf.reshape(function(*rows), draw[0].shape)
-
         def call_for_each(*values: Tensor) -> Any:
             draws, *lengths = values[0].shape
             if draws == 0 or None in lengths:
                 return function(*values)
-            count = self.tf.shape(values[0])[0]
-            if draws is None:
-                values = tuple(self._at_least_one(value) for value in values)
-            found = self.tf.map_fn(call_once, values, fn_output_signature=self.tf.bool)
-            return found[:count] if draws is None else found
+            block = max(1, _CACHED // math.prod(lengths))
+            if draws is not None:
+                block = -(-draws // -(-draws // block))
+            found = self.tf.map_fn(
+                lambda parts: function(*parts),
+                tuple(self._split_draws(value, block) for value in values),
+                fn_output_signature=self.tf.bool,
+            )
+            found = self.tf.reshape(found, [-1, *lengths])
+            return found[: self.tf.shape(values[0])[0]]
 
         return call_for_each
 
-    def _at_least_one(self, value: Tensor) -> Tensor:
-        """Returns a tensor, or a row of zeros if it has no rows.
+    def _split_draws(self, value: Tensor, block: int) -> Tensor:
+        """Returns blocks of draws, their other axes as one; the last padded with zeros.
 
-        XLA compiles the body of a loop for an empty batch too, where it finds no row.
+        There is at least one block. XLA compiles the body of a loop for an empty batch
+        too, where it finds no draw.
         """
-        missing = 1 - self.tf.minimum(self.tf.shape(value)[0], 1)
-        rest = [[0, 0]] * (value.shape.rank - 1)
-        return self.tf.pad(value, [[0, missing], *rest])
+        draws, *lengths = value.shape
+        if draws is None:
+            draws = self.tf.shape(value)[0]
+            missing = block * self.tf.maximum(-(-draws // block), 1) - draws
+        else:
+            missing = -draws % block
+        value = self.tf.pad(value, [[0, missing], *[[0, 0] for _ in lengths]])
+        return self.tf.reshape(value, [-1, block, *([math.prod(lengths)] if lengths else [])])
 
     def try_fast_path(
         self, fast: Callable[[], tuple[Tensor, Any]], exact: Callable[[], Any]
