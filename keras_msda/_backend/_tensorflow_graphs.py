@@ -12,8 +12,9 @@ from keras_msda._backend._defaults import DefaultOps
 
 Tensor = Any
 
-# So many float32 numbers, and what is made of them, fit the cache of a core.
-_CACHED = 2**16
+# So many numbers make a block of draws: few enough for the cache of a core, and enough
+# to hide what it costs to start a loop.
+_BLOCK = 2**14
 
 
 class GraphOps(DefaultOps):
@@ -135,11 +136,11 @@ class GraphOps(DefaultOps):
         if not self.is_traced_for_cpu():
             return function
 
-        def call_for_each(*values: Tensor) -> Any:
+        def call_for_blocks(*values: Tensor) -> Any:
             draws, *lengths = values[0].shape
             if draws == 0 or None in lengths:
                 return function(*values)
-            block = max(1, _CACHED // math.prod(lengths))
+            block = 1 + _BLOCK // math.prod(lengths)
             if draws is not None:
                 block = -(-draws // -(-draws // block))
             found = self.tf.map_fn(
@@ -148,24 +149,30 @@ class GraphOps(DefaultOps):
                 fn_output_signature=self.tf.bool,
             )
             found = self.tf.reshape(found, [-1, *lengths])
-            return found[: self.tf.shape(values[0])[0]]
+            return found[: self.tf.shape(values[0])[0] if draws is None else draws]
 
-        return call_for_each
+        return call_for_blocks
 
     def _split_draws(self, value: Tensor, block: int) -> Tensor:
-        """Returns blocks of draws, their other axes as one; the last padded with zeros.
+        """Returns blocks of draws, the last one filled up with zeros.
 
-        There is at least one block. XLA compiles the body of a loop for an empty batch
+        There is at least one block: XLA compiles the body of a loop for an empty batch
         too, where it finds no draw.
+
+        Returns:
+            Shape `(blocks, block, pixels)`, since loops over one axis are faster, or
+            `(blocks, block)` for one number per draw.
         """
         draws, *lengths = value.shape
+        pixels = [math.prod(lengths)] if lengths else []
         if draws is None:
             draws = self.tf.shape(value)[0]
             missing = block * self.tf.maximum(-(-draws // block), 1) - draws
         else:
             missing = -draws % block
-        value = self.tf.pad(value, [[0, missing], *[[0, 0] for _ in lengths]])
-        return self.tf.reshape(value, [-1, block, *([math.prod(lengths)] if lengths else [])])
+        if not isinstance(missing, int) or missing > 0:
+            value = self.tf.pad(value, [[0, missing], *[[0, 0] for _ in lengths]])
+        return self.tf.reshape(value, [-1, block, *pixels])
 
     def try_fast_path(
         self, fast: Callable[[], tuple[Tensor, Any]], exact: Callable[[], Any]
