@@ -126,7 +126,8 @@ def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
 
 
 # Blocks of five draws of 64 x 64, of two of 100 x 100, and single ones of 130 x 130.
-@pytest.mark.parametrize("draws", [0, 1, 2, 5, 6, 13])
+@pytest.mark.long
+@pytest.mark.parametrize("draws", [0, 1, 6])
 @pytest.mark.parametrize("size", [(64, 64), (100, 100), (130, 130)], ids=str)
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.tensorflow
