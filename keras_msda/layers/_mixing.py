@@ -5,19 +5,22 @@ from typing import Any
 
 from keras_msda import _backend, parts, plans
 from keras_msda.layers import _planning
-from keras_msda.layers._content import read_content
+from keras_msda.layers._content import check_labels, read_content
 from keras_msda.layers._planning import SECOND
 
 
 def check_batch(
-    layer: Any, given: Mapping[str, Any], layout: plans.Layout
+    layer: Any, given: Mapping[str, Any], layout: plans.Layout, *, mix: bool
 ) -> dict[str, Any]:
     """Returns images and what belongs to them as tensors that can be mixed, or raises.
+
+    Nothing is refused later, when a draw has been used up.
 
     Args:
         layer: A mixing layer.
         given: By key, as `parts.structures` takes a batch apart.
         layout: Of the images.
+        mix: Whether they may be mixed.
     """
     images = given["images"]
     images = _backend.get_ops(images).convert(images)
@@ -25,9 +28,20 @@ def check_batch(
         type(layer).__name__,
         given,
         layout=layout,
-        settings=_settings_of_parts(layer),
+        settings=_settings_of_parts(layer)._replace(moves=_name_moves(layer, mix)),
     )
+    if mix:
+        layer._masked(layout.size)
+        if layer.pairing == "label_similarity":
+            check_labels(type(layer).__name__, checked.get("labels"))
     return checked | {"images": images}
+
+
+def _name_moves(layer: Any, mix: bool) -> str:
+    """Returns how the partner's pixels are moved; see `Settings`."""
+    if not (mix and layer.moves_partner):
+        return ""
+    return "pieces" if layer.moves_own else "whole"
 
 
 def mix_batch(

@@ -72,8 +72,27 @@ def check_entries(
     }
     shapes = {key: value.shape for key, value in tensors.items()}
     _check_places(owner, shapes, place, layout)
-    _check_labels(owner, tensors["labels"].dtype)
+    for key in (place, "labels"):
+        _check_signed(owner, key, tensors[key].dtype)
     return tensors
+
+
+def check_moves(owner: str, place: str, moves: str) -> None:
+    """Refuses coordinates beside partners that do not stay in one piece.
+
+    Args:
+        owner: Name that an error starts with.
+        place: "boxes" or "points".
+        moves: As in `Settings`.
+    """
+    if moves == "pieces":
+        _errors.fail(
+            owner,
+            f"{place} cannot follow a partner whose parts are moved one by one.",
+            f"{place} in a batch",
+            "Leave them out, or mix by a method that keeps the partner in one piece, "
+            "such as `PuzzleMixLayer(transport=False)`.",
+        )
 
 
 def mix_entries(
@@ -133,14 +152,7 @@ def mix_entries(
 def _move_partner(coordinates: Tensor, measure: Measure, move: Any) -> Tensor:
     """Returns the partner's coordinates where the partner is shown."""
     if move.start is None:
-        _errors.fail(
-            measure.owner,
-            f"{measure.place} cannot follow a partner whose parts are moved one by "
-            "one.",
-            f"{measure.place} in a batch",
-            "Leave them out, or mix by a method that keeps the partner in one piece, "
-            "such as `PuzzleMixLayer(transport=False)`.",
-        )
+        check_moves(measure.owner, measure.place, "pieces")
     ops = _backend.get_ops(coordinates)
     dtype = keras.backend.standardize_dtype(coordinates.dtype)
     moved = measure.move(ops.cast(coordinates, "float32"), move.start, move.scale)
@@ -229,13 +241,15 @@ def _check_places(owner: str, shapes: dict[str, Any], place: str, layout: Any) -
             )
 
 
-def _check_labels(owner: str, dtype: Any) -> None:
-    """Checks that labels can be negative, as those of padding are."""
+def _check_signed(owner: str, key: str, dtype: Any) -> None:
+    """Checks that an entry can be negative, as that of padding is."""
     name = _errors.dtype_name(dtype)
     if name == "bool" or name.startswith("uint"):
         _errors.fail(
             owner,
-            "labels of boxes and keypoints must be able to hold -1, for padding.",
-            f"labels of dtype {name}",
+            f"{key} of boxes and keypoints must be able to hold -1, for padding."
+            if key == "labels"
+            else f"{key} must be able to hold -1, for padding.",
+            f"{key} of dtype {name}",
             "Cast them to int32.",
         )

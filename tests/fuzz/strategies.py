@@ -10,6 +10,7 @@ import keras
 
 from keras_msda.layers import METHODS
 from tests.fuzz import models, rules
+from tests.fuzz.drawn import PIPELINES
 from tests.fuzz.draws import Numbers
 
 #: Forms in which a batch is given: those of one tensor, those that hold labels beside
@@ -85,6 +86,8 @@ class Case(NamedTuple):
         parts: What the batches hold: the settings of each part by its name.
         calls: Batch size, spatial lengths and `training` of each batch.
         plain: Whether the layer is called, or else `mix` with a seed.
+        partner: How partners are given: "kind" is "batch" for a second batch, or
+            "indices"; None for drawn ones.
     """
 
     seed: int
@@ -96,6 +99,7 @@ class Case(NamedTuple):
     parts: dict[str, Any]
     calls: tuple[tuple[int, tuple[int, ...], Any], ...]
     plain: bool
+    partner: dict[str, Any] | None
 
 
 def draw_case(draws: Numbers, world: str, calls: int) -> Case:
@@ -133,7 +137,14 @@ def _draw_case(draws: Numbers, world: str, calls: int) -> Case:
         arguments["per"] = draws.choice(("batch", "sample", "pair"))
     else:
         arguments |= _draw_own(draws, method)
+    partner = _draw_partner(draws, world, arguments)
     parts = _draw_parts(draws, form, rank, arguments)
+    for spec in (parts.get("bounding_boxes"), parts.get("keypoints")):
+        if spec and not _has_ragged(world):
+            spec["ragged"] = False
+    plain = draws.chance(30) and world not in ("jit", "mixing")
+    if world == "eager":
+        _list_numbers(draws, parts)
     return Case(
         seed=draws.integer(0, 2**31),
         world=world,
@@ -142,10 +153,49 @@ def _draw_case(draws: Numbers, world: str, calls: int) -> Case:
         members=members,
         form=form,
         parts=parts,
-        calls=_draw_calls(draws, world, rank, calls),
+        calls=_draw_calls(draws, world, rank, calls, traced=plain),
         # Inside `jax.jit` a call needs the state of its layer.
-        plain=draws.chance(30) and world != "jit",
+        plain=plain,
+        partner=partner,
     )
+
+
+def _has_ragged(world: str) -> bool:
+    """Returns whether a world has ragged tensors."""
+    tensors = keras.config.backend() == "tensorflow" and world != "XLA"
+    return tensors or world in PIPELINES
+
+
+def _draw_partner(
+    draws: Numbers, world: str, arguments: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Returns how partners are given, most often not."""
+    kind = draws.choice(("batch", "indices"))
+    if not draws.chance(15) or world in ("mixing", "fit"):
+        return None
+    if draws.chance(90):
+        arguments.pop("groups", None)
+        arguments.pop("per", None)
+    return {
+        "kind": kind,
+        "dtype": draws.choice(INTEGERS[:3]),
+        "outside": draws.chance(10),
+        "listed": draws.chance(20) and world == "eager",
+    }
+
+
+def _list_numbers(draws: Numbers, parts: dict[str, Any]) -> None:
+    """Has some labels and sample weights given as lists of numbers."""
+    labels = parts.get("labels", {})
+    found = [*labels.get("outputs", {"": labels}).values()]
+    found.append(parts.get("sample_weight", {}))
+    if labels.get("nest") is tuple:  # Lists in a tuple would be rows of one array.
+        found = found[:1]
+    for spec in found:
+        if spec and draws.chance(10):
+            kind = "int64" if spec["dtype"] in INTEGERS else "float64"
+            spec["dtype"] = "bool" if spec["dtype"] == "bool" else kind
+            spec["listed"] = True
 
 
 def _draw_own(draws: Numbers, method: str) -> dict[str, Any]:
@@ -241,8 +291,9 @@ def _draw_entries(
 def _draw_objects(draws: Numbers) -> dict[str, Any]:
     return {
         "rows": draws.choice((2, 1, 0, 5)),
-        "dtype": draws.choice(("float32", "float64", "float16")),
+        "dtype": draws.choice((*FLOATS[:3], *FLOATS[:3], *INTEGERS[:2], "uint16")),
         "label_dtype": draws.choice(("int64", "int32", "float32")),
+        "ragged": draws.chance(25),
         "weights": draws.chance(30),
         "more": draws.chance(30),
     }
@@ -311,12 +362,23 @@ def _draw_weights(draws: Numbers, labels: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _draw_calls(draws: Numbers, world: str, rank: int, calls: int) -> tuple[Any, ...]:
-    """Returns sizes of batches; all alike where a world knows its shapes."""
+def _draw_calls(
+    draws: Numbers, world: str, rank: int, calls: int, *, traced: bool
+) -> tuple[Any, ...]:
+    """Returns sizes of batches; all alike where a world knows its shapes.
+
+    Args:
+        draws: Where choices come from.
+        world: Where the layer is called.
+        rank: Number of spatial axes.
+        calls: How many.
+        traced: Whether `training` may be a tensor.
+    """
     alike = world not in rules.UNKNOWN and world != "eager"
     choices = (None, None, True, False, "np", "tensor")
     found: list[Any] = []
     training = draws.choice(choices[:4])
+    traced = traced and world not in ("eager", "fit") and draws.chance(40)
     for _ in range(calls):
         if not (alike and found):
             batch = draws.choice((4, 5, 3, 2, 1, 0))
@@ -328,6 +390,8 @@ def _draw_calls(draws: Numbers, world: str, rank: int, calls: int) -> tuple[Any,
                 size = _shorten(size)
         if world == "eager":
             training = draws.choice(choices)
+        elif traced:
+            training = draws.choice(rules.TRACED)
         found.append((batch, size, training))
     return tuple(found)
 
