@@ -51,9 +51,13 @@ def mix_batch(
     *,
     seed: Any,
     partner: Any = None,
+    mix: Any = True,
     dtype: str | None = None,
 ) -> dict[str, Any]:
     """Returns checked parts, mixed by the plan of a seed.
+
+    A traced `mix` becomes part of the plan: of a condition around all this, XLA
+    (TensorFlow 2.21) crashes where PuzzleMix's masks are solved in it.
 
     Args:
         layer: A mixing layer.
@@ -61,6 +65,7 @@ def mix_batch(
         layout: Of the images.
         seed: Seed pair; None leaves the parts unmixed, in the form of mixed ones.
         partner: As in `draw_plan`.
+        mix: As in `draw_plan`.
         dtype: Of the images that come out; None for the layer's compute dtype.
     """
     mixed, images = dict(checked), checked["images"]
@@ -78,6 +83,7 @@ def mix_batch(
             masked,
             seed=seed,
             partner=partner,
+            mix=mix,
             content=read_content(layer, checked, layout._replace(size=size)),
         )
         plan = layer._expand_plan(plan, size)
@@ -89,16 +95,21 @@ def mix_batch(
         mixed["images"] = plans.mix_images(
             images, plan, layer.data_format, dtype=dtype, jit_compile=choice
         )
-    settings = _settings_of_parts(layer, mix=seed is not None)
+    settings = _settings_of_parts(layer)
+    if seed is None or not layer.label_smoothing:  # Unmixed labels are not smoothed.
+        settings = settings._replace(label_smoothing=0.0)
+    elif mix is not True:
+        smoothing = _backend.get_ops(images).where(mix, layer.label_smoothing, 0.0)
+        settings = settings._replace(label_smoothing=smoothing)
     return parts.mix_parts(mixed, plan, layout=layout, settings=settings)
 
 
-def _settings_of_parts(layer: Any, *, mix: bool = True) -> parts.Settings:
-    """Returns what becomes of the parts; unmixed labels are not smoothed."""
+def _settings_of_parts(layer: Any) -> parts.Settings:
+    """Returns what becomes of the parts."""
     return parts.Settings(
         targets=layer.targets,
         num_classes=layer.num_classes,
-        label_smoothing=layer.label_smoothing if mix else 0.0,
+        label_smoothing=layer.label_smoothing,
         target_threshold=layer.target_threshold,
         segmentation=layer.segmentation,
         bounding_box_format=layer.bounding_box_format,

@@ -278,15 +278,11 @@ class MixLayer(DrawingLayer):
         elif may_mix and _backend.in_foreign_pipeline(images):
             seed = ops.convert(seed, "int64")
 
-        def mixed() -> dict[str, Any]:
-            return _mixing.mix_batch(self, joined, layout, seed=seed, partner=partner)
-
-        def unmixed() -> dict[str, Any]:
+        if not may_mix:
             return _mixing.mix_batch(self, checked, layout, seed=None)
-
-        if isinstance(mix, bool):
-            return mixed() if mix else unmixed()
-        return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
+        return _mixing.mix_batch(
+            self, joined, layout, seed=seed, partner=partner, mix=mix
+        )
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""

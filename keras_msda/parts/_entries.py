@@ -122,12 +122,13 @@ def mix_entries(
     halves = {key: plans.take_both(x, plan.partner) for key, x in entries.items()}
     entries = {key: own for key, (own, _) in halves.items()}
     partner = {key: other for key, (_, other) in halves.items()}
-    move = plans.get_move(plan)
-    if move is not None:
-        partner[place] = _move_partner(partner[place], measure, move)
-    weight = plan.weight
+    moved, move, weight = partner[place], plans.get_move(plan), plan.weight
+    if move is not None:  # Measured before integers are rounded.
+        moved = _move_partner(moved, measure, move)
+        dtype = keras.backend.standardize_dtype(entries[place].dtype)
+        partner[place] = ops.cast(moved, dtype)
     own_share = measure.share(entries[place], shown, weight)
-    partner_share = measure.share(partner[place], 1.0 - shown, 1.0 - weight)
+    partner_share = measure.share(moved, 1.0 - shown, 1.0 - weight)
     shares = ops.concat([own_share, partner_share], 1)
     both = {key: ops.concat([x, partner[key]], 1) for key, x in entries.items()}
     kept = (both["labels"] >= 0) & (shares > 0) & (shares >= min_share)
@@ -150,13 +151,11 @@ def mix_entries(
 
 
 def _move_partner(coordinates: Tensor, measure: Measure, move: Any) -> Tensor:
-    """Returns the partner's coordinates where the partner is shown."""
+    """Returns the partner's coordinates, float32, where the partner is shown."""
     if move.start is None:
         check_moves(measure.owner, measure.place, "pieces")
     ops = _backend.get_ops(coordinates)
-    dtype = keras.backend.standardize_dtype(coordinates.dtype)
-    moved = measure.move(ops.cast(coordinates, "float32"), move.start, move.scale)
-    return ops.cast(moved, dtype)
+    return measure.move(ops.cast(coordinates, "float32"), move.start, move.scale)
 
 
 def _pad(key: str, x: Tensor, measure: Measure) -> Tensor:

@@ -13,7 +13,7 @@ class Settings(NamedTuple):
         targets: "soft", "pair", "own" or "union".
         num_classes: Number of classes of integer labels or None; for several outputs a
             dictionary or tuple of them.
-        label_smoothing: Smoothing of integer labels that are made soft.
+        label_smoothing: Smoothing of integer labels that are made soft, perhaps traced.
         target_threshold: Share above which a class is in the union.
         segmentation: "auto", "select", "blend" or a number of classes.
         bounding_box_format: Format of bounding boxes, or None.

@@ -110,10 +110,12 @@ def _run_many(arguments: argparse.Namespace) -> int:
 def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
     """Runs chunks, as many at a time as asked for, until there are enough calls."""
     saved = time.monotonic()
+    # A process for each worker where few calls are wanted.
+    size = min(CHUNK, max(1, arguments.calls // (4 * arguments.workers)))
 
     def work() -> None:
         nonlocal saved
-        while (chunk := summary.take(CHUNK)) is not None:
+        while (chunk := summary.take(size)) is not None:
             for result in _read_chunk(arguments.seed, *chunk):
                 summary.add(result)
                 note()
