@@ -101,14 +101,14 @@ test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported rele
 # KERAS_BACKEND=jax or torch fuzzes the layers on that backend. The seed is fixed, so
 # that a failure is that of a change; FUZZ_ARGS="--seed 1" makes other calls.
 N ?= 2000
-FUZZ_BACKEND = $(or $(KERAS_BACKEND),tensorflow)
-FUZZ_SAVE = --resume --out benchmarks/results/fuzz_$(FUZZ_BACKEND).json
+FUZZ = OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m tests.fuzz --calls $(N) \
+  --workers 2 $(FUZZ_ARGS)
+FUZZ_COUNTS = benchmarks/results/fuzz_$(or $(KERAS_BACKEND),tensorflow).json
 fuzz: $(DEV_READY) ## compares N random calls with a reference in NumPy; N=100000
-	@OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m tests.fuzz --calls $(N) \
-	  --workers 2 $(FUZZ_ARGS)
+	@$(FUZZ)
 
-fuzz-save: ## does the same, and keeps the counts: goes on where it was interrupted
-	@$(MAKE) fuzz FUZZ_ARGS="$(FUZZ_SAVE) $(FUZZ_ARGS)"
+fuzz-save: $(DEV_READY) ## does so and saves the counts, from which it goes on
+	@$(FUZZ) --resume --out $(FUZZ_COUNTS)
 
 # One at a time, because each notebook keeps both cores busy.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
