@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from tests.fuzz.summary import KINDS, Summary, name_cases
 
-#: Cases of one process, and the seconds after which one case has hung.
-CHUNK, LONGEST = 800, 900
+#: Cases of one process: JAX keeps whatever it has compiled, up to gigabytes.
+CHUNK = 200 if keras.config.backend() == "jax" else 800
+#: Seconds after which one case has hung.
+LONGEST = 900
 #: Seconds after which the counts are saved again.
 SAVE = 20
 
