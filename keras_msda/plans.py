@@ -263,7 +263,7 @@ def mix_images(
     rank = len(images.shape) - 2
     if not factored:
         plan = plan._replace(mask=ops.convert(plan.mask, "float32"))
-        _check_plan("mix_images", images.shape, plan.mask.shape, data_format)
+        _check_plan("mix_images", images.shape, plan, data_format)
     dtype = dtype or keras.backend.standardize_dtype(images.dtype)
     shape, mask = tuple(images.shape), plan.mask
     last = data_format == "channels_last"
@@ -381,10 +381,11 @@ def leave_unmixed(batch: Any, like: Tensor) -> MixPlan:
     return MixPlan(ops.arange(batch), mask, ones)
 
 
-def _check_plan(owner: str, images: Any, mask: Any, data_format: str) -> None:
+def _check_plan(owner: str, images: Any, plan: Plan, data_format: str) -> None:
     """Checks that a plan was made for images of this batch size and spatial size."""
     spatial = images[1:-1] if data_format == "channels_last" else images[2:]
-    expected = (images[0], *spatial)
+    mask = plan.mask.shape  # Of half of the images, if the others are the partners.
+    expected = (mask[0] if plan.partner is None else images[0], *spatial)
     fits = len(expected) == len(mask) and all(
         n is None or m is None or n == m or (i == 0 and m == 1)
         for i, (n, m) in enumerate(zip(expected, mask, strict=True))

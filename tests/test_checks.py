@@ -707,6 +707,18 @@ CALLS = {
         "labels of boxes and keypoints must be able to hold -1, for padding.",
         "labels of dtype uint8",
     ),
+    "unsigned coordinates of boxes": (
+        {"bounding_box_format": "xyxy"},
+        (
+            {
+                "images": images(),
+                "bounding_boxes": BOXES | {"boxes": np.ones((3, 2, 4), np.uint16)},
+            },
+        ),
+        ValueError,
+        "boxes must be able to hold -1, for padding.",
+        "boxes of dtype uint16",
+    ),
     "points of another rank": (
         {},
         (

@@ -28,7 +28,7 @@ class TensorFlowOps(SeedOps):
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         """Casts. A cast to an integer dtype rounds half to even and saturates."""
-        x = self.tf.convert_to_tensor(x)
+        x = self.convert(x)
         target = self.tf.as_dtype(dtype)
         if target.is_integer and x.dtype.is_floating:
             return self.tf.saturate_cast(self.tf.round(x), target)

@@ -125,6 +125,18 @@ def _read_images(images: Tensor, layer: Any, layout: plans.Layout) -> Tensor:
     return _average_rest(layer, images, len(layout.size))
 
 
+def check_labels(owner: str, labels: Any) -> None:
+    """Checks that there are labels by which partners can be chosen."""
+    if not hasattr(labels, "shape"):
+        _errors.fail(
+            owner,
+            '`pairing="label_similarity"` needs labels with the images, one array.',
+            "no labels" if labels is None else f"labels in a {type(labels).__name__}",
+            "Call the layer as `layer(images, labels)`, or in the pipeline as "
+            "`dataset.map(layer)`.",
+        )
+
+
 def read_labels(owner: str, labels: Any, num_classes: Any) -> Tensor:
     """Returns the numbers whose distances say how alike samples are, or raises.
 
@@ -137,14 +149,7 @@ def read_labels(owner: str, labels: Any, num_classes: Any) -> Tensor:
     Returns:
         float32 `(batch, numbers)`.
     """
-    if not hasattr(labels, "shape"):
-        _errors.fail(
-            owner,
-            '`pairing="label_similarity"` needs labels with the images, one array.',
-            "no labels" if labels is None else f"labels in a {type(labels).__name__}",
-            "Call the layer as `layer(images, labels)`, or in the pipeline as "
-            "`dataset.map(layer)`.",
-        )
+    check_labels(owner, labels)
     ops = _backend.get_ops(labels)
     batch = ops.shape(labels)[0]
     if num_classes is not None and not keras.backend.is_float_dtype(labels.dtype):

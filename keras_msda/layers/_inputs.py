@@ -39,6 +39,7 @@ def take_apart(
         box_format=layer.bounding_box_format,
         saliency=layer.uses_saliency,
     )
+    given = given._replace(parts=_read_parts(owner, given.parts))
     if _backend.get_backend_ops().int32_only:
         _check_integers(owner, keras.tree.flatten(given.parts))
     form = "(None, None, None, 3)"
@@ -55,7 +56,7 @@ def take_partner_apart(layer: Any, partner: Any, given: structures.Batch) -> Any
     if given.alone and not isinstance(partner, Mapping):
         return {"images": partner}
     if isinstance(partner, Mapping) and set(partner) == set(given.parts):
-        return partner  # Taken apart already.
+        return _read_parts(owner, partner)  # Taken apart already.
     second = take_apart(layer, partner).parts
     _check_second(owner, list(given.parts), list(second))
     return second
@@ -64,14 +65,25 @@ def take_partner_apart(layer: Any, partner: Any, given: structures.Batch) -> Any
 def prepare_for_keras(owner: str, parts: Mapping[str, Any]) -> dict[str, Any]:
     """Returns parts that Keras can hand on.
 
-    It takes tensors and arrays alone, no lists of numbers, and asks for their rank; its
-    own errors would not name the layer.
+    It asks for the rank of tensors; its own errors would not name the layer.
     """
     for key, part in parts.items():
-        name = key if key in structures.KEYS else f'"{key}"'
         for tensor in keras.tree.flatten(part):
-            _checks.check_known_rank(owner, name, tensor)
-    return {key: structures.as_array(part) for key, part in parts.items()}
+            _checks.check_known_rank(owner, _name_part(key), tensor)
+    return dict(parts)
+
+
+def _read_parts(owner: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns parts with arrays instead of lists of numbers."""
+    return {
+        key: structures.read_numbers(owner, _name_part(key), part)
+        for key, part in parts.items()
+    }
+
+
+def _name_part(key: str) -> str:
+    """Returns what an error calls a part."""
+    return key if key in structures.KEYS else f'"{key}"'
 
 
 def join(

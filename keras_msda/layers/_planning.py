@@ -106,6 +106,7 @@ def draw_plan(
     lam: Any = None,
     masked: bool = True,
     partner: Any = None,
+    mix: Any = True,
     content: Content = NO_CONTENT,
 ) -> plans.Plan:
     """Returns the plan of a seed.
@@ -119,16 +120,19 @@ def draw_plan(
         masked: Whether to make masks, factored ones; else there is None.
         partner: int32 `(batch,)`, indices instead of drawing them; or `SECOND`: each
             sample has its partner at its own place in a second batch.
+        mix: Whether to mix any sample, perhaps traced.
         content: What the plan depends on besides the seed.
     """
     ops = _backend.get_ops(batch, seed)
     partner_seed, coin_seed, *seeds = ops.split_seed(seed, 4)
     groups = count_groups(layer, batch, seed)
     given = partner is not None
+    partner, known = _find_known(partner, batch)
     pairing = _pair(layer, batch, groups, content, given=given, seed=partner_seed)
     params = draw_params(layer, pairing.num_draws, size, seeds=seeds, lam=lam)
     coin = sampling.sample_uniform([pairing.num_draws], seed=coin_seed)
     mixed = coin < ops.convert(layer._mixed_share.read(coin))
+    mixed = mixed if mix is True else mixed & mix
     index = pairing.draw_index
     mixed = mixed if index is None else ops.take(mixed, index)
     chosen, mixed = _choose_partner(partner, pairing.partner, mixed)
@@ -152,9 +156,9 @@ def draw_plan(
     if layer.moves_partner and masked:
         moves = _draw_moves(layer, params, size, index, mixed)
         plan = plans.MovedMixPlan(chosen, mask, weight, *moves)
-    if partner is None or partner is SECOND:
+    if known is None:
         return plan
-    return _mark_unknown_partners(plan, batch)
+    return plan._replace(weight=ops.where(known, plan.weight, float("nan")))
 
 
 def _take_draws(params: Any, index: Tensor | None) -> Any:
@@ -206,6 +210,16 @@ def _pair(
     return sampling.sample_similar_partners(content.labels, layer.bandwidth, **kinds)
 
 
+def _find_known(given: Any, batch: Any) -> tuple[Any, Tensor | None]:
+    """Returns given indices, 0 for those outside the batch, and which are inside it."""
+    if given is None or given is SECOND:
+        return given, None
+    ops = _backend.get_ops(given)
+    given = ops.cast(given, "int32")
+    known = (given >= 0) & (given < batch)
+    return ops.where(known, given, 0), known
+
+
 def _choose_partner(given: Any, drawn: Tensor, mixed: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the partners, and which samples are mixed.
 
@@ -218,19 +232,9 @@ def _choose_partner(given: Any, drawn: Tensor, mixed: Tensor) -> tuple[Tensor, T
     itself = ops.arange(ops.shape(mixed)[0])
     if given is SECOND:
         return itself, mixed
-    partner = drawn if given is None else ops.cast(given, "int32")
+    partner = drawn if given is None else given
     mixed = mixed & (partner != itself)
     return ops.where(mixed, partner, itself), mixed
-
-
-def _mark_unknown_partners(plan: plans.Plan, batch: Any) -> plans.Plan:
-    """Returns a plan of given partners with weights of NaN where there is none."""
-    ops = _backend.get_ops(plan.partner)
-    known = (plan.partner >= 0) & (plan.partner < batch)
-    return plan._replace(
-        partner=ops.where(known, plan.partner, 0),
-        weight=ops.where(known, plan.weight, float("nan")),
-    )
 
 
 def count_groups(layer: Any, batch: Any, like: Tensor) -> int:

@@ -183,9 +183,10 @@ class MixLayer(DrawingLayer):
             partner = _inputs.take_partner_apart(self, partner, given)
         if flag is None:
             flag = not given.alone
+        mixed = self._call_batch(given.parts, flag, partner=partner)
         if given.alone:  # What the loss remembers must not be an earlier call.
             self._memory.forget(images)
-        return given.restore(self._call_batch(given.parts, flag, partner=partner))
+        return given.restore(mixed)
 
     def mix(self, inputs: Any, *, seed: Any, partner: Any = None) -> Any:
         """Mixes a batch by the draws of a seed, without advancing the layer's sequence.
@@ -222,6 +223,7 @@ class MixLayer(DrawingLayer):
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
         """Mixes images alone, if `training`, and remembers the call for the loss."""
         batch, size = self._measure(images)
+        masked = self._masked(size)
         _inputs.check_same_rank(type(self).__name__, images.shape, self.spatial)
         ops = _backend.get_ops(images)
         if training is False:
@@ -232,7 +234,7 @@ class MixLayer(DrawingLayer):
         if not isinstance(training, bool):
             state = ops.where(training, state, memory.UNMIXED)
         if not _backend.in_foreign_pipeline(seed):
-            self._memory.remember(state, seed, batch, self._masked(size))
+            self._memory.remember(state, seed, batch, masked)
         if not ops.in_torch_compile():
             _handoff.REGISTRY.note_call(self, training is not False)
         if training is False:
@@ -260,30 +262,27 @@ class MixLayer(DrawingLayer):
         layout = plans.Layout(
             images.shape[0], self._measure(images)[1], self.data_format
         )
-        checked = _mixing.check_batch(self, given, layout)
+        may_mix = mix is not False
+        checked = _mixing.check_batch(self, given, layout, mix=may_mix)
         joined = checked
         if isinstance(partner, Mapping):
-            others = _mixing.check_batch(self, partner, layout)
+            others = _mixing.check_batch(self, partner, layout, mix=may_mix)
             joined = _inputs.join(type(self).__name__, checked, others)
             partner = SECOND
         elif partner is not None:
             partner = _inputs.check_indices(
                 type(self).__name__, ops.convert(partner), layout.batch
             )
-        if mix is not False and seed is None:
+        if may_mix and seed is None:
             seed = self._next_seed(images)
-        elif mix is not False and _backend.in_foreign_pipeline(images):
+        elif may_mix and _backend.in_foreign_pipeline(images):
             seed = ops.convert(seed, "int64")
 
-        def mixed() -> dict[str, Any]:
-            return _mixing.mix_batch(self, joined, layout, seed=seed, partner=partner)
-
-        def unmixed() -> dict[str, Any]:
+        if not may_mix:
             return _mixing.mix_batch(self, checked, layout, seed=None)
-
-        if isinstance(mix, bool):
-            return mixed() if mix else unmixed()
-        return ops.switch(ops.cast(mix, "int32"), [unmixed, mixed])  # type: ignore[no-any-return]
+        return _mixing.mix_batch(
+            self, joined, layout, seed=seed, partner=partner, mix=mix
+        )
 
     def _measure(self, images: Tensor) -> tuple[Any, tuple[Any, ...]]:
         """Returns the batch and the spatial lengths of images that pass the checks."""

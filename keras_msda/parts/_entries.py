@@ -72,8 +72,27 @@ def check_entries(
     }
     shapes = {key: value.shape for key, value in tensors.items()}
     _check_places(owner, shapes, place, layout)
-    _check_labels(owner, tensors["labels"].dtype)
+    for key in (place, "labels"):
+        _check_signed(owner, key, tensors[key].dtype)
     return tensors
+
+
+def check_moves(owner: str, place: str, moves: str) -> None:
+    """Refuses coordinates beside partners that do not stay in one piece.
+
+    Args:
+        owner: Name that an error starts with.
+        place: "boxes" or "points".
+        moves: As in `Settings`.
+    """
+    if moves == "pieces":
+        _errors.fail(
+            owner,
+            f"{place} cannot follow a partner whose parts are moved one by one.",
+            f"{place} in a batch",
+            "Leave them out, or mix by a method that keeps the partner in one piece, "
+            "such as `PuzzleMixLayer(transport=False)`.",
+        )
 
 
 def mix_entries(
@@ -103,12 +122,13 @@ def mix_entries(
     halves = {key: plans.take_both(x, plan.partner) for key, x in entries.items()}
     entries = {key: own for key, (own, _) in halves.items()}
     partner = {key: other for key, (_, other) in halves.items()}
-    move = plans.get_move(plan)
-    if move is not None:
-        partner[place] = _move_partner(partner[place], measure, move)
-    weight = plan.weight
+    moved, move, weight = partner[place], plans.get_move(plan), plan.weight
+    if move is not None:  # Measured before integers are rounded.
+        moved = _move_partner(moved, measure, move)
+        dtype = keras.backend.standardize_dtype(entries[place].dtype)
+        partner[place] = ops.cast(moved, dtype)
     own_share = measure.share(entries[place], shown, weight)
-    partner_share = measure.share(partner[place], 1.0 - shown, 1.0 - weight)
+    partner_share = measure.share(moved, 1.0 - shown, 1.0 - weight)
     shares = ops.concat([own_share, partner_share], 1)
     both = {key: ops.concat([x, partner[key]], 1) for key, x in entries.items()}
     kept = (both["labels"] >= 0) & (shares > 0) & (shares >= min_share)
@@ -131,20 +151,11 @@ def mix_entries(
 
 
 def _move_partner(coordinates: Tensor, measure: Measure, move: Any) -> Tensor:
-    """Returns the partner's coordinates where the partner is shown."""
+    """Returns the partner's coordinates, float32, where the partner is shown."""
     if move.start is None:
-        _errors.fail(
-            measure.owner,
-            f"{measure.place} cannot follow a partner whose parts are moved one by "
-            "one.",
-            f"{measure.place} in a batch",
-            "Leave them out, or mix by a method that keeps the partner in one piece, "
-            "such as `PuzzleMixLayer(transport=False)`.",
-        )
+        check_moves(measure.owner, measure.place, "pieces")
     ops = _backend.get_ops(coordinates)
-    dtype = keras.backend.standardize_dtype(coordinates.dtype)
-    moved = measure.move(ops.cast(coordinates, "float32"), move.start, move.scale)
-    return ops.cast(moved, dtype)
+    return measure.move(ops.cast(coordinates, "float32"), move.start, move.scale)
 
 
 def _pad(key: str, x: Tensor, measure: Measure) -> Tensor:
@@ -229,13 +240,15 @@ def _check_places(owner: str, shapes: dict[str, Any], place: str, layout: Any) -
             )
 
 
-def _check_labels(owner: str, dtype: Any) -> None:
-    """Checks that labels can be negative, as those of padding are."""
+def _check_signed(owner: str, key: str, dtype: Any) -> None:
+    """Checks that an entry can be negative, as that of padding is."""
     name = _errors.dtype_name(dtype)
     if name == "bool" or name.startswith("uint"):
         _errors.fail(
             owner,
-            "labels of boxes and keypoints must be able to hold -1, for padding.",
-            f"labels of dtype {name}",
+            f"{key} of boxes and keypoints must be able to hold -1, for padding."
+            if key == "labels"
+            else f"{key} must be able to hold -1, for padding.",
+            f"{key} of dtype {name}",
             "Cast them to int32.",
         )

@@ -14,7 +14,7 @@ def are_labels_several(labels: Any) -> bool:
     if isinstance(labels, Mapping):
         return True
     leaves = keras.tree.flatten(labels) if isinstance(labels, (tuple, list)) else ()
-    return bool(leaves) and all(map(_is_array, leaves))
+    return bool(leaves) and all(map(is_array, leaves))
 
 
 def are_weights_several(sample_weight: Any) -> bool:
@@ -22,11 +22,11 @@ def are_weights_several(sample_weight: Any) -> bool:
     if isinstance(sample_weight, Mapping):
         return True
     return isinstance(sample_weight, (tuple, list)) and any(
-        value is None or _is_array(value) for value in sample_weight
+        value is None or is_array(value) for value in sample_weight
     )
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
     """Returns whether a value is a tensor or an array, and no number of a list."""
     return hasattr(value, "shape") and not isinstance(value, np.generic)
 

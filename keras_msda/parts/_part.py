@@ -13,12 +13,14 @@ class Settings(NamedTuple):
         targets: "soft", "pair", "own" or "union".
         num_classes: Number of classes of integer labels or None; for several outputs a
             dictionary or tuple of them.
-        label_smoothing: Smoothing of integer labels that are made soft.
+        label_smoothing: Smoothing of integer labels that are made soft, perhaps traced.
         target_threshold: Share above which a class is in the union.
         segmentation: "auto", "select", "blend" or a number of classes.
         bounding_box_format: Format of bounding boxes, or None.
         min_box_share: Least share of a box or keypoint that is kept.
         batch_keys: Keys of a dictionary that are mixed like the images.
+        moves: How the partner's pixels are moved: "" if they are not, "whole" if the
+            partner stays in one piece, "pieces".
         dtype: What integers become that are mixed like the images.
         uniform_mask: Whether a mask is the same at all pixels of a sample.
         jit_compile: Whether TensorFlow's graphs compile passes over parts: "auto", True
@@ -34,6 +36,7 @@ class Settings(NamedTuple):
     bounding_box_format: str | None = None
     min_box_share: float = 0.0
     batch_keys: tuple[str, ...] = ()
+    moves: str = ""
     dtype: str = "float32"
     uniform_mask: bool = False
     jit_compile: bool | str = "auto"

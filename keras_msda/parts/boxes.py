@@ -66,6 +66,7 @@ def mix_bounding_boxes(
 
 def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
     """Returns bounding boxes as tensors that can be mixed, or raises; see `Part`."""
+    _entries.check_moves(owner, "boxes", context.settings.moves)
     return _entries.check_entries(
         owner, context.parts[key], place="boxes", layout=context.layout
     )

@@ -28,6 +28,8 @@ def check(key: str, context: Context, *, owner: str) -> Tensor:
     if lengths is not None:
         _check_lengths(owner, key, lengths, layout.size)
     _check_real(owner, key, x.dtype, lengths, layout.size)
+    if context.settings.moves and lengths is not None:
+        _check_not_coarse(owner, key, lengths, layout.size)
     return x
 
 
@@ -73,21 +75,27 @@ def _take_for_whole(owner: str, key: str, x: Tensor, layout: plans.Layout) -> Te
     The pixels of a partner that is moved are known on the images' grid alone, and
     integers on a coarser one are no images.
     """
-    lengths = layout.lengths(x.shape) or ()
-    if any(map(_errors.differ, lengths, layout.size)):
-        _errors.fail(
-            owner,
-            f'a partner is moved pixel by pixel, so that "{key}" must have the size of '
-            f"the images, {_errors.show(layout.size)}.",
-            f'"{key}" on a coarser grid, of lengths {_errors.show(lengths)}',
-            "Resize it to the images, or leave it out of `batch_keys`.",
-        )
+    _check_not_coarse(owner, key, layout.lengths(x.shape) or (), layout.size)
     # Lengths that are not known when traced: a coarser grid fails when it runs.
     ops = _backend.get_ops(x)
     shape = list(ops.shape(x))
     first = 2 if layout.channels == 1 else 1
     shape[first : first + len(layout.size)] = layout.size
     return ops.reshape(x, shape)
+
+
+def _check_not_coarse(
+    owner: str, key: str, lengths: Sequence[Any], size: Sequence[Any]
+) -> None:
+    """Refuses a tensor on a coarser grid beside partners that are moved."""
+    if any(map(_errors.differ, lengths, size)):
+        _errors.fail(
+            owner,
+            f'a partner is moved pixel by pixel, so that "{key}" must have the size of '
+            f"the images, {_errors.show(size)}.",
+            f'"{key}" on a coarser grid, of lengths {_errors.show(lengths)}',
+            "Resize it to the images, or leave it out of `batch_keys`.",
+        )
 
 
 def _check_lengths(

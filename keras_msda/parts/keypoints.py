@@ -51,6 +51,7 @@ def mix_keypoints(
 
 def check(key: str, context: Context, *, owner: str) -> dict[str, Tensor]:
     """Returns keypoints as tensors that can be mixed, or raises; see `Part`."""
+    _entries.check_moves(owner, "points", context.settings.moves)
     return _entries.check_entries(
         owner, context.parts[key], place="points", layout=context.layout
     )

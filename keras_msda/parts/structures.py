@@ -7,7 +7,7 @@ beside the inputs, or in the dictionary.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import keras
 import numpy as np
@@ -71,13 +71,43 @@ def is_indices(partner: Any) -> bool:
     return getattr(shape, "rank", 0) is not None and len(shape or ()) == 1
 
 
-def as_array(part: Any) -> Any:
-    """Returns a list of numbers as an array, and anything else as it is."""
-    if not isinstance(part, list) or None in part:
+def read_numbers(owner: str, name: str, part: Any) -> Any:
+    """Returns a part with arrays, as NumPy makes them, instead of lists of numbers.
+
+    Args:
+        owner: Name that an error starts with.
+        name: Of the part, in an error.
+        part: A tensor, an array or a list of numbers; or a dictionary or tuple of them,
+            but a tuple has no lists, which would be rows of one array.
+
+    Raises:
+        ValueError: If a tuple holds both tensors and numbers.
+    """
+    if isinstance(part, Mapping):
+        return {
+            key: read_numbers(owner, f"{name}[{key!r}]", value)
+            for key, value in part.items()
+        }
+    if not isinstance(part, (list, tuple)) or any(value is None for value in part):
         return part
     leaves = keras.tree.flatten(part)
-    plain = not any(hasattr(leaf, "shape") for leaf in leaves)
-    return np.asarray(part) if plain else part
+    arrays = [leaf for leaf in leaves if _outputs.is_array(leaf)]
+    if arrays and len(arrays) < len(leaves):
+        _fail_mixed(owner, name, part)
+    if arrays:
+        return part
+    _checks.check_array(owner, name, part)
+    return np.asarray(part)
+
+
+def _fail_mixed(owner: str, name: str, part: Sequence[Any]) -> NoReturn:
+    """Refuses a tuple of several outputs, some of which are lists of numbers."""
+    _errors.fail(
+        owner,
+        f"{name} of several outputs in a tuple must be tensors or arrays.",
+        f"a tuple of {', '.join(type(entry).__name__ for entry in part)}",
+        "Convert lists by `np.asarray(x)`, or give a dictionary.",
+    )
 
 
 def take_apart(  # noqa: PLR0913 (the three parts of a batch)

@@ -14,14 +14,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from tests.fuzz.summary import Summary
+from tests.fuzz.summary import KINDS, Summary, name_cases
 
-#: Cases of one process, and the seconds after which one case has hung.
-CHUNK, LONGEST = 150, 900
+#: Cases of one process: JAX keeps whatever it has compiled, up to gigabytes.
+CHUNK = 200 if keras.config.backend() == "jax" else 800
+#: Seconds after which one case has hung.
+LONGEST = 900
+#: Seconds after which the counts are saved again.
+SAVE = 20
 
 
 def main() -> int:
@@ -40,7 +45,11 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of all cases")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
     parser.add_argument("--out", type=Path, help="file for the summary, JSON")
-    parser.add_argument("--resume", action="store_true", help="goes on with that file")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="goes on with that file, and runs again what failed",
+    )
     parser.add_argument("--only", metavar="SEED:INDEX", help="one case, with details")
     parser.add_argument("--chunk", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -78,7 +87,10 @@ def _run_chunk(seed: int, start: int, stop: int) -> int:
 
 
 def _run_many(arguments: argparse.Namespace) -> int:
-    summary = Summary(arguments.seed, arguments.calls)
+    from tests.fuzz import runs
+
+    name = name_cases(runs.make_case, arguments.seed)
+    summary = Summary(arguments.seed, arguments.calls, name)
     if arguments.resume and arguments.out and arguments.out.exists():
         summary.load(arguments.out)
     words = "{task.fields[failures]} failures"
@@ -93,22 +105,28 @@ def _run_many(arguments: argparse.Namespace) -> int:
 
         _start(arguments, summary, note)
     if arguments.out:
-        summary.save(arguments.out, final=True)
+        summary.save(arguments.out)
     _print(console, summary)
     return int(bool(summary.failures))
 
 
 def _start(arguments: argparse.Namespace, summary: Summary, note: Any) -> None:
     """Runs chunks, as many at a time as asked for, until there are enough calls."""
+    saved = time.monotonic()
+    # A process for each worker where few calls are wanted.
+    size = min(CHUNK, max(1, arguments.calls // (4 * arguments.workers)))
 
     def work() -> None:
-        while (chunk := summary.take(CHUNK)) is not None:
-            for line in _read_chunk(arguments.seed, *chunk):
-                summary.add(line)
+        nonlocal saved
+        while (chunk := summary.take(size)) is not None:
+            for result in _read_chunk(arguments.seed, *chunk):
+                summary.add(result)
                 note()
-            summary.finish(chunk)
-            if arguments.out:
-                summary.save(arguments.out)
+                if arguments.out and time.monotonic() > saved + SAVE:
+                    saved = time.monotonic()
+                    summary.save(arguments.out)
+                if summary.calls >= arguments.calls:
+                    return
 
     threads = [threading.Thread(target=work) for _ in range(arguments.workers)]
     for thread in threads:
@@ -145,13 +163,16 @@ def _read_process(cases: str) -> Iterator[dict[str, Any]]:
     )
     timer = threading.Timer(LONGEST, process.kill)
     timer.start()
-    for line in process.stdout or ():
+    try:
+        for line in process.stdout or ():
+            timer.cancel()
+            timer = threading.Timer(LONGEST, process.kill)
+            timer.start()
+            yield json.loads(line)
+    finally:  # Also if there are enough calls.
         timer.cancel()
-        timer = threading.Timer(LONGEST, process.kill)
-        timer.start()
-        yield json.loads(line)
-    timer.cancel()
-    process.wait()
+        process.kill()
+        process.wait()
 
 
 def _print(console: Console, summary: Summary) -> None:
@@ -160,7 +181,7 @@ def _print(console: Console, summary: Summary) -> None:
     for name in ("worlds", "methods"):
         table = Table(name, "equal", "errors", "failures", "CPU ms a call")
         for key, row in found[name].items():
-            each = [str(row[kind]) for kind in ("equal", "error", "failure")]
+            each = [str(row[kind]) for kind in KINDS]
             table.add_row(key, *each, f"{row['milliseconds']:.0f}")
         console.print(table)
     table = Table("documented errors", "calls")
@@ -168,7 +189,10 @@ def _print(console: Console, summary: Summary) -> None:
         table.add_row(words, str(count))
     console.print(table)
     for failure in found["failures"]:
-        console.print(failure["command"], failure["words"], markup=False)
+        for world, method, kind, words in failure["outcomes"]:
+            if kind == "failure":
+                line = f"{failure['command']}: {world}, {method}: {words}"
+                console.print(line, markup=False, highlight=False)
     console.print(f"{found['calls']} calls, {len(found['failures'])} failures")
 
 

@@ -1,8 +1,9 @@
 """The arrays of a case's batches, and the nests that hold them."""
 
 import collections
+import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -10,6 +11,56 @@ import numpy as np
 from tests.fuzz import rules
 
 Contents = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """An entry of ragged boxes or keypoints.
+
+    Attributes:
+        values: Shape `(batch, n, ...)`.
+        lengths: How many of the n rows each sample has.
+    """
+
+    values: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def dtype(self) -> Any:
+        """Dtype of the values."""
+        return self.values.dtype
+
+
+class Listed(np.ndarray):
+    """An array that is given as a list of numbers."""
+
+
+class Given(NamedTuple):
+    """A batch as a layer is given it.
+
+    Attributes:
+        contents: The parts of the batch.
+        second: Those of a second one that holds the partners, or None.
+        indices: Of partners, or None.
+    """
+
+    contents: Contents
+    second: Contents | None = None
+    indices: Any = None
+
+    def nests(self, form: str) -> tuple[Any, Any]:
+        """Returns the arguments of a call, and `partner`."""
+        if self.second is None:
+            return assemble(form, self.contents), self.indices
+        return assemble(form, self.contents), wrap(form, assemble(form, self.second))
+
+    def joined(self) -> Contents:
+        """Returns the parts of both batches as those of one."""
+        if self.second is None:
+            return self.contents
+        return {key: join(x, self.second[key]) for key, x in self.contents.items()}
+
+
 #: Dtypes of what is refused as images.
 NO_IMAGES = ("complex64", "S1")
 
@@ -35,10 +86,16 @@ def move_channels(case: Any, values: np.ndarray) -> np.ndarray:
     return np.moveaxis(values, -1, 1) if channels_first(case) else values
 
 
-def make_contents(case: Any, index: int) -> Contents:
-    """Returns the parts of one batch, with channels where the layer has them."""
+def make_contents(case: Any, index: int, *more: int) -> Contents:
+    """Returns the parts of one batch, with channels where the layer has them.
+
+    Args:
+        case: What the batch holds.
+        index: Number of the call.
+        *more: Seed of another batch of the same shapes.
+    """
     batch, size, _ = case.calls[index]
-    rng = np.random.default_rng([case.seed, index])
+    rng = np.random.default_rng([case.seed, index, *more])
     found = {"images": _make_images(case, rng, batch, size)}
     if case.parts["saliency"]:
         found["saliency"] = rng.random((batch, *size), np.float32)
@@ -111,7 +168,7 @@ def _make_output(
         values = rng.dirichlet(np.ones(classes), batch)
     else:
         values = rng.normal(size=shape) * 10 + 0.123
-    return values.astype(as_dtype(output["dtype"]))
+    return as_listed(output, values.astype(as_dtype(output["dtype"])))
 
 
 def _make_weights(spec: dict[str, Any], rng: np.random.Generator, batch: int) -> Any:
@@ -120,7 +177,7 @@ def _make_weights(spec: dict[str, Any], rng: np.random.Generator, batch: int) ->
         if spec["dtype"] != "int32":
             values = values * 0.75
         values = values.astype(as_dtype(spec["dtype"]))
-        return values[:, None] if spec["column"] else values
+        return as_listed(spec, values[:, None] if spec["column"] else values)
 
     if "nest" not in spec:
         return make()
@@ -169,21 +226,27 @@ def _make_boxes(
         "center_xywh": (x.mean(-1), y.mean(-1), np.ptp(x, -1), np.ptp(y, -1)),
         "center_yxhw": (y.mean(-1), x.mean(-1), np.ptp(y, -1), np.ptp(x, -1)),
     }[form]
-    return {"boxes": np.stack(ends, -1).astype(spec["dtype"])} | _make_rows(
-        spec, rng, rows
-    )
+    boxes = {"boxes": np.stack(ends, -1).astype(spec["dtype"])}
+    return _make_rows(spec, rng, rows, boxes)
 
 
 def _make_rows(
-    spec: dict[str, Any], rng: np.random.Generator, rows: tuple[int, int]
+    spec: dict[str, Any],
+    rng: np.random.Generator,
+    rows: tuple[int, int],
+    places: Contents,
 ) -> Contents:
-    """Returns what each box or keypoint has: its label, and perhaps more."""
-    found: Contents = {"labels": rng.integers(-1, 5, rows).astype(spec["label_dtype"])}
+    """Returns places and what else each box or keypoint has: a label, perhaps more."""
+    labels = rng.integers(-1, 5, rows).astype(spec["label_dtype"])
+    found: Contents = places | {"labels": labels}
     if spec["weights"]:
         found["weights"] = rng.choice([0.5, 1.0, 2.0], rows).astype("float32")
     if spec["more"]:
         found["area"] = rng.random((*rows, 2))
         found["difficult"] = rng.integers(0, 9, rows)
+    if spec["ragged"]:
+        lengths = rng.integers(0, rows[1] + 1, rows[0])
+        return {key: Rows(values, lengths) for key, values in found.items()}
     return found
 
 
@@ -193,7 +256,7 @@ def _make_points(
     rows = (batch, spec["rows"])
     points = rng.random((*rows, len(size))) * 1.2 - 0.1
     points = points * np.array(size[::-1])
-    return {"points": points.astype(spec["dtype"])} | _make_rows(spec, rng, rows)
+    return _make_rows(spec, rng, rows, {"points": points.astype(spec["dtype"])})
 
 
 def _make_extra(
@@ -215,6 +278,55 @@ def _make_extra(
         values = rng.normal(size=shape) * 10
     values = values.astype(as_dtype(spec["dtype"]))
     return move_channels(case, values) if spec["kind"] in ("view", "coarse") else values
+
+
+# Given partners.
+
+
+def make_given(case: Any, index: int) -> Given:
+    """Returns the batch of a call and the partners that are given, if any are."""
+    kind = case.partner and case.partner["kind"]
+    batches = [make_contents(case, index)]
+    if kind == "batch":
+        batches.append(make_contents(case, index, 1))
+    for contents in batches:
+        if case.world in ("XLA", "jit"):
+            contents.pop("id", None)  # XLA has no strings.
+        if case.world == "jit":
+            contents.pop("count", None)  # Nor has JAX integers of 64 bits.
+    return Given(
+        *batches, indices=make_indices(case, index) if kind == "indices" else None
+    )
+
+
+def make_indices(case: Any, index: int) -> np.ndarray:
+    """Returns a partner for each sample, perhaps one beyond the batch."""
+    batch, spec = case.calls[index][0], case.partner
+    rng = np.random.default_rng([case.seed, index, 2])
+    found = rng.integers(0, max(batch, 1), batch)
+    if spec["outside"] and batch:
+        found[rng.integers(batch)] = rng.choice([-1, batch])
+    return as_listed(spec, found.astype(spec["dtype"]))
+
+
+def as_listed(spec: dict[str, Any], values: np.ndarray) -> np.ndarray:
+    """Returns an array, marked if it is to be given as a list."""
+    # A list of nothing does not say what it has nothing of.
+    return values.view(Listed) if spec.get("listed") and len(values) else values
+
+
+def join(first: Any, second: Any) -> Any:
+    """Returns a nest of arrays followed by those of another one like it."""
+    if isinstance(first, Rows):
+        values = np.concatenate([first.values, second.values])
+        return Rows(values, np.concatenate([first.lengths, second.lengths]))
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, second])
+    if isinstance(first, dict):
+        return {key: join(value, second[key]) for key, value in first.items()}
+    if first is None:
+        return None
+    return tuple(map(join, first, second))
 
 
 # Nests.

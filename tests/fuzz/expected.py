@@ -44,6 +44,18 @@ def round_to(values: np.ndarray, dtype: str) -> np.ndarray:
         return values.astype(found)
 
 
+def first(nest: Any, count: int) -> Any:
+    """Returns what is expected of the first samples."""
+    if isinstance(nest, dict):
+        return {key: first(value, count) for key, value in nest.items()}
+    if isinstance(nest, str) or nest is None:
+        return nest
+    if isinstance(nest, tuple):
+        parts = [first(value, count) for value in nest]
+        return type(nest)(*parts) if hasattr(nest, "_fields") else tuple(parts)
+    return nest[:count] if np.ndim(nest) else nest
+
+
 def narrowed(nest: Any) -> Any:
     """Returns what is expected of a library without dtypes of 64 bits."""
     if isinstance(nest, Expected):
@@ -87,7 +99,7 @@ def _agree(found: np.ndarray, values: np.ndarray, expected: Expected) -> np.ndar
         number, wanted = found.astype("float64"), rounded.astype("float64")
         same = (number == wanted) | (np.isnan(number) & np.isnan(wanted))
         if kind in "iu":
-            if found.dtype.itemsize > 4:
+            if found.dtype.itemsize > 4 and np.abs(wanted).max(initial=0) > 2**31:
                 return np.asarray(found == rounded)
             limits = np.iinfo(found.dtype)
             real = np.clip(np.asarray(values, "float64"), limits.min, limits.max)

@@ -27,7 +27,7 @@ def check_plan(case: Any, plan: Any, batch: int, size: tuple[int, ...]) -> str |
     drawn = any(not x.get("exact_weight", True) for _, x in rules.methods(case))
     if not drawn and np.abs(means - weight).max(initial=0) > 1e-6:
         return f"weight is not the mean of the mask: {weight} for {means}"
-    alone = partner == np.arange(batch)
+    alone = (partner == np.arange(batch)) & ~np.isnan(weight)
     if not ((mask[alone] == 1).all() and (weight[alone] == 1).all()):
         return "a sample without a partner is mixed"
     found = (
@@ -35,7 +35,8 @@ def check_plan(case: Any, plan: Any, batch: int, size: tuple[int, ...]) -> str |
         _check_axes(case, mask),
         _check_draws(case, plan),
     )
-    return next((law for law in found if law), None) or _check_partners(case, partner)
+    law = next((law for law in found if law), None)
+    return law if law or case.partner else _check_partners(case, partner)
 
 
 def _check_values(case: Any, mask: np.ndarray) -> str | None:

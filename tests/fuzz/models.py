@@ -190,7 +190,8 @@ def prepare(draws: Numbers, case: Any) -> Any:
     )
     case = case._replace(members=members)
     parts = {"fit": settings, "images": {"dtype": "float32", "channels": CLASSES}}
-    return case._replace(arguments=arguments, form="fit", parts=parts, calls=())
+    case = case._replace(arguments=arguments, form="fit", parts=parts, calls=())
+    return case._replace(partner=None)
 
 
 #: Shared arguments that say what becomes of labels and other parts.

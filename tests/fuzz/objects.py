@@ -4,16 +4,30 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz.contents import Rows
 from tests.fuzz.expected import Expected
+from tests.fuzz.ragged import ExpectedRows
 
 #: Shares this near to a bound may fall on either side of it.
 NEAR = 1e-5
 
 
-def expect(
-    case: Any, key: str, rows: dict[str, np.ndarray], plan: Any
-) -> dict[str, Any]:
+def expect(case: Any, key: str, rows: dict[str, Any], plan: Any) -> dict[str, Any]:
     """Returns the rows of both images, with the share that each one has left."""
+    if not isinstance(rows["labels"], Rows):
+        return _expect_rows(case, key, rows, plan)[0]
+    lengths = rows["labels"].lengths
+    dense = {entry: values.values for entry, values in rows.items()}
+    beyond = np.arange(dense["labels"].shape[1]) >= lengths[:, None]
+    dense["labels"] = np.where(beyond, -1, dense["labels"]).astype(rows["labels"].dtype)
+    found, kept, unsure = _expect_rows(case, key, dense, plan)
+    return {entry: ExpectedRows(x, kept, unsure) for entry, x in found.items()}
+
+
+def _expect_rows(
+    case: Any, key: str, rows: dict[str, np.ndarray], plan: Any
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Returns dense rows, which of them are kept, and where that is not sure."""
     name = "boxes" if key == "bounding_boxes" else "points"
     places = rows[name]
     partner = {entry: values[plan.partner] for entry, values in rows.items()}
@@ -44,7 +58,7 @@ def expect(
     weights = np.where(kept, share * given, 0.0)
     slack = np.where(kept, 1e-5 * np.abs(given), 0.0)
     found["weights"] = Expected(weights, "float32", slack, unsure)
-    return found
+    return found, kept, unsure
 
 
 def _shares(

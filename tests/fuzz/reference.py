@@ -46,6 +46,37 @@ def no_plan(batch: int, size: tuple[int, ...]) -> Plan:
     return Plan(np.arange(batch), ones, np.ones(batch, np.float32))
 
 
+def beside(plan: Plan) -> Plan:
+    """Returns the plan of a batch and of a second one that holds its partners.
+
+    Together they are one batch, whose second half is not mixed.
+    """
+    batch, *size = plan.mask.shape
+    partner = np.arange(batch) + batch
+    ones = np.ones_like(plan.mask), np.ones_like(plan.weight)
+    pixels = np.broadcast_to(np.arange(math.prod(size)).reshape(size), plan.mask.shape)
+
+    def follow(values: np.ndarray | None, more: np.ndarray) -> np.ndarray | None:
+        return None if values is None else np.concatenate([values, more])
+
+    def stay(index: np.ndarray | None) -> np.ndarray | None:
+        return None if index is None else follow(index, pixels.reshape(index.shape))
+
+    start, scale = (
+        x if x is None else follow(x, np.full_like(x, value))
+        for x, value in ((plan.start, 0), (plan.scale, 1))
+    )
+    return Plan(
+        np.concatenate([partner, partner]),
+        np.concatenate([plan.mask, ones[0]]),
+        np.concatenate([plan.weight, ones[1]]),
+        stay(plan.index),
+        stay(plan.own_index),
+        start,
+        scale,
+    )
+
+
 def expect(case: Any, contents: Contents, plan: Plan, mixed: bool) -> Contents:
     """Returns what each part of a batch should become.
 

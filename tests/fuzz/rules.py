@@ -13,6 +13,9 @@ SYMMETRIC = ("mixup", "gmix", "fmix", "gridmix")
 #: Methods whose masks depend on the saliency of the images.
 SALIENT = ("saliencymix", "puzzlemix")
 
+#: `training` as a tensor that a world traces.
+TRACED = ("traced False", "traced True")
+
 
 def methods(case: Any) -> list[tuple[str, dict[str, Any]]]:
     """Returns the methods of a case with their own arguments."""
@@ -83,15 +86,22 @@ def _refuse_range(arguments: dict[str, Any], case: Any) -> str | None:
 
 def mixes(case: Any, training: Any) -> bool:
     """Returns whether a call mixes: images alone only if told to."""
-    if not case.plain or training in (True, "tensor"):
+    if not case.plain or training in (True, "tensor", TRACED[1]):
         return True
     return training is None and case.form != "images"
+
+
+def may_mix(case: Any, training: Any) -> bool:
+    """Returns whether a call mixes for some value of a traced `training`."""
+    return training in TRACED or mixes(case, training)
 
 
 def refuse_call(case: Any, batch: int, size: tuple[int, ...], training: Any) -> Any:
     """Returns why a call cannot be done, None if it can."""
     found = (
         _refuse_nothing(case),
+        _refuse_partner(case),
+        _refuse_lists(case, batch),
         _refuse_images(case, size),
         *(
             refuse_output(case, output, classes, batch, size)
@@ -114,6 +124,23 @@ def _refuse_nothing(case: Any) -> str | None:
     if case.form == "images" or any(case.parts.get(name) for name in mixed):
         return None
     return "a dictionary holds something that is mixed"
+
+
+def _refuse_lists(case: Any, batch: int) -> str | None:
+    labels = case.parts.get("labels", {})
+    listed = any(x.get("listed") for x in labels.get("outputs", {}).values())
+    if labels.get("nest") is tuple and listed and batch:
+        return "a tuple of outputs has no lists"
+    return None
+
+
+def _refuse_partner(case: Any) -> str | None:
+    if case.partner is None:
+        return None
+    # A choice among methods shares its draws, unless it is told otherwise.
+    if case.arguments.get("per") == "pair" or case.arguments.get("groups", 1) != 1:
+        return "per pair and groups are about drawn partners"
+    return None
 
 
 def _refuse_images(case: Any, size: tuple[int, ...]) -> str | None:
@@ -170,7 +197,7 @@ def refuse_output(
     if classes is not None and batch and case.world == "eager":
         if output["kind"] == "real":
             return "ids are whole numbers"
-        if output["outside"]:
+        if output["outside"] and output["kind"] != "bool ids":
             return "ids are below num_classes"
     uniform = all(name in UNIFORM for name, _ in methods(case))
     per_pixel = (
@@ -188,7 +215,7 @@ def _target(case: Any) -> str:
 def _refuse_similar(case: Any, training: Any) -> str | None:
     if case.arguments.get("pairing") != "label_similarity":
         return None
-    if not mixes(case, training):
+    if not may_mix(case, training):
         return None
     labels = case.parts.get("labels")
     if labels is None or "outputs" in labels:
@@ -220,7 +247,7 @@ def _refuse_extra(
     if (
         extra["kind"] == "coarse"
         and not full
-        and mixes(case, training)
+        and may_mix(case, training)
         and _moves(case)
     ):
         return "parts that move have no coarser grid"
@@ -243,20 +270,24 @@ def coarse_length(length: int) -> int:
 
 def _refuse_objects(case: Any, size: tuple[int, ...], training: Any) -> str | None:
     boxes, points = (case.parts.get(x) for x in ("bounding_boxes", "keypoints"))
+    if any(spec and "uint" in spec["dtype"] for spec in (boxes, points)):
+        return "places of padding are -1"
     if boxes is not None and len(size) != 2:
         return "boxes need two spatial axes"
     moved = any(
         name == "puzzlemix" and arguments.get("transport", True)
         for name, arguments in methods(case)
     )
-    if (boxes or points) and moved and mixes(case, training):
+    if (boxes or points) and moved and may_mix(case, training):
         return "boxes cannot follow parts that move"
     return None
 
 
 def _refuse_weightless(case: Any, training: Any) -> str | None:
     """Images alone are for a loss inside a model, which does not see them."""
-    if case.form != "images" or not mixes(case, training) or not case.plain:
+    if case.form != "images" or not may_mix(case, training) or not case.plain:
+        return None
+    if case.partner:  # No loss knows given partners.
         return None
     for name, arguments in methods(case):
         clipped = name == "saliencymix" and arguments.get("border") == "clip"

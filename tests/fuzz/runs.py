@@ -1,16 +1,16 @@
 """One case: calls, comparisons, and what came of them."""
 
-import functools
 import re
 import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.fuzz import laws, models, reference, rules, worlds
-from tests.fuzz.contents import assemble, make_contents, wrap
+from tests.fuzz import drawn, laws, models, reference, rules, worlds
+from tests.fuzz.contents import Given, Rows, assemble, make_given, wrap
 from tests.fuzz.draws import Numbers
-from tests.fuzz.expected import Expected, Same, compare, narrowed
+from tests.fuzz.expected import Expected, Same, compare, first, narrowed
+from tests.fuzz.ragged import ExpectedRows, compare_rows
 from tests.fuzz.strategies import Case, draw_case
 from tests.support.errors import FORM
 
@@ -18,6 +18,10 @@ from tests.support.errors import FORM
 CALLS = 5
 #: Of errors: TensorFlow writes the name of their class before their text.
 _OWNER = r"(?<!\w)(?!\w*Error)\w+"
+
+
+#: What a nest holds.
+_LEAVES = (Expected, ExpectedRows, Same, Rows, np.ndarray)
 
 
 class Outcome(NamedTuple):
@@ -88,73 +92,83 @@ def _judge(case: Case, error: Exception, refusal: str | None) -> Outcome:
     )
 
 
-def _make_nest(case: Case, index: int) -> tuple[Any, Any]:
-    contents = make_contents(case, index)
-    if case.world in ("XLA", "jit"):
-        contents.pop("id", None)  # XLA has no strings.
-    if case.world == "jit":
-        contents.pop("count", None)  # Nor has JAX integers of 64 bits.
-    return contents, assemble(case.form, contents)
-
-
 def _check_call(case: Case, layer: Any, index: int) -> Outcome:
     """Checks one eager call."""
-    contents, nest = _make_nest(case, index)
+    batch = make_given(case, index)
+    given = batch.nests(case.form)
     refusal = rules.refuse_call(case, *case.calls[index])
-    seed = worlds.make_seed(case, index)
+    seed = drawn.make_seed(case, index)
     if case.plain:
-        seed = worlds.next_seeds(case, layer, 1)[0]
+        seed = drawn.next_seeds(case, layer, 1)[0]
+    state = drawn.read_state(layer)
     try:
-        found = worlds.call_eagerly(case, layer, nest, index)
+        found = worlds.call_eagerly(case, layer, given, index)
     except Exception as error:
-        if words := _differ(nest, _make_nest(case, index)[1]):
-            return _outcome(case, "failure", f"inputs changed: {words}")
+        if words := _find_change(case, index, given):
+            return _outcome(case, "failure", words)
+        if drawn.read_state(layer) != state:
+            return _outcome(case, "failure", f"refused, but used up a draw: {error}")
         return _judge(case, error, refusal)
     if refusal:
         return _outcome(case, "failure", f"not refused: {refusal}")
-    if words := _differ(nest, _make_nest(case, index)[1]):
-        return _outcome(case, "failure", f"inputs changed: {words}")
+    if words := _find_change(case, index, given):
+        return _outcome(case, "failure", words)
+    return _compare(case, index, batch, found, (layer, seed))
 
-    def draw() -> reference.Plan:
-        return worlds.draw_plan(case, layer, contents, index, seed)
 
-    return _compare(case, index, contents, (found, draw))
+def _find_change(case: Case, index: int, given: Any) -> str | None:
+    """Returns which inputs a call has changed."""
+    words = _differ(given, make_given(case, index).nests(case.form))
+    return f"inputs changed: {words}" if words else None
 
 
 def _check_all(case: Case, layer: Any) -> list[Outcome]:
     """Checks the calls of a world that traces them once."""
-    both = [_make_nest(case, i) for i in range(len(case.calls))]
+    batches = [make_given(case, i) for i in range(len(case.calls))]
     reasons = [rules.refuse_call(case, *call) for call in case.calls]
     refusal = next((reason for reason in reasons if reason), None)
-    seeds = worlds.list_seeds(case, layer)
+    seeds, state = drawn.list_seeds(case, layer), drawn.read_state(layer)
     try:
-        found = worlds.run(case, layer, [contents for contents, _ in both])
+        found = worlds.run(case, layer, batches)
     except Exception as error:
+        late = isinstance(error, worlds.LATE)  # Calls before this one have drawn.
+        if not late and drawn.read_state(layer) != state:
+            return [_outcome(case, "failure", f"refused, but used up a draw: {error}")]
         return [_judge(case, error, refusal)]
     if refusal:
         return [_outcome(case, "failure", f"not refused: {refusal}")]
-    if len(found) != len(both):
-        return [_outcome(case, "failure", f"{len(found)} batches of {len(both)}")]
-
-    def draw(i: int, contents: Any) -> reference.Plan:
-        return worlds.draw_plan(case, layer, contents, i, seeds[i])
-
+    if len(found) != len(batches):
+        return [_outcome(case, "failure", f"{len(found)} batches of {len(batches)}")]
     return [
-        _compare(case, i, contents, (found[i], functools.partial(draw, i, contents)))
-        for i, (contents, _) in enumerate(both)
+        _compare(case, i, batch, found[i], (layer, seeds[i]))
+        for i, batch in enumerate(batches)
     ]
 
 
-def _compare(case: Case, index: int, contents: Any, result: Any) -> Outcome:
-    """Compares a result, and the plan that a function draws, with the reference."""
-    found, draw = result
+def _compare(
+    case: Case, index: int, given: Given, found: Any, source: tuple[Any, Any]
+) -> Outcome:
+    """Compares a result with the reference, by the plan that a layer draws of a seed.
+
+    Args:
+        case: The case.
+        index: Number of the call.
+        given: The batch and its partners.
+        found: What the call has returned.
+        source: The layer and the seed.
+    """
     batch, size, training = case.calls[index]
     mixed = case.world == "mixing" or rules.mixes(case, training)
-    plan = draw() if mixed else reference.no_plan(batch, size)
-    if words := mixed and laws.check_plan(case, plan, batch, size):
-        return _outcome(case, "failure", f"law: {words}")
-    narrow = worlds.BACKEND == "jax" and case.world not in worlds.PIPELINES
-    parts = reference.expect(case, contents, plan, mixed)
+    contents = given.joined() if mixed else given.contents
+    if mixed:
+        layer, seed = source
+        plan = drawn.draw_plan(case, layer, contents, index, seed)
+        if words := laws.check_plan(case, plan, len(contents["images"]), size):
+            return _outcome(case, "failure", f"law: {words}")
+    else:
+        plan = reference.no_plan(batch, size)
+    narrow = drawn.BACKEND == "jax" and case.world not in drawn.PIPELINES
+    parts = first(reference.expect(case, contents, plan, mixed), batch)
     if narrow:  # JAX has 32 bits, unless it is told to have more.
         parts = {key: narrowed(value) for key, value in parts.items()}
     words = _differ(found, wrap(case.form, assemble(case.form, parts)))
@@ -165,8 +179,8 @@ def _differ(found: Any, expected: Any, where: str = "") -> str | None:
     """Returns where and how a nest differs from what is expected."""
     if expected is None:
         return None if found is None else f"{where}: not None"
-    if isinstance(expected, (Expected, Same, np.ndarray)):
-        words = _differ_array(found, expected)
+    if isinstance(expected, _LEAVES):
+        words = _differ_leaf(found, expected)
         return f"{where or 'images'}: {words}" if words else None
     sequences = isinstance(expected, list) and isinstance(found, (tuple, list))
     if type(found) is not type(expected) and not sequences:
@@ -183,9 +197,13 @@ def _differ(found: Any, expected: Any, where: str = "") -> str | None:
     return next((words for words in each if words), None)
 
 
-def _differ_array(found: Any, expected: Any) -> str | None:
+def _differ_leaf(found: Any, expected: Any) -> str | None:
+    if isinstance(expected, Rows):  # They become tensors, which do not change.
+        return None
+    if isinstance(expected, ExpectedRows):
+        return compare_rows(found, expected)
     try:
-        array = worlds.to_array(found)
+        array = drawn.to_array(found)
     except Exception as error:
         return f"no array: {error}"
     if isinstance(expected, Expected):

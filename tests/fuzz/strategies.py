@@ -1,7 +1,4 @@
-"""What a case of the fuzzer is, and how it is drawn.
-
-Options stand in the order in which hypothesis shrinks them: the plainest first.
-"""
+"""What a case of the fuzzer is, and how it is drawn."""
 
 import math
 from typing import Any, NamedTuple
@@ -10,63 +7,23 @@ import keras
 
 from keras_msda.layers import METHODS
 from tests.fuzz import models, rules
+from tests.fuzz.drawn import PIPELINES
 from tests.fuzz.draws import Numbers
-
-#: Forms in which a batch is given: those of one tensor, those that hold labels beside
-#: the inputs, and those that hold everything.
-ALONE = ("images",)
-PAIRS = ("arguments", "tuple", "list")
-DICTIONARIES = ("dictionary", "dictionary and labels", "named tuple")
-TUPLES = ("tuple inputs", "list inputs")
-FORMS = (*PAIRS, *ALONE, *DICTIONARIES, *DICTIONARIES, *TUPLES)
-
-IMAGE_DTYPES = ("float32", "uint8", "float16", "bfloat16", "float64", "int32", "bool")
-# Keras itself refuses strings on other backends.
-NO_IMAGES = (
-    "complex64",
-    "S1" if keras.config.backend() == "tensorflow" else "complex64",
+from tests.fuzz.options import (
+    ALONE,
+    BOX_FORMATS,
+    CHOSEN,
+    COMPUTE_DTYPES,
+    DICTIONARIES,
+    FLOATS,
+    FORMS,
+    IMAGE_DTYPES,
+    INTEGERS,
+    LABEL_KINDS,
+    NO_IMAGES,
+    OWN_ARGUMENTS,
+    TUPLES,
 )
-COMPUTE_DTYPES = ("float32", "float16", "bfloat16", "uint8", "mixed_float16", "float64")
-FLOATS = ("float32", "float64", "float16", "bfloat16")
-INTEGERS = ("int32", "int64", "uint8", "int8")
-LABEL_KINDS = ("ids", "soft", "set", "real", "float ids", "rows", "bool ids")
-BOX_FORMATS = (
-    *("xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw"),
-    *("rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh"),
-)
-
-#: Methods that "random" chooses from, most of the time.
-CHOSEN = [x for x in METHODS if x not in (*rules.SALIENT, "resizemix")] * 5 + [*METHODS]
-
-#: Arguments of the methods of their own; a method without an entry has none.
-OWN_ARGUMENTS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "cutmix": {
-        "border": ("clip", "clip_odd", "wrap", "inside"),
-        "ratio_range": (None, None, (0.2, 0.8), (0.0, 1.0)),
-        "exact_weight": (True, True, True, False),
-    },
-    "hmix": {
-        "border": ("clip", "clip_odd", "wrap", "inside"),
-        "box_ratio": (0.5, 0.0, 1.0, 0.9),
-    },
-    "gmix": {"border": ("clip", "wrap", "wrap", "inside")},
-    "fmix": {
-        "decay_power": (3.0, 0.0, 1.5),
-        "max_soft": (0.0, 0.0, 0.25, 0.5),
-        "spectrum": ("isotropic", "official"),
-    },
-    "gridmix": {"grid": (4, 1, 3, 7), "exact_count": (True, False)},
-    "smoothmix": {"sigma_range": ((0.25, 0.5), (0.0, 1.0), (0.1, 0.1))},
-    "resizemix": {"scale_range": ((0.1, 0.8), (0.0, 1.0), (0.5, 0.5))},
-    "saliencymix": {"border": ("inside", "clip")},
-    "puzzlemix": {
-        "blocks": (4, (2, 4), 1, 16),
-        "labels": (3, 2, 4),
-        "transport": (True, False),
-        "data_smoothness": (0.5, 0.0),
-        "iterations": (20, 1),
-    },
-}
 
 #: JAX compiles each operation for each shape: few shapes, which come again.
 _FEW = keras.config.backend() == "jax"
@@ -85,6 +42,8 @@ class Case(NamedTuple):
         parts: What the batches hold: the settings of each part by its name.
         calls: Batch size, spatial lengths and `training` of each batch.
         plain: Whether the layer is called, or else `mix` with a seed.
+        partner: How partners are given: "kind" is "batch" for a second batch, or
+            "indices"; None for drawn ones.
     """
 
     seed: int
@@ -96,6 +55,7 @@ class Case(NamedTuple):
     parts: dict[str, Any]
     calls: tuple[tuple[int, tuple[int, ...], Any], ...]
     plain: bool
+    partner: dict[str, Any] | None
 
 
 def draw_case(draws: Numbers, world: str, calls: int) -> Case:
@@ -133,7 +93,14 @@ def _draw_case(draws: Numbers, world: str, calls: int) -> Case:
         arguments["per"] = draws.choice(("batch", "sample", "pair"))
     else:
         arguments |= _draw_own(draws, method)
+    partner = _draw_partner(draws, world, arguments)
     parts = _draw_parts(draws, form, rank, arguments)
+    for spec in (parts.get("bounding_boxes"), parts.get("keypoints")):
+        if spec and not _has_ragged(world):
+            spec["ragged"] = False
+    plain = draws.chance(30) and world not in ("jit", "mixing")
+    if world == "eager":
+        _list_numbers(draws, parts)
     return Case(
         seed=draws.integer(0, 2**31),
         world=world,
@@ -142,10 +109,49 @@ def _draw_case(draws: Numbers, world: str, calls: int) -> Case:
         members=members,
         form=form,
         parts=parts,
-        calls=_draw_calls(draws, world, rank, calls),
+        calls=_draw_calls(draws, world, rank, calls, traced=plain),
         # Inside `jax.jit` a call needs the state of its layer.
-        plain=draws.chance(30) and world != "jit",
+        plain=plain,
+        partner=partner,
     )
+
+
+def _has_ragged(world: str) -> bool:
+    """Returns whether a world has ragged tensors."""
+    tensors = keras.config.backend() == "tensorflow" and world != "XLA"
+    return tensors or world in PIPELINES
+
+
+def _draw_partner(
+    draws: Numbers, world: str, arguments: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Returns how partners are given, most often not."""
+    kind = draws.choice(("batch", "indices"))
+    if not draws.chance(15) or world in ("mixing", "fit"):
+        return None
+    if draws.chance(90):
+        arguments.pop("groups", None)
+        arguments.pop("per", None)
+    return {
+        "kind": kind,
+        "dtype": draws.choice(INTEGERS[:3]),
+        "outside": draws.chance(10),
+        "listed": draws.chance(20) and world == "eager",
+    }
+
+
+def _list_numbers(draws: Numbers, parts: dict[str, Any]) -> None:
+    """Has some labels and sample weights given as lists of numbers."""
+    labels = parts.get("labels", {})
+    found = [*labels.get("outputs", {"": labels}).values()]
+    found.append(parts.get("sample_weight", {}))
+    if labels.get("nest") is tuple:  # Lists in a tuple would be rows of one array.
+        found = found[:1]
+    for spec in found:
+        if spec and draws.chance(10):
+            kind = "int64" if spec["dtype"] in INTEGERS else "float64"
+            spec["dtype"] = "bool" if spec["dtype"] == "bool" else kind
+            spec["listed"] = True
 
 
 def _draw_own(draws: Numbers, method: str) -> dict[str, Any]:
@@ -241,8 +247,9 @@ def _draw_entries(
 def _draw_objects(draws: Numbers) -> dict[str, Any]:
     return {
         "rows": draws.choice((2, 1, 0, 5)),
-        "dtype": draws.choice(("float32", "float64", "float16")),
+        "dtype": draws.choice((*FLOATS[:3], *FLOATS[:3], *INTEGERS[:2], "uint16")),
         "label_dtype": draws.choice(("int64", "int32", "float32")),
+        "ragged": draws.chance(25),
         "weights": draws.chance(30),
         "more": draws.chance(30),
     }
@@ -311,12 +318,23 @@ def _draw_weights(draws: Numbers, labels: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _draw_calls(draws: Numbers, world: str, rank: int, calls: int) -> tuple[Any, ...]:
-    """Returns sizes of batches; all alike where a world knows its shapes."""
+def _draw_calls(
+    draws: Numbers, world: str, rank: int, calls: int, *, traced: bool
+) -> tuple[Any, ...]:
+    """Returns sizes of batches; all alike where a world knows its shapes.
+
+    Args:
+        draws: Where choices come from.
+        world: Where the layer is called.
+        rank: Number of spatial axes.
+        calls: How many.
+        traced: Whether `training` may be a tensor.
+    """
     alike = world not in rules.UNKNOWN and world != "eager"
     choices = (None, None, True, False, "np", "tensor")
     found: list[Any] = []
     training = draws.choice(choices[:4])
+    traced = traced and world not in ("eager", "fit") and draws.chance(40)
     for _ in range(calls):
         if not (alike and found):
             batch = draws.choice((4, 5, 3, 2, 1, 0))
@@ -328,6 +346,8 @@ def _draw_calls(draws: Numbers, world: str, rank: int, calls: int) -> tuple[Any,
                 size = _shorten(size)
         if world == "eager":
             training = draws.choice(choices)
+        elif traced:
+            training = draws.choice(rules.TRACED)
         found.append((batch, size, training))
     return tuple(found)
 

@@ -1,29 +1,39 @@
 """Counts of what came of many calls."""
 
 import collections
+import hashlib
 import importlib.metadata
 import json
 import platform
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
 Row = dict[str, Any]
+#: What can come of a call.
+KINDS = ("equal", "error", "failure")
 
 
 class Summary:
     """Counts of calls by world and by method, of errors, and a list of failures.
 
     Threads may share one.
+
+    Args:
+        seed: Of all cases.
+        wanted: Number of calls.
+        cases: What tells the cases of this seed from those of other strategies.
     """
 
-    def __init__(self, seed: int, wanted: int) -> None:
-        self.seed, self.wanted = seed, wanted
-        self.calls, self.failures = 0, list[dict[str, str]]()
-        self._next, self._lock = 0, threading.Lock()
+    def __init__(self, seed: int, wanted: int, cases: str) -> None:
+        self.seed, self.wanted, self.cases = seed, wanted, cases
+        self.calls, self.failures = 0, list[Row]()
+        self._taken: list[list[int]] = []
         self._finished: list[list[int]] = []
+        self._lock = threading.RLock()
         self._counts: dict[str, dict[str, collections.Counter[str]]] = {
             name: collections.defaultdict(collections.Counter)
             for name in ("worlds", "methods")
@@ -31,87 +41,126 @@ class Summary:
         self._errors: collections.Counter[str] = collections.Counter()
 
     def take(self, count: int) -> tuple[int, int] | None:
-        """Returns the next cases to run, None if there are enough."""
+        """Returns the next cases to run, at most so many; None if there are enough."""
         with self._lock:
             if self.calls >= self.wanted:
                 return None
-            while any(start <= self._next < stop for start, stop in self._finished):
-                self._next += 1
-            start, self._next = self._next, self._next + count
-            return start, self._next
+            start = self._taken[0][1] if self._taken and not self._taken[0][0] else 0
+            stop = min([start + count, *(x for x, _ in self._taken if x > start)])
+            _unite(self._taken, start, stop)
+            return start, stop
 
-    def finish(self, chunk: tuple[int, int]) -> None:
-        """Notes that cases are done."""
-        with self._lock:
-            self._finished.append(list(chunk))
-
-    def add(self, result: dict[str, Any]) -> None:
+    def add(self, result: Row) -> None:
         """Counts the outcomes of a case."""
         with self._lock:
-            for world, method, kind, words in result["outcomes"]:
-                self.calls += 1
-                share = result["seconds"] / len(result["outcomes"])
-                for name, key in (("worlds", world), ("methods", method)):
-                    self._counts[name][key][kind] += 1
-                    self._counts[name][key]["seconds"] += share  # type: ignore[assignment]
-                if kind == "error":
-                    self._errors[words[:80]] += 1
-                elif kind == "failure":
-                    self._note_failure(result["index"], world, method, words)
+            self._count(result, 1)
+            _unite(self._finished, result["index"], result["index"] + 1)
+            if any(kind == "failure" for _, _, kind, _ in result["outcomes"]):
+                self.failures.append({"command": self._command(result), **result})
 
-    def _note_failure(self, index: int, world: str, method: str, words: str) -> None:
-        command = f"python -m tests.fuzz --only {self.seed}:{index}"
-        if keras.config.backend() != "tensorflow":
-            command = f"KERAS_BACKEND={keras.config.backend()} {command}"
-        found = {"command": command, "world": world, "method": method, "words": words}
-        self.failures.append(found)
+    def _count(self, result: Row, sign: int) -> None:
+        share = sign * result["seconds"] / len(result["outcomes"])
+        for world, method, kind, words in result["outcomes"]:
+            self.calls += sign
+            for name, key in (("worlds", world), ("methods", method)):
+                self._counts[name][key][kind] += sign
+                self._counts[name][key]["seconds"] += share  # type: ignore[assignment]
+            if kind == "error":
+                self._errors[words[:80]] += sign
 
-    def report(self) -> dict[str, Any]:
+    def _command(self, result: Row) -> str:
+        backend = keras.config.backend()
+        prefix = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
+        return f"{prefix}python -m tests.fuzz --only {self.seed}:{result['index']}"
+
+    def report(self) -> Row:
         """Returns all counts, as JSON can hold them."""
         with self._lock:
+            counts = {name: _list_rows(rows) for name, rows in self._counts.items()}
+            seconds = sum(row["seconds"] for row in self._counts["worlds"].values())
             return {
-                "calls": self.calls,
-                "cases": sum(stop - start for start, stop in self._finished),
-                "seed": self.seed,
                 "backend": keras.config.backend(),
+                "calls": self.calls,
+                "seconds": round(seconds, 1),
+                "seed": self.seed,
+                "cases": self.cases,
+                "finished": self._finished,
                 "versions": _list_versions(),
-                "worlds": _list_rows(self._counts["worlds"]),
-                "methods": _list_rows(self._counts["methods"]),
-                "errors": dict(self._errors.most_common()),
+                **counts,
+                "errors": dict(sorted((+self._errors).items(), key=lambda x: -x[1])),
                 "failures": self.failures,
             }
 
-    def save(self, path: Path, *, final: bool = False) -> None:
-        """Writes the counts, with what `load` needs unless they are final."""
-        found = self.report()
-        if not final:
-            with self._lock:
-                found["finished"] = self._finished
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(found, indent=1) + "\n")
-        part.replace(path)
+    def save(self, path: Path) -> None:
+        """Writes the counts, from which `load` goes on."""
+        with self._lock:
+            part = path.with_suffix(".part")
+            part.write_text(_to_json(self.report()))
+            part.replace(path)
 
     def load(self, path: Path) -> None:
-        """Reads the counts of an earlier run that was interrupted."""
+        """Reads the counts of an earlier run; what failed in it is to run again.
+
+        Raises:
+            ValueError: If that had other cases.
+        """
         found = json.loads(path.read_text())
-        if found["seed"] != self.seed or "finished" not in found:
-            return
-        self.calls, self.failures = found["calls"], found["failures"]
-        self._finished = found["finished"]
+        names = ("backend", "seed", "cases")
+        if [found[x] for x in names] != [self.report()[x] for x in names]:
+            raise ValueError(f"{path} has counts of other cases: remove it.")
+        self.calls = found["calls"]
         self._errors.update(found["errors"])
         for name, counts in self._counts.items():
             for key, row in found[name].items():
-                calls = sum(row[kind] for kind in ("equal", "error", "failure"))
-                seconds = row.pop("milliseconds") * calls / 1000
+                seconds = row.pop("milliseconds") * sum(row.values()) / 1000
                 counts[key].update(row | {"seconds": seconds})
+        failed = {failure["index"] for failure in found["failures"]}
+        for failure in found["failures"]:
+            self._count(failure, -1)
+        for start, stop in found["finished"]:
+            for index in set(range(start, stop)) - failed:
+                _unite(self._finished, index, index + 1)
+        self._taken = [list(interval) for interval in self._finished]
+
+
+def name_cases(make: Callable[[int, int], Any], seed: int) -> str:
+    """Returns what changes if a seed makes other cases."""
+    first = repr([make(seed, index) for index in range(20)])
+    return hashlib.sha256(first.encode()).hexdigest()[:12]
+
+
+def _unite(intervals: list[list[int]], start: int, stop: int) -> None:
+    """Adds an interval to sorted ones that do not touch."""
+    intervals.append([start, stop])
+    intervals.sort()
+    united = intervals[:1]
+    for low, high in intervals[1:]:
+        if low <= united[-1][1]:
+            united[-1][1] = max(united[-1][1], high)
+        else:
+            united.append([low, high])
+    intervals[:] = united
+
+
+def _to_json(report: Row) -> str:
+    """Returns JSON with a line for each entry of the first two levels."""
+    lines = []
+    for name, value in report.items():
+        words = json.dumps(value)
+        if isinstance(value, dict):
+            rows = (f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in value.items())
+            words = "{\n" + ",\n".join(rows) + "\n }"
+        lines.append(f" {json.dumps(name)}: {words}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _list_rows(counts: dict[str, collections.Counter[str]]) -> dict[str, Row]:
     found = {}
     for key, row in sorted(counts.items()):
-        kinds = {kind: row[kind] for kind in ("equal", "error", "failure")}
-        calls = max(sum(kinds.values()), 1)
-        found[key] = kinds | {"milliseconds": round(1000 * row["seconds"] / calls, 1)}
+        kinds = {kind: row[kind] for kind in KINDS}
+        if calls := sum(kinds.values()):
+            milliseconds = round(1000 * row["seconds"] / calls, 1)
+            found[key] = kinds | {"milliseconds": milliseconds}
     return found
 
 

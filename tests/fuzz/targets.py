@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tests.fuzz import rules
-from tests.fuzz.expected import Expected, Same
+from tests.fuzz.expected import Expected
 
 
 def expect(case: Any, contents: Any, plan: Any, mixed: bool) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _expect_weight(case: Any, weights: Any, plan: Any) -> Any:
     if weights is None:
         return None
     if case.arguments.get("targets") == "own":
-        return Same(weights)
+        return Expected(weights, weights.dtype.name)
     own, other = _terms(weights, plan)
     total = (own + other).reshape(weights.shape)
     mixed = (plan.weight != 1).reshape(weights.shape)
@@ -100,7 +100,7 @@ def _expect_output(
     own = encode(classes, labels, smoothing)
     if target == "own":
         if classes is None and labels.dtype.kind != "b":
-            return Same(labels)
+            return Expected(labels, labels.dtype.name)
         return Expected(own, "float32", 1e-7 if smoothing else 0.0)
     if target == "union":
         return _expect_union(case, own, plan)

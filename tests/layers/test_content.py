@@ -276,6 +276,20 @@ def test_boxes_follow_the_partner(box_format):
     assert_allclose(share, np.stack([weight, 1 - weight], 1), rtol=0, atol=1e-6)
 
 
+def test_integer_boxes_are_weighed_before_they_are_rounded():
+    boxes = {"boxes": np.array([[[1, 0, 4, 3]]] * BATCH), "labels": [[1]] * BATCH}
+    layer = msda.ResizeMixLayer(pairing="roll", bounding_box_format="xyxy")
+    batch = {"images": images(), "bounding_boxes": boxes}
+    for seed in range(5):
+        mixed = layer.mix(batch, seed=(seed, 0))["bounding_boxes"]
+        # The partner is all shown, so each of its boxes is.
+        share = ops.convert_to_numpy(mixed["weights"])[:, 1]
+        plan = layer.sample(BATCH, SIZE, seed=(seed, 0))
+        alone = ops.convert_to_numpy(plan.weight) == 1
+        assert_allclose(share, np.where(alone, 0, 1), rtol=0, atol=1e-6)
+        assert "int" in cases.dtype(mixed["boxes"])
+
+
 def test_keypoints_follow_the_partner():
     points = np.broadcast_to(np.array([4.0, 1.0], "float32"), (BATCH, 1, 2))  # x, y
     keypoints = {"points": points, "labels": np.ones((BATCH, 1), "int32")}

@@ -313,6 +313,45 @@ def test_a_loss_is_right_whatever_a_symbolic_flag_says(way):
         assert np.allclose(outputs[:, 1], weights, atol=1e-6) != flag
 
 
+@pytest.mark.xla
+@pytest.mark.tensorflow
+def test_gradients_of_an_empty_batch_compile_with_a_symbolic_flag():
+    # XLA ended the process at values that left a condition around PuzzleMix's solver.
+    layer = msda.PuzzleMixLayer(blocks=2, iterations=1, labels=2, seed=3)
+    signature = [tf.TensorSpec((None, 4, 4, 1)), tf.TensorSpec((None, 3))]
+
+    @tf.function(
+        jit_compile=True, input_signature=[*signature, tf.TensorSpec((), "bool")]
+    )
+    def differentiate(images, labels, flag):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            mixed, _ = layer(images, labels, training=flag)
+            loss = tf.reduce_sum(mixed**2)
+        return mixed, tape.gradient(loss, images)
+
+    images, labels = cases.images(3, (4, 4), 1), np.eye(3, dtype="float32")
+    for flag in (True, False):
+        for x in differentiate(images[:0], labels[:0], flag):
+            assert_equal(x.shape, (0, 4, 4, 1))
+    mixed, gradient = differentiate(images, labels, False)
+    assert_array_equal(mixed, images)
+    assert_allclose(gradient, 2 * images, **CLOSE)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("value", [False, True])
+def test_labels_are_smoothed_as_a_symbolic_flag_says(value):
+    first, second = (
+        cases.make("hmix", num_classes=CLASSES, label_smoothing=0.2) for _ in range(2)
+    )
+    images, ids = cases.images(BATCH, SIZE), np.arange(BATCH) % CLASSES
+    call = tf.function(lambda flag: second(images, ids, training=flag))
+    expected = first(images, ids, training=value)
+    for found, wanted in zip(call(tf.constant(value)), expected, strict=True):
+        assert_allclose(found, wanted, **CLOSE)
+
+
 @pytest.mark.parametrize("value", [False, True])
 def test_a_flag_of_a_pipeline_may_be_symbolic(value):
     layer = cases.make("cutmix", num_classes=CLASSES, pairing="derangement")

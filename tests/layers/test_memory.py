@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from numpy.testing import assert_equal
 
 import keras_msda as msda
 from tests.support import layer_cases as cases
@@ -299,3 +300,52 @@ def test_a_loss_of_given_partners_is_nan():
     values = layer.loss(residual)(labels, np.ones((8, 2), "float32"), weights)
     assert np.isnan(float(values))
     assert CLASSES > 8
+
+
+# Calls that are refused.
+
+POINTS = {"points": np.ones((2, 1, 2)), "labels": np.ones((2, 1), int)}
+REFUSED = {
+    "no labels to compare": (
+        msda.MixUpLayer(pairing="label_similarity", bandwidth=1.0),
+        {"labels": {"a": np.ones(2), "b": np.ones(2)}},
+    ),
+    "points of parts that move": (
+        msda.PuzzleMixLayer(blocks=2),
+        {"labels": np.ones(2), "keypoints": POINTS},
+    ),
+    "a coarse grid of a partner that moves": (
+        msda.ResizeMixLayer(batch_keys=["tokens"]),
+        {"labels": np.ones(2), "tokens": np.ones((2, 2, 2, 1))},
+    ),
+    "an axis without pixels": (
+        msda.CutMixLayer(mask_axes=(3,)),
+        {"labels": np.ones(2)},
+    ),
+}
+
+
+def read_state(layer):
+    state = layer._seed_state, layer._memory.variable
+    return [keras.ops.convert_to_numpy(x).tolist() for x in state]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_call_that_is_refused_uses_up_no_draw(case):
+    layer, more = REFUSED[case]
+    before = read_state(layer)
+    with pytest.raises(ValueError, match="Received"):
+        layer({"images": cases.images(2, (4, 4)), **more})
+    assert_equal(read_state(layer), before)
+
+
+@pytest.mark.parametrize("more", [{"partner": np.ones(3, "int32")}, {}], ids=str)
+def test_images_that_are_refused_leave_the_last_call_remembered(more):
+    layer = msda.CutMixLayer(mask_axes=(1,))
+    layer(cases.images(2, (4, 4)), training=True)
+    before = read_state(layer)
+    if not more:
+        layer.mask_axes = (3,)
+    with pytest.raises(ValueError, match="Received"):
+        layer(cases.images(2, (4, 4)), training=True, **more)
+    assert_equal(read_state(layer), before)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 
 import keras_msda as msda
+from keras_msda.layers import METHODS
 from tests.support import dense_oracles, oracles
 from tests.support import layer_cases as cases
 from tests.support.errors import check_error
@@ -384,12 +385,45 @@ def test_zipped_pipelines_mix_sample_by_sample():
     assert_allclose(labels, rows_of(one_hot, plan), **CLOSE)
 
 
+@pytest.mark.tensorflow
+def test_a_second_batch_has_coarser_grids_and_ragged_boxes_too():
+    layer = made("cutmix", bounding_box_format="xyxy", batch_keys=("coarse",))
+
+    def batch(seed):
+        rng = np.random.default_rng(seed)
+        lengths = rng.integers(0, 3, BATCH)
+        boxes = rng.random((BATCH, 2, 4)) * 3
+        labels = rng.integers(0, 9, (BATCH, 2))
+        return {
+            "images": random_images(seed),
+            "bounding_boxes": {
+                "boxes": tf.RaggedTensor.from_tensor(boxes, lengths),
+                "labels": tf.RaggedTensor.from_tensor(labels, lengths),
+            },
+            "coarse": cases.images(BATCH, (SIZE[0], 1), seed=seed),
+        }
+
+    first, second = twice(batch)
+    plan = plan_of(layer, "second")
+    mixed = tf.function(lambda: layer(first, partner=second))()
+    coarse = [np.broadcast_to(x["coarse"], (BATCH, *SIZE, 3)) for x in (first, second)]
+    expected = image_of(coarse, plan).mean(2, keepdims=True)
+    assert_allclose(mixed["coarse"], expected, **CLOSE)
+    found = mixed["bounding_boxes"]["labels"]
+    for i, share in enumerate(plan.weight[:BATCH]):
+        own, other = (x["bounding_boxes"]["labels"][i].numpy() for x in (first, second))
+        assert set(found[i].numpy()) <= {*own, *other}
+        if share == 1:
+            assert_array_equal(found[i], own)
+
+
 # Faults.
 
 
+@pytest.mark.parametrize("method", ["mixup", "saliencymix"])
 @pytest.mark.parametrize("wrong", [-1, BATCH, 2**20])
-def test_partners_out_of_range_make_nan_rows(wrong):
-    layer = made("mixup", num_classes=CLASSES)
+def test_partners_out_of_range_make_nan_rows(wrong, method):
+    layer = METHODS[method].layer(num_classes=CLASSES, pairing="derangement")
     indices = INDICES.copy()
     indices[1] = wrong
     _, labels = layer(random_images(1), random_ids(1), partner=indices)

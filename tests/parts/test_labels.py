@@ -281,13 +281,55 @@ def test_truth_values_are_ids_where_classes_are_counted():
     assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
 
 
-def test_labels_may_be_plain_lists():
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("where", ["second", "named", "tuple", "dictionary"])
+def test_labels_may_be_plain_lists(where, kind):
     layer = cases.make("mixup", num_classes=CLASSES)
     plan = cases.next_plan(layer, BATCH, SIZE)
-    # Keras takes lists by name alone.
-    _, found = layer(cases.images(BATCH, SIZE), labels=IDS.tolist())
+    images, ids = cases.images(BATCH, SIZE), kind(IDS.tolist())
+    found = {
+        "second": lambda: layer(images, ids)[1],
+        "named": lambda: layer(images, labels=ids)[1],
+        "tuple": lambda: layer((images, ids))[1],
+        "dictionary": lambda: layer({"images": images, "labels": ids})["labels"],
+    }[where]()
     rows = oracles.one_hot(IDS, CLASSES)
     assert_allclose(found, oracles.mix_labels(rows, plan.partner, plan.weight), **CLOSE)
+
+
+def test_lists_are_read_as_numpy_reads_them():
+    layer = cases.make("mixup")
+    images, soft = cases.images(2, SIZE), [[0.1, 0.9], [0.7, 0.3]]
+    weights = [1.0, 2.0]
+    arrays = layer.mix((images, np.array(soft), np.array(weights)), seed=(1, 2))
+    lists = layer.mix((images, soft, weights), seed=(1, 2))
+    for found, wanted in zip(lists, arrays, strict=True):
+        assert_equal(cases.dtype(found), cases.dtype(wanted))
+        assert_array_equal(cases.array(found), cases.array(wanted))
+
+
+def test_outputs_in_a_dictionary_may_be_lists():
+    layer = cases.make("mixup")
+    labels = {"a": [0.5, 0.25], "b": np.array([1.0, 2.0])}
+    _, found = layer(cases.images(2, SIZE), labels, training=False)
+    assert_equal(
+        {k: cases.array(x).tolist() for k, x in found.items()},
+        {"a": [0.5, 0.25], "b": [1.0, 2.0]},
+    )
+
+
+def test_outputs_in_a_tuple_are_no_lists():
+    layer = cases.make("mixup")
+    labels = [0.5, 0.25], np.array([1.0, 2.0])
+    rule = "labels of several outputs in a tuple must be tensors or arrays."
+    for call in (layer, lambda *batch: layer.mix(batch, seed=(1, 2))):
+        check_error(
+            lambda call=call: call(cases.images(2, SIZE), labels),
+            "MixUpLayer",
+            ValueError,
+            rule,
+            "a tuple of list, ndarray",
+        )
 
 
 def test_lists_of_numpy_numbers_are_labels_of_one_output():
