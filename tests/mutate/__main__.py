@@ -7,6 +7,7 @@ and one with a larger number goes on where a smaller one ended.
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,8 @@ def main() -> int:
     if arguments.show:
         print(every[arguments.show].before, every[arguments.show].after, sep="\n")
         return 0
+    # As an interruption by the keyboard: ends the children too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     children.import_heavy()
     found = _find_map(console)
     about = {

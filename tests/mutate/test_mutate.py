@@ -115,6 +115,8 @@ def test_a_changed_text_is_imported_and_read(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
     children.change("changed_example", path, "def number():\n    return 2\n")
     module = importlib.import_module("changed_example")
+    assert children.is_changed("changed_example")
+    assert not children.is_changed("tests.mutate.children")
     monkeypatch.delitem(sys.modules, "changed_example")
     assert_equal(module.number(), 2)
     assert "return 2" in inspect.getsource(module.number)
@@ -178,13 +180,13 @@ def test_own_files_have_the_name_or_most_tests():
 
 
 def test_the_last_stage_has_more_cases_and_slow_tests():
-    stage = selection.Stage([BOX], ["f::a[1]"], thorough=True)
+    stage = selection.Stage([BOX], ["f::a[1]"], 9, thorough=True)
     names = ["f::a[1]", "f::a[2]", "f::elsewhere[2]", "f::slow"]
     items = [SimpleNamespace(nodeid=name) for name in names]
     known = ["f::a[1]", "f::elsewhere[1]"]
     found = [x.nodeid for x in selection.choose(stage, items, known)]
     assert_equal(found, ["f::a[2]", "f::slow"])
-    quick = selection.Stage([BOX], ["f::slow", "f::a[1]", "gone"])
+    quick = selection.Stage([BOX], ["f::slow", "f::a[1]", "gone"], 9)
     found = [x.nodeid for x in selection.choose(quick, items, known)]
     assert_equal(found, ["f::slow", "f::a[1]"])
 
