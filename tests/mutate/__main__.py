@@ -66,6 +66,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--count", default="400", metavar="N", help="how many, or all")
     parser.add_argument("--seed", type=int, default=0, help="of the order")
     parser.add_argument("--workers", type=int, default=1, help="processes at a time")
+    parser.add_argument(
+        "--patience", type=float, default=1.0, help="of the time that a mutant may take"
+    )
     parser.add_argument("--out", type=Path, default=out, help="file of the results")
     parser.add_argument("--minutes", type=float, help="ends after so many")
     parser.add_argument(
@@ -130,7 +133,11 @@ def _run(
     # A thread that draws the bar would hold locks while the process forks.
     with Progress(*columns, words, console=console, auto_refresh=False) as progress:
         task, survived = progress.add_task("", total=len(chosen), survived=0), 0
-        works = ((x, _make_work(x, found)) for x in chosen if time.monotonic() < until)
+        works = (
+            (x, _make_work(x, found, arguments.patience))
+            for x in chosen
+            if time.monotonic() < until
+        )
         for mutant, result in _run_children(works, arguments.workers):
             results.append(arguments.out, _make_row(mutant, result))
             if result["outcome"] != "killed":
@@ -140,10 +147,9 @@ def _run(
             progress.refresh()
 
 
-def _make_work(mutant: mutants.Mutant, found: selection.Map) -> Work:
-    return lambda: selection.test_mutant(
-        found, mutant.path, mutant.source, mutant.lines
-    )
+def _make_work(mutant: mutants.Mutant, found: selection.Map, patience: float) -> Work:
+    place = mutant.path, mutant.source, mutant.lines
+    return lambda: selection.test_mutant(found, *place, patience=patience)
 
 
 def _run_children(

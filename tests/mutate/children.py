@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 #: What children need and what takes long to import, nothing of this library.
 HEAVY = ("tensorflow", "keras", "scipy.stats", "matplotlib.pyplot", "hypothesis")
+HEAVY += ("tensorflow_probability", "torch.utils.data", "grain", "PIL.Image")
 #: The least seconds after which a test has hung, and how many times its own time.
 LONGEST, TIMES = 60, 5
 Choice = Callable[[list[Any]], list[Any]]

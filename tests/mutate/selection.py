@@ -156,9 +156,12 @@ def choose(stage: Stage, items: list[Any], known: Iterable[str]) -> list[Any]:
 
 
 def test_mutant(
-    found: Map, path: str, text: str, lines: Iterable[int]
+    found: Map, path: str, text: str, lines: Iterable[int], *, patience: float = 1.0
 ) -> dict[str, Any]:
-    """Runs the stages for a changed module, in this process, until a test fails."""
+    """Runs the stages for a changed module, in this process, until a test fails.
+
+    The seconds of each stage are multiplied by the patience.
+    """
     name = "keras_msda." + path.removesuffix(".py").replace("/", ".")
     name = name.removesuffix(".__init__")
     children.change(name, ROOT / "keras_msda" / path, text)
@@ -168,7 +171,9 @@ def test_mutant(
         if stage.thorough:
             options += ["-m", TEST, "--most-cases", "3"]
         pick = functools.partial(choose, stage, known=found.seconds)
-        status, recorder = children.run_tests(options, pick, limits, stage.most)
+        status, recorder = children.run_tests(
+            options, pick, limits, patience * stage.most
+        )
         count += len(recorder.seconds)
         if not children.is_changed(name):
             return {"outcome": "broken", "by": "not changed", "tests": count}
