@@ -149,7 +149,7 @@ def _run(
 
 def _make_work(mutant: mutants.Mutant, found: selection.Map, patience: float) -> Work:
     place = mutant.path, mutant.source, mutant.lines
-    return lambda: selection.test_mutant(found, *place, patience=patience)
+    return lambda: selection.run_mutant(found, *place, patience=patience)
 
 
 def _run_children(

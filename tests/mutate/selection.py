@@ -155,7 +155,7 @@ def choose(stage: Stage, items: list[Any], known: Iterable[str]) -> list[Any]:
     ]
 
 
-def test_mutant(
+def run_mutant(
     found: Map, path: str, text: str, lines: Iterable[int], *, patience: float = 1.0
 ) -> dict[str, Any]:
     """Runs the stages for a changed module, in this process, until a test fails.
