@@ -877,9 +877,27 @@ OTHERS = {
         '{"images": d["images"], "labels": d["label"], "id": d["id"]}'
     ),
     ("image", "mask"): '{"images": d["image"], "segmentation_masks": d["mask"]}',
+    ("x", "y", "weights"): '{"images": d["x"], "labels": d["y"], '
+    '"sample_weight": d["weights"]}',
+    ("inputs", "targets", "weight"): '{"images": d["inputs"], '
+    '"labels": d["targets"], "sample_weight": d["weight"]}',
+    ("images", "target", "sample_weights"): '{"images": d["images"], '
+    '"labels": d["target"], "sample_weight": d["sample_weights"]}',
+    ("image", "class", "masks"): '{"images": d["image"], "labels": d["class"], '
+    '"segmentation_masks": d["masks"]}',
+    ("image", "annotation"): (
+        '{"images": d["image"], "segmentation_masks": d["annotation"]}'
+    ),
+    ("image", "segmentation"): (
+        '{"images": d["image"], "segmentation_masks": d["segmentation"]}'
+    ),
+    ("image", "segmentation_mask"): (
+        '{"images": d["image"], "segmentation_masks": d["segmentation_mask"]}'
+    ),
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("keys", OTHERS, ids=str)
 def test_keys_of_other_libraries_are_renamed_by_the_line_in_the_error(keys):
     batch = dict.fromkeys(keys, np.ones(3)) | {keys[0]: images()}

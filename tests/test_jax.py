@@ -105,17 +105,31 @@ def test_a_call_without_its_state_inside_jit_is_an_error():
     layer(images, training=True)  # And nothing is lost.
 
 
-@pytest.mark.parametrize("seed", [None, (1, 2)])
-def test_integers_beyond_32_bits_are_refused(seed):
+@pytest.mark.parametrize(
+    ("seed", "number", "shown"),
+    [
+        (None, 2**40, "1099511627776"),
+        ((1, 2), 2**31, "2147483648"),
+        ((1, 2), -(2**31) - 1, "2147483648"),
+    ],
+)
+def test_integers_beyond_32_bits_are_refused(seed, number, shown):
     layer = msda.MixUpLayer(targets="own")
-    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([0, 2**40])
+    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([0, number])
     check_error(
         lambda: layer(*batch) if seed is None else layer.mix(batch, seed=seed),
         "MixUpLayer",
         ValueError,
         "JAX has integers of 32 bits",
-        "1099511627776",
+        shown,
     )
+
+
+@pytest.mark.parametrize("number", [2**31 - 1, -(2**31)])
+def test_integers_of_32_bits_are_kept(number):
+    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([number, 0])
+    _, labels = msda.MixUpLayer(targets="own").mix(batch, seed=(1, 2))
+    np.testing.assert_array_equal(labels, batch[1])
 
 
 @pytest.fixture
