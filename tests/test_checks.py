@@ -1094,6 +1094,7 @@ PLAN = "the plan must be for these images, masks of shape"
         (3, (4,), "masks of shape (3, 4)"),
         (4, (4, 5), "masks of shape (4, 4, 5)"),
         (3, (4, 5, 3), "masks of shape (3, 4, 5, 3)"),
+        (3, (1, 5), "masks of shape (3, 1, 5)"),
     ],
 )
 def test_plans_of_other_images_are_refused(batch, size, received):
@@ -1105,6 +1106,24 @@ def test_plans_of_other_images_are_refused(batch, size, received):
         PLAN,
         received,
     )
+
+
+def test_a_plan_may_have_one_mask_for_all_images():
+    plan = msda.CutMixLayer().sample(3, (4, 5), seed=(1, 2))
+    mask = np.asarray(plan.mask)[:1]
+    found = msda.mix_images(images(), plan._replace(mask=mask))
+    repeated = plan._replace(mask=np.repeat(mask, 3, 0))
+    np.testing.assert_array_equal(found, msda.mix_images(images(), repeated))
+
+
+@pytest.mark.parametrize("kind", [dict, tuple])
+def test_errors_name_the_weights_of_an_output(kind):
+    labels, weights = ({"a": np.ones(3), "b": np.ones(x)} for x in (3, 4))
+    if kind is tuple:
+        labels, weights = tuple(labels.values()), tuple(weights.values())
+    name = "sample_weight[1]" if kind is tuple else 'sample_weight["b"]'
+    with pytest.raises(ValueError, match=re.escape(name)):
+        msda.MixUpLayer()(images(), labels, weights)
 
 
 def test_plans_of_the_other_data_format_are_refused():

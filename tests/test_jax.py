@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from keras import distribution
 
 import keras_msda as msda
+from keras_msda.layers import _planning
 from tests.support import layer_cases as cases
 from tests.support.errors import check_error
 from tests.support.handing_off import (
@@ -200,6 +201,14 @@ def test_groups_of_the_devices_exchange_no_images(spread, name, pairing):
     # By default there are as many groups as devices.
     layer = cases.make(name, pairing=pairing)
     assert of_images(collectives(layer, spread)) == []
+
+
+@spreads(4, 8)
+def test_devices_with_one_sample_each_are_no_groups(spread):
+    parts, layer = spread.device_mesh.shape[0], cases.make("mixup")
+    batches = (2 * parts - 1, 2 * parts)
+    found = [_planning.count_groups(layer, x, np.zeros(1)) for x in batches]
+    assert found == [1, parts]
 
 
 @spreads(4, 8)
