@@ -101,6 +101,8 @@ def list_stages(found: Map, path: str, lines: Iterable[int]) -> list[Stage]:
     """Returns the tests for a change of some lines: the module's own, others, more."""
     names = found.tests_of(path, lines) or found.tests_of(path, ())
     own = find_own_files(path, names)
+    # A module whose lines are all run at import.
+    names = names or {name for name in found.seconds if file_of(name) in own}
     order = sorted(names, key=lambda name: (found.seconds[name], name))
     near = [name for name in order if file_of(name) in own]
     far = [name for name in order if file_of(name) not in own]

@@ -170,6 +170,12 @@ def test_own_tests_come_first_and_quick_ones_before_slow_ones():
     assert [x.thorough for x in (own, others, more)] == [False, False, True]
 
 
+def test_a_module_that_only_imports_run_meets_its_own_tests():
+    own, more = selection.list_stages(MAP._replace(lines={}), "masks/box.py", [9])
+    assert_equal(own.names, [f"{BOX}::a[1]", f"{BOX}::slower"])
+    assert more.thorough
+
+
 def test_own_files_have_the_name_or_most_tests():
     find = selection.find_own_files
     assert find("losses.py", []) == ["tests/test_losses.py", "keras_msda/losses.py"]
