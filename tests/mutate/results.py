@@ -90,7 +90,7 @@ def count_rooms(rows: Iterable[Row]) -> dict[str, tuple[int, int]]:
 def make_table(about: Row, rows: Iterable[Row]) -> str:
     """Returns the table by room, in Markdown."""
     counts, sizes = count_rooms(rows), about["mutants"]
-    lines = ["| module | all mutants | run | killed | share | 95 % interval |"]
+    lines = ["| module | all mutants | run | killed | share | 95% interval |"]
     lines += ["|---|---:|---:|---:|---:|---|"]
     for room, size in sizes.items():
         killed, count = counts.get(room, (0, 0))
