@@ -431,11 +431,12 @@ def test_noise_is_that_of_its_formula():
 
 
 def test_images_without_noise_may_be_out_of_range():
-    x = np.linspace(-1, 2, 24, dtype="float32").reshape(2, 3, 4, 1)
+    values = np.linspace(-1, 2, 24, dtype="float32").reshape(2, 3, 4, 1)
+    x = ops.convert_to_tensor(values)
     noise = _adversarial.check_noise("Test", 0.0, 0.5, (0, 1))
     begun = _adversarial.start(x, noise, seed=(3, 4))
-    found = _adversarial.finish(x, begun, np.ones_like(x), noise)
-    assert_array_equal(ops.convert_to_numpy(found), x)
+    found = _adversarial.finish(x, begun, ops.ones_like(x), noise)
+    assert_array_equal(ops.convert_to_numpy(found), values)
 
 
 def test_noise_makes_the_loss_larger():
