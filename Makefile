@@ -12,6 +12,7 @@ TPU_ARGS ?=
 BENCH_VENV ?= .venv-bench
 OLDEST_VENV ?= .venv-oldest
 MUTATE_LIBRARIES ?= .venv-mutate
+CHECK_ARGS ?=
 BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 STARTUP_ARGS ?= --out benchmarks/results/startup.json
 MEMORY_ARGS ?= --out benchmarks/results/memory.json --chart docs/memory.png
@@ -20,6 +21,7 @@ MINUTES ?= 60
 SOAK_ARGS ?= --out benchmarks/results/soak.json --chart docs/soak.png
 KILLS_ARGS ?= --out benchmarks/results/kills.json
 NIGHTLY_VENV ?= .venv-nightly
+LOCK_VENV ?= .venv-lock
 LAWS_ARGS ?= --out benchmarks/results/laws.json
 ACCELERATOR_ARGS ?=
 
@@ -32,7 +34,7 @@ SCRIPTS := setup.py .ci/smoke.py .ci/release.py docs/site
 VENV_READY := $(VENV)/.stamp-venv
 DEMO_READY := $(VENV)/.stamp-demo
 DEV_READY := $(VENV)/.stamp-dev
-SITE_READY := $(VENV)/.stamp-site
+LOCK := tests/dev-requirements.txt
 TPU_READY := $(TPU_VENV)/.stamp-tpu
 BENCH_READY := $(BENCH_VENV)/.stamp-bench
 OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
@@ -42,9 +44,9 @@ SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
-  fuzz mutate test-notebooks accelerator-check tpu-check bench bench-startup bench-memory \
-  bench-puzzlemix laws soak kills test-nightly audit experiments-check check format build \
-  site release-check clean
+  fuzz mutate test-notebooks accelerator-check tpu-check bench bench-check \
+  bench-startup bench-memory bench-puzzlemix laws soak kills test-nightly audit lock \
+  experiments-check check format build site release-check clean
 
 help: ## lists all commands
 	@sed -n 's/^\([a-z -]*\):[^=].*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -126,6 +128,10 @@ tpu-check: $(TPU_READY) ## compiles for TPUs, without one; TPU_ARGS=--quick does
 bench: $(BENCH_READY) ## times all methods and other libraries; BENCH_ARGS="--table large"
 	@$(BENCH_VENV)/bin/python benchmarks/speed.py $(BENCH_ARGS)
 
+# In the development environment: other libraries are left out.
+bench-check: $(DEV_READY) ## fails if mixing costs 1.3 times what is committed
+	@$(RUN) benchmarks/speed_check.py $(CHECK_ARGS)
+
 bench-startup: $(BENCH_READY) ## times imports and first calls, and what compiling gains
 	@$(BENCH_VENV)/bin/python benchmarks/startup.py $(STARTUP_ARGS)
 
@@ -152,12 +158,20 @@ test-nightly: ## runs the contract with the nightly Keras
 	  -m "not xla and not processes and not notebook and not slow" \
 	  $(OLDEST_TESTS) $(TEST_ARGS)
 
-# May fail: it asks a service for known vulnerabilities, and needs the network.
-audit: $(DEV_READY) ## looks up known vulnerabilities of the installed packages
-	@$(RUN) -m pip freeze --exclude-editable > $(VENV)/audit.txt
+# Without PyTorch: which of its builds one has, and so their hashes, depends on the index.
+lock: ## writes the newest versions of what developers install, and their hashes
+	$(PYTHON) -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python -m pip install --quiet uv==0.13.9
+	printf "torch; python_version < '3'\n" > $(LOCK_VENV)/without.txt
+	$(LOCK_VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	  --extra dev --overrides $(LOCK_VENV)/without.txt setup.cfg -o $(LOCK)
+
+# Needs PyPI itself: a mirror without its list of vulnerabilities says "not found on PyPI".
+audit: ## looks up known vulnerabilities of what developers install
 	$(PYTHON) -m venv --clear $(VENV)-audit
-	$(VENV)-audit/bin/python -m pip install --quiet pip-audit
-	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip -r $(VENV)/audit.txt
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	$(VENV)-audit/bin/pip-audit --require-hashes --disable-pip -r $(LOCK)
 
 laws: $(DEV_READY) ## tests all draws, 7 minutes of CPU time; LAWS_ARGS=--quick draws less
 	@$(RUN) -m benchmarks.laws $(LAWS_ARGS)
@@ -183,11 +197,11 @@ format: $(DEV_READY) ## formats, and fixes what ruff can fix
 
 build: $(DEV_READY) ## builds wheel and sdist in dist/, and checks the page for PyPI
 	@rm -rf dist
-	@$(RUN) -m build
+	@$(RUN) -m build --no-isolation
 	@$(RUN) -m twine check --strict dist/*
 
 # Each time from scratch, so that every warning is said again; all of them are errors.
-site: $(SITE_READY) ## builds the documentation, build/site/index.html, and checks its links
+site: $(DEV_READY) ## builds the documentation, build/site/index.html, and checks its links
 	@rm -rf build/site build/doctrees
 	@PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m sphinx -b html -c docs/site \
 	  -d build/doctrees --jobs auto --fail-on-warning --keep-going --quiet . build/site
@@ -199,7 +213,7 @@ release-check: check build ## tries the wheel in empty environments, and says ho
 	@$(RUN) .ci/release.py
 
 clean: ## removes everything that make created, including the environments
-	rm -rf $(VENV) $(VENV)-audit $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
+	rm -rf $(VENV) $(VENV)-audit $(LOCK_VENV) $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
 	  $(OLDEST_VENV) $(MUTATE_LIBRARIES) build dist msda-demo *.egg-info \
 	  docs/reference \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -219,12 +233,11 @@ $(DEMO_READY): setup.cfg pyproject.toml $(VENV_READY)
 	$(RUN) -m pip install --quiet --editable '.[demo]'
 	@touch $@
 
-$(DEV_READY): setup.cfg pyproject.toml $(VENV_READY)
-	$(RUN) -m pip install --quiet --editable '.[dev]'
-	@touch $@
-
-$(SITE_READY): $(DEV_READY)
-	$(RUN) -m pip install --quiet --editable '.[site]'
+# Only files with the hashes of $(LOCK), whose dependencies are all in it; then PyTorch,
+# which is not.
+$(DEV_READY): setup.cfg pyproject.toml $(LOCK) $(VENV_READY)
+	$(RUN) -m pip install --quiet --require-hashes --no-deps -r $(LOCK)
+	$(RUN) -m pip install --quiet --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 $(TPU_READY): benchmarks/tpu-requirements.txt

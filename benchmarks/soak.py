@@ -1,10 +1,13 @@
 """Trains for long and watches memory, step times and traces.
 
-A small network trains on mixes of five methods, once with the layer in the pipeline and
-once inside the model, each in a process of its own; `evaluate` follows each epoch. The
-resident memory, the median time of a step and the number of traces are noted in equal
-intervals. After the warm-up, the medians of the first and of the last third of the
-intervals must agree to 1 %, and nothing may be traced again. Needs Linux.
+A small network trains on mixes of five methods, with the layer in the pipeline and with
+the layer inside the model, in two processes at once; `evaluate` follows each epoch, and
+then as many steps of the same network without mixing. The resident memory, the median
+time of a step, that of a step without mixing, and the number of traces are noted in
+equal intervals. After the warm-up, the medians of the first and of the last third of
+the intervals must agree to 1 %, and nothing may be traced again. Of step times, the
+ratio with and without mixing is compared: other work on the machine slows both. Needs
+Linux.
 """
 
 import argparse
@@ -15,6 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,8 @@ from judging import print_row, print_summary
 PLACES = ("pipeline", "model")
 #: Intervals per place, and the share of them that is warm-up.
 INTERVALS, WARM_UP = 240, 0.25
+#: Columns of the results: those of each interval.
+COLUMNS = ("seconds", "bytes", "seconds per step", "without mixing", "traces")
 #: Largest growth of the median from the first third to the last.
 LIMIT = 1.01
 #: The last batch of an epoch is smaller, and is traced too.
@@ -49,7 +56,7 @@ def make_layer(place: str) -> Any:
 
 
 def train(place: str, seconds: float) -> list[list[float]]:
-    """Trains, and returns seconds, bytes, seconds per step and traces by interval."""
+    """Trains, and returns a row with `COLUMNS` per interval."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -71,7 +78,9 @@ def train(place: str, seconds: float) -> list[list[float]]:
         data = data.map(lambda x, y: layer(*count(x, y)), num_parallel_calls=2)
         validation = validation.map(lambda x, y: layer(x, y, training=False))
     model = make_model(layer, place, count)
-    watch = make_watch(seconds, traced)
+    plain = make_model(None, "nowhere", lambda: None)
+    batch = tf.constant(images[:BATCH]), tf.constant(ids[:BATCH])
+    watch = make_watch(seconds, traced, lambda: plain.train_on_batch(*batch))
     model.fit(
         data.prefetch(2),
         validation_data=validation,
@@ -84,7 +93,10 @@ def train(place: str, seconds: float) -> list[list[float]]:
 
 
 def make_model(layer: Any, place: str, count: Any) -> Any:
-    """Returns a compiled network, with the layer inside or without it."""
+    """Returns a compiled network, with the layer inside or without it.
+
+    Labels are soft ones if the layer is in the pipeline, and ids otherwise.
+    """
     import keras
 
     class Counted(keras.layers.Layer):
@@ -100,17 +112,26 @@ def make_model(layer: Any, place: str, count: Any) -> Any:
         model.add(keras.layers.Conv2D(filters, 3, strides=2, activation="relu"))
     model.add(keras.layers.GlobalAveragePooling2D())
     model.add(keras.layers.Dense(CLASSES, activation="softmax"))
-    if place == "model":
-        loss = layer.loss("sparse_categorical_crossentropy")
-        metric = layer.accuracy()
-    else:
+    if place == "pipeline":
         loss, metric = "categorical_crossentropy", "accuracy"
+    else:
+        loss, metric = "sparse_categorical_crossentropy", "accuracy"
+    if place == "model":
+        loss, metric = layer.loss(loss), layer.accuracy()
     model.compile("adam", loss, metrics=[metric], jit_compile=False)
     return model
 
 
-def make_watch(seconds: float, traced: list[int]) -> Any:
-    """Returns a callback that notes a row per interval, and stops after the last."""
+def make_watch(
+    seconds: float, traced: list[int], step_without: Callable[[], Any]
+) -> Any:
+    """Returns a callback that notes a row per interval, and stops after the last.
+
+    Args:
+        seconds: Length of the training.
+        traced: As many entries as there were traces.
+        step_without: Does a training step of another network, without mixing.
+    """
     import keras
 
     class Watch(keras.callbacks.Callback):
@@ -120,21 +141,27 @@ def make_watch(seconds: float, traced: list[int]) -> Any:
             super().__init__()
             self.rows: list[list[float]] = []
             self.steps: list[float] = []
+            self.without: list[float] = []
             self.start = self.begun = time.perf_counter()
 
         def on_train_batch_begin(self, *_: Any, **__: Any) -> None:
             self.begun = time.perf_counter()
 
         def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-            now = time.perf_counter()
-            self.steps.append(now - self.begun)
-            if now - self.start < (len(self.rows) + 1) * seconds / INTERVALS:
-                return
-            middle = statistics.median(self.steps)
-            row = [now - self.start, read_memory(), middle, len(traced)]
-            self.rows.append([round(x, 6) for x in row])
-            self.steps = []
-            if now - self.start >= seconds:
+            self.steps.append(time.perf_counter() - self.begun)
+
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            for _ in range(IMAGES // BATCH):
+                begun = time.perf_counter()
+                step_without()
+                self.without.append(time.perf_counter() - begun)
+            passed = time.perf_counter() - self.start
+            if passed >= (len(self.rows) + 1) * seconds / INTERVALS:
+                medians = map(statistics.median, (self.steps, self.without))
+                row = [passed, read_memory(), *medians, len(traced)]
+                self.rows.append([round(x, 6) for x in row])
+                self.steps, self.without = [], []
+            if passed >= seconds:
                 self.model.stop_training = True
 
     return Watch()
@@ -164,36 +191,35 @@ def judge(place: str, rows: list[list[float]]) -> list[dict[str, Any]]:
     kept = rows[int(WARM_UP * len(rows)) :]
     third = len(kept) // 3
     found = []
-    for column, words in ((1, "memory"), (2, "step time")):
-        first, last = (
-            statistics.median(row[column] for row in part)
-            for part in (kept[:third], kept[-third:])
-        )
+    for values, words in (
+        ([row[1] for row in kept], "memory"),
+        ([row[2] / row[3] for row in kept], "step / step without mixing"),
+    ):
+        first, last = map(statistics.median, (values[:third], values[-third:]))
         name = f"{place}: {words}, last third / first third"
         found.append(print_row(name, [round(last / first, 4)], LIMIT))
-    again = kept[-1][3] - kept[0][3]
+    again = kept[-1][4] - kept[0][4]
     found.append(print_row(f"{place}: traces after the warm-up", [again], 0))
     return found
 
 
 def draw(series: dict[str, list[list[float]]], chart: Path) -> None:
-    """Draws memory and step time over the minutes."""
+    """Draws memory and relative step times over the minutes."""
     from keras_msda.plot import style
 
     figure = style.new_figure(10, 4)
-    for axes, column, unit, words in zip(
-        figure.subplots(1, 2), (1, 2), (2**-20, 1e3), ("MiB", "ms"), strict=True
-    ):
+    titles = ("resident memory, MiB", "median step, relative to one without mixing")
+    for axes, title in zip(figure.subplots(1, 2), titles, strict=True):
         for (place, rows), line in zip(series.items(), style.LINES[1:], strict=False):
             minutes = [row[0] / 60 for row in rows]
-            values = [row[column] * unit for row in rows]
+            memory = [row[1] * 2**-20 for row in rows]
+            ratios = [row[2] / row[3] for row in rows]
+            values = memory if title is titles[0] else ratios
             axes.plot(minutes, values, color=line.color, label=f"layer in the {place}")
         axes.axvline(WARM_UP * minutes[-1], color="#999999", linestyle=":")
-        axes.set_ylim(0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         axes.set_xlabel("minutes (dotted: end of the warm-up)")
-        axes.set_ylabel(
-            f"resident memory, {words}" if column == 1 else f"median step, {words}"
-        )
+        axes.set_ylabel(title)
     axes.legend()
     figure.savefig(chart)
 
@@ -201,7 +227,7 @@ def draw(series: dict[str, list[list[float]]], chart: Path) -> None:
 def main() -> int:
     """Trains in both places, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60, help="for each place")
+    parser.add_argument("--minutes", type=float, default=60, help="of both at once")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     parser.add_argument("--chart", type=Path, help="draw memory and step times")
     parser.add_argument("--worker", choices=PLACES, help=argparse.SUPPRESS)
@@ -210,14 +236,14 @@ def main() -> int:
     if options.worker:
         print(json.dumps(train(options.worker, seconds)))
         return 0
-    series = {place: measure(place, seconds) for place in PLACES}
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda place: measure(place, seconds), PLACES)
+        series = dict(zip(PLACES, found, strict=True))
     verdicts = [row for place in PLACES for row in judge(place, series[place])]
     code = print_summary(verdicts)
     if options.out:
-        columns = ["seconds", "bytes", "seconds per step", "traces"]
-        found = {"minutes": options.minutes, "columns": columns, "rows": series}
-        text = json.dumps(found | {"verdicts": verdicts}) + "\n"
-        options.out.write_text(text)
+        result = {"minutes": options.minutes, "columns": COLUMNS, "rows": series}
+        options.out.write_text(json.dumps(result | {"verdicts": verdicts}) + "\n")
     if options.chart:
         draw(series, options.chart)
     return code

@@ -43,7 +43,18 @@ METHODS = {
 }
 #: Largest time over a copy's in the first table; none for a method without an entry.
 LIMITS = {"MixUp": 1.75, "CutMix": 2.0, "HMix": 2.0, "GMix": 2.0, "FMix": 12.0}
-LARGE, SMALL = (128, 224, 224, 3), (512, 32, 32, 3)
+#: How a layer is called, and what shares one draw.
+KINDS = ("map sample", "map batch", "function sample")
+LARGE, SMALL, STEP_SHAPE = (128, 224, 224, 3), (512, 32, 32, 3), (64, 64, 64, 3)
+#: The tables, by the names that the command line takes.
+TITLES = {
+    "large": "float32, 128 of 224x224x3",
+    "bytes": "uint8 and float32, 128 of 224x224x3",
+    "small": "float32, 512 of 32x32x3",
+    "small-bytes": "uint8, 512 of 32x32x3",
+    "small-step": "a train step of three convolutions, 64 of 64x64x3",
+    "large-step": "a train step of ResNet-50, 4 of 128x128x3",
+}
 PACKAGES = (
     *("keras_msda", "keras", "tensorflow", "numpy"),
     *("torch", "timm", "kornia", "torchvision"),
@@ -109,19 +120,24 @@ def make_layer(method: str, dtype: str, **settings: Any) -> Any:
 
 
 def make_contenders(
-    shape: tuple[int, ...], dtype: str, others: list[_peers.Peer]
+    shape: tuple[int, ...],
+    dtype: str,
+    others: list[_peers.Peer],
+    kinds: tuple[str, ...] = KINDS,
 ) -> dict[str, Callable[[], Any]]:
     """Makes all contenders for batches of a shape and dtype, by name."""
     images, ids = make_batch(shape, dtype)
     tensors = tf.constant(images), tf.constant(ids)
     found = {"copy": map_batches(copy, *tensors)}
     for method in METHODS:
-        for per in ("sample", "batch"):
+        for kind in kinds:
+            caller, per = kind.split()
             layer = make_layer(method, dtype, per=per)
-            found[f"{method} map {per}"] = map_batches(layer, *tensors)
-        layer = make_layer(method, dtype)
-        call = tf.function(layer)
-        found[f"{method} function sample"] = lambda call=call: call(*tensors)
+            if caller == "map":
+                found[f"{method} {kind}"] = map_batches(layer, *tensors)
+            else:
+                call = tf.function(layer)
+                found[f"{method} {kind}"] = lambda call=call: call(*tensors)
     for peer in others:
         prepared = peer.prepare(images, ids)
         if peer.inside:
@@ -197,11 +213,11 @@ def ratio(row: Row, times: Times) -> float:
 # Tables.
 
 
-def copy_rows(limits: dict[str, float]) -> list[Row]:
+def copy_rows(limits: dict[str, float], kinds: tuple[str, ...] = KINDS) -> list[Row]:
     """Returns rows of each method over the copy, for each kind of call."""
     rows = []
     for method in METHODS:
-        for kind in ("map sample", "map batch", "function sample"):
+        for kind in kinds:
             limit = limits.get(method) if kind == "map sample" else None
             rows.append(
                 Row(f"{method}, {kind} / copy", f"{method} {kind}", ("copy",), limit)
@@ -297,36 +313,23 @@ def run_tables(options: Any) -> Iterator[dict[str, Any]]:
     for name in wrong:
         print(f"{name}: labels are wrong by up to {errors[name]:.3f}; not compared")
     rows = [*copy_rows(LIMITS), *batch_rows(), *peer_rows(others, wrong)]
-    plans = {
-        "large": (
-            "float32, 128 of 224x224x3",
-            lambda: make_contenders(LARGE, "float32", others),
-            rows,
-        ),
-        "bytes": ("uint8 and float32, 128 of 224x224x3", make_both_types, bytes_rows()),
-        "small": (
-            "float32, 512 of 32x32x3",
-            lambda: make_contenders(SMALL, "float32", []),
-            [*small_rows(), *copy_rows({})],
-        ),
-        "small-bytes": (
-            "uint8, 512 of 32x32x3",
-            lambda: make_contenders(SMALL, "uint8", []),
-            [*small_rows(), *copy_rows({})],
-        ),
+    small = [*small_rows(), *copy_rows({})]
+    plans: dict[str, tuple[Callable[[], Any], list[Row]]] = {
+        "large": (lambda: make_contenders(LARGE, "float32", others), rows),
+        "bytes": (make_both_types, bytes_rows()),
+        "small": (lambda: make_contenders(SMALL, "float32", []), small),
+        "small-bytes": (lambda: make_contenders(SMALL, "uint8", []), small),
         "small-step": (
-            "a train step of three convolutions, 64 of 64x64x3",
-            lambda: make_steps(build_small_network, (64, 64, 64, 3)),
+            lambda: make_steps(build_small_network, STEP_SHAPE),
             step_rows(),
         ),
         "large-step": (
-            "a train step of ResNet-50, 4 of 128x128x3",
             lambda: make_steps(build_resnet50, (4, 128, 128, 3)),
             step_rows(),
         ),
     }
     for key in options.table or plans:
-        yield run_table(*plans[key], options) | {"errors": errors}
+        yield run_table(TITLES[key], *plans[key], options) | {"errors": errors}
 
 
 def draw_chart(found: dict[str, Any], path: Path) -> None:
@@ -372,8 +375,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=20)
-    names = ["large", "bytes", "small", "small-bytes", "small-step", "large-step"]
-    parser.add_argument("--table", choices=names, action="append")
+    parser.add_argument("--table", choices=TITLES, action="append")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument("--chart", type=Path, help="picture of the first table to draw")
     options = parser.parse_args()

@@ -1,5 +1,6 @@
 """The form of every error and warning: owner, rule, received, remedy."""
 
+import functools
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +31,20 @@ def warn(owner: str, rule: str, received: str, remedy: str) -> None:
     """Warns in the form of the errors."""
     text = f"{owner}: {rule} Received: {received}. {remedy}"
     warnings.warn(text, MixWarning, stacklevel=2)
+
+
+@functools.cache
+def warn_deprecated(owner: str, old: str, new: str, *, end: str) -> None:
+    """Warns of an old form, the first time that a process uses it.
+
+    Args:
+        owner: What has the old form.
+        old: The old form.
+        new: What to use in its place.
+        end: The release that removes the old form.
+    """
+    text = f"{owner}: {old} is deprecated and will be removed in {end}. Use {new}."
+    warnings.warn(text, FutureWarning, stacklevel=3)
 
 
 def dtype_name(dtype: Any) -> str:

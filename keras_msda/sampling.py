@@ -5,7 +5,7 @@ graph and XLA. Except for the layers, which pass it on, nothing else sees a seed
 """
 
 import functools
-import math
+import statistics
 import warnings
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from keras_msda import _backend
 
 Tensor = Any
 
-#: lambda is one of 2^16 equally likely quantiles.
+#: lambda and normals are one of 2^16 equally likely quantiles.
 TABLE_BITS = 16
 # Quantiles above this one are exactly 1.
 _ONE_FROM = 1 - 1e-6
@@ -105,21 +105,38 @@ def sample_uniform(shape: Any, *, seed: Any) -> Tensor:
     return ops.cast(ops.random_integers(shape, 23, seed), "float32") * 2.0**-23
 
 
+@functools.cache
+def normal_table() -> np.ndarray:
+    """Returns equally likely values of a standard normal.
+
+    Entry k is the quantile of (k + 1/2) / 65,536, times 1.0000101, so that the variance
+    is 1. The largest value is 4.325, and the fourth moment is 2.9992 instead of 3.
+
+    Returns:
+        float32, shape `(65536,)`, ascending; the second half is the first, negated.
+    """
+    entries, normal = 2**TABLE_BITS, statistics.NormalDist()
+    upper = np.array(
+        [normal.inv_cdf((k + 0.5) / entries) for k in range(entries // 2, entries)]
+    )
+    upper /= np.sqrt(np.mean(upper**2))
+    return np.concatenate([-upper[::-1], upper]).astype("float32")
+
+
 def sample_normal(shape: Any, *, seed: Any) -> Tensor:
-    """Draws standard normals by the Box-Muller method.
+    """Draws standard normals, each one of 65,536 equally likely quantiles.
 
     Args:
-        shape: Shape of the result; its last length is 2, since the method gives pairs.
+        shape: Shape of the result; its last length is 2, since 32 random bits give two.
         seed: Seed pair.
 
     Returns:
-        float32 of that shape, the same in eager, graph and XLA up to a few ulps.
+        float32 of that shape, the same bits in eager, graph and XLA; see
+        `normal_table`.
     """
     ops = _backend.get_ops(seed, *shape)
-    uniform = sample_uniform([2, *shape[:-1]], seed=seed)
-    radius = ops.sqrt(-2.0 * ops.log(1.0 - uniform[0]))
-    cosine, sine = ops.cos_sin(2 * math.pi * uniform[1])
-    return ops.stack([radius * cosine, radius * sine], axis=-1)
+    index = ops.random_halves(shape[:-1], seed)
+    return ops.take(ops.convert(normal_table()), index)
 
 
 class Pairing(NamedTuple):

@@ -1,6 +1,7 @@
 """The seam: three libraries by one set of operations, and what each promises."""
 
 import inspect
+import math
 import subprocess
 import sys
 import textwrap
@@ -54,6 +55,19 @@ def test_places_in_groups_are_gathered_from_their_own_group():
     places = library.convert(np.array([[1, 0, 0], [2, 2, 1]], np.int32))
     found = cases.array(library.take_in_groups(x, places))
     assert_array_equal(found[:, 0] / 2, [1, 0, 0, 5, 5, 4])
+
+
+# One draw, a few, and none; one axis and two.
+@pytest.mark.parametrize("shape", [(1, 9), (5, 9), (5, 3, 4), (0, 9)], ids=str)
+def test_values_that_are_true_are_counted_for_each_draw(shape):
+    library = _backend.get_backend_ops()
+    hits = np.random.default_rng(2).random(shape) < 0.4
+    expected = hits.reshape(len(hits), math.prod(shape[1:])).sum(1)
+    found = library.count(library.convert(hits))
+    assert_array_equal(cases.array(found), expected)
+    assert_equal(cases.array(found).dtype, np.int32)
+    traced = library.compile_function(library.count)(library.convert(hits))
+    assert_array_equal(cases.array(traced), expected)
 
 
 # The same numbers from the same noise, in TensorFlow and in Keras's backend.

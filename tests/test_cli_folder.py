@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_msda import cli
+from keras_msda import _errors, cli
 from keras_msda.cli import _parser, _photos, _preview
 from keras_msda.layers import METHODS
 from keras_msda.plot import _pairs
@@ -224,8 +224,23 @@ def test_options_are_called_alike(capsys):
         assert "--methods" not in capsys.readouterr().out
 
 
-def test_the_option_of_the_first_releases_still_works():
-    given = ["preview", "a", "b", "-o", "c", "--methods", "hmix", "--method", "fmix"]
-    options = _parser.build_parser().parse_args(given)
-    assert options.methods == [("hmix",), ("fmix",)]
+def test_a_deprecated_option_works_and_warns_once_of_its_end(capsys, tmp_path):
+    _errors.warn_deprecated.cache_clear()
+    given = ["preview", str(tmp_path / "no.png"), "b", "-o", str(tmp_path / "c.png")]
+    given += ["--methods", "hmix", "--methods", "fmix", "--method", "mixup"]
+    options = _parser.build_parser().parse_args
+    with pytest.warns(FutureWarning, match="will be removed in 0.4") as found:
+        assert options(given).methods == [("hmix",), ("fmix",), ("mixup",)]
+    assert len(found) == 1
+    _errors.warn_deprecated.cache_clear()
+    assert cli.main(given) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        "keras-msda: warning: preview: `--methods` is deprecated and will be removed "
+        "in 0.4. Use `--method`."
+    )
+    assert len(lines) == 2
+
+
+def test_methods_of_the_registry_are_options_of_preview():
     assert set(METHODS) == set(_parser.known_methods())

@@ -135,6 +135,25 @@ def test_the_oldest_environment_tests_with_the_tools_of_the_newest():
     assert {name: newest[name] for name in tools} == {x: pinned[x] for x in tools}
 
 
+def test_developers_install_what_has_hashes():
+    # One entry per requirement: "name==version ; marker \\", then its hashes.
+    text = (ROOT / "tests/dev-requirements.txt").read_text().replace("\\\n", " ")
+    locked = {}
+    for line in text.splitlines():
+        wanted, _, hashes = line.partition("--hash=sha256:")
+        if wanted.strip() and not wanted.startswith("#"):
+            assert len(hashes) >= 64, wanted
+            requirement = Requirement(wanted)
+            locked.setdefault(requirement.name, []).append(requirement)
+    wanted = CORE | EXTRAS["demo"] | EXTRAS["dev"]
+    # Its builds differ between indexes.
+    assert set(wanted) - set(locked) == {"torch"}
+    for name, entries in locked.items():
+        for entry in entries:
+            (version,) = (x.version for x in entry.specifier if x.operator == "==")
+            assert name not in wanted or wanted[name].specifier.contains(version)
+
+
 def test_the_oldest_python_is_the_first_of_the_classifiers():
     oldest = SETUP["options"]["python_requires"].removeprefix(">=")
     found = re.findall(r":: Python :: (3\.\d+)", SETUP["metadata"]["classifiers"])

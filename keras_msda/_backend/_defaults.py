@@ -61,7 +61,7 @@ class DefaultOps:
         return function(x, *rest)
 
     def map_over_draws(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the function, or one that calls it for one draw after another."""
+        """Returns the function, or one that calls it for a few draws at a time."""
         return function
 
     def try_fast_path(

@@ -191,10 +191,6 @@ class KerasOps(KerasSeedOps, abc.ABC):
         """Returns the square root."""
         return ops.sqrt(x)
 
-    def cos_sin(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns cosine and sine."""
-        return ops.cos(x), ops.sin(x)
-
     def sum(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the sum."""
         return ops.sum(x, axis)
@@ -222,6 +218,10 @@ class KerasOps(KerasSeedOps, abc.ABC):
     def prod(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the product."""
         return ops.prod(x, axis)
+
+    def count(self, hits: Tensor) -> Tensor:
+        """Returns the number of values that are True, int32 `(draws,)`."""
+        return self.sum(self.cast(hits, "int32"), list(range(1, len(hits.shape))))
 
     def max(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the maximum."""

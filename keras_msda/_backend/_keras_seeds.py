@@ -46,6 +46,11 @@ class KerasSeedOps(DefaultOps, abc.ABC):
         drawn = self.random_bits(shape, seed)
         return (drawn >> (32 - bits)) & ((1 << bits) - 1)
 
+    def random_halves(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
+        """Returns uniform integers below 2^16, int32 `(*shape, 2)`."""
+        drawn = self.random_bits(shape, seed)
+        return self.stack([drawn & 0xFFFF, (drawn >> 16) & 0xFFFF], -1)
+
     def fold_in(self, seed: Tensor, number: Any) -> Tensor:
         """Returns a seed pair that differs for each int32 number."""
         pair = self.random_bits([2], seed)

@@ -168,9 +168,6 @@ class Ops(Protocol):
     def sqrt(self, x: Tensor) -> Tensor:
         """Returns the square root."""
 
-    def cos_sin(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns cosine and sine."""
-
     def sum(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the sum."""
 
@@ -179,6 +176,13 @@ class Ops(Protocol):
 
     def prod(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the product."""
+
+    def count(self, hits: Tensor) -> Tensor:
+        """Returns the number of values that are True, int32 `(draws,)`.
+
+        Args:
+            hits: bool, `(draws, ...)`.
+        """
 
     def max(self, x: Tensor, axis: Any = None) -> Tensor:
         """Returns the maximum."""
@@ -292,7 +296,7 @@ class Ops(Protocol):
         """
 
     def map_over_draws(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the function, or one that calls it for one draw after another.
+        """Returns the function, or one that calls it for a few draws at a time.
 
         Args:
             function: Of tensors `(draws, ...)`; returns booleans of the first's shape.
@@ -352,6 +356,13 @@ class Ops(Protocol):
 
     def random_integers(self, shape: Sequence[Any], bits: int, seed: Tensor) -> Tensor:
         """Returns uniform integers below 2 to the power of `bits`, int32."""
+
+    def random_halves(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
+        """Returns uniform integers below 2^16, two of each 32 bits drawn.
+
+        Returns:
+            int32 `(*shape, 2)`.
+        """
 
     def fold_in(self, seed: Tensor, number: Any) -> Tensor:
         """Returns a seed pair that differs for each int32 number."""

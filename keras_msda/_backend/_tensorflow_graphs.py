@@ -1,6 +1,7 @@
 """TensorFlow's graphs: control flow, compilation and traces."""
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,6 +11,10 @@ import keras
 from keras_msda._backend._defaults import DefaultOps
 
 Tensor = Any
+
+# So many numbers make a block of draws: few enough for the cache of a core, and enough
+# to hide what it costs to start a loop.
+_BLOCK = 2**14
 
 
 class GraphOps(DefaultOps):
@@ -123,7 +128,7 @@ class GraphOps(DefaultOps):
         return compiled(x, *rest)
 
     def map_over_draws(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the function; for CPUs one that calls it for one draw after another.
+        """Returns the function; for CPUs one that calls it for a few draws at a time.
 
         A function that passes over its arguments many times then finds them in the
         CPU's cache.
@@ -131,33 +136,43 @@ class GraphOps(DefaultOps):
         if not self.is_traced_for_cpu():
             return function
 
-        def call_once(draw: tuple[Tensor, ...]) -> Tensor:
-            # With one axis, since loops over one axis are faster.
-            rows = [
-                self.tf.reshape(part, [1, -1][: part.shape.rank + 1]) for part in draw
-            ]
-            return self.tf.reshape(function(*rows), draw[0].shape)
-
-        def call_for_each(*values: Tensor) -> Any:
+        def call_for_blocks(*values: Tensor) -> Any:
             draws, *lengths = values[0].shape
             if draws == 0 or None in lengths:
                 return function(*values)
-            count = self.tf.shape(values[0])[0]
-            if draws is None:
-                values = tuple(self._at_least_one(value) for value in values)
-            found = self.tf.map_fn(call_once, values, fn_output_signature=self.tf.bool)
-            return found[:count] if draws is None else found
+            block = 1 + _BLOCK // math.prod(lengths)
+            if draws is not None:
+                block = -(-draws // -(-draws // block))
+            found = self.tf.map_fn(
+                lambda parts: function(*parts),
+                tuple(self._split_draws(value, block) for value in values),
+                fn_output_signature=self.tf.bool,
+            )
+            found = self.tf.reshape(found, [-1, *lengths])
+            return found[: self.tf.shape(values[0])[0] if draws is None else draws]
 
-        return call_for_each
+        return call_for_blocks
 
-    def _at_least_one(self, value: Tensor) -> Tensor:
-        """Returns a tensor, or a row of zeros if it has no rows.
+    def _split_draws(self, value: Tensor, block: int) -> Tensor:
+        """Returns blocks of draws, the last one filled up with zeros.
 
-        XLA compiles the body of a loop for an empty batch too, where it finds no row.
+        There is at least one block: XLA compiles the body of a loop for an empty batch
+        too, where it finds no draw.
+
+        Returns:
+            Shape `(blocks, block, pixels)`, since loops over one axis are faster, or
+            `(blocks, block)` for one number per draw.
         """
-        missing = 1 - self.tf.minimum(self.tf.shape(value)[0], 1)
-        rest = [[0, 0]] * (value.shape.rank - 1)
-        return self.tf.pad(value, [[0, missing], *rest])
+        draws, *lengths = value.shape
+        pixels = [math.prod(lengths)] if lengths else []
+        if draws is None:
+            draws = self.tf.shape(value)[0]
+            missing = block * self.tf.maximum(-(-draws // block), 1) - draws
+        else:
+            missing = -draws % block
+        if not isinstance(missing, int) or missing > 0:
+            value = self.tf.pad(value, [[0, missing], *[[0, 0] for _ in lengths]])
+        return self.tf.reshape(value, [-1, block, *pixels])
 
     def try_fast_path(
         self, fast: Callable[[], tuple[Tensor, Any]], exact: Callable[[], Any]

@@ -38,6 +38,11 @@ class SeedOps(GraphOps):
         drawn = self.random_bits(shape, seed)
         return self.tf.bitwise.bitwise_and(drawn, (1 << bits) - 1)
 
+    def random_halves(self, shape: Sequence[Any], seed: Tensor) -> Tensor:
+        """Returns uniform integers below 2^16, int32 `(*shape, 2)`."""
+        halves = self.tf.bitcast(self.random_bits(shape, seed), self.tf.uint16)
+        return self.tf.cast(halves, self.tf.int32)
+
     def fold_in(self, seed: Tensor, number: Any) -> Tensor:
         """Returns a seed pair that differs for each int32 number."""
         pair = self.random_bits([2], seed)

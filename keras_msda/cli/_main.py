@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
-            options = _parser.build_parser().parse_args(arguments)
+            options = _parse(arguments)
             return _COMMANDS[options.command](options)
         finally:
             # Find out now whether the output can be written, that of --help too.
@@ -58,6 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report_error(error)
     finally:
         _start.finish()
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the arguments; prints warnings without the line of code they are from."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        options = _parser.build_parser().parse_args(arguments)
+    for warning in found:
+        print(f"keras-msda: warning: {warning.message}", file=sys.stderr)
+    return options
 
 
 def _drop_output() -> None:

@@ -230,8 +230,7 @@ def _add_preview(parser: argparse.ArgumentParser) -> None:
     add("first", type=Path, metavar="A|FOLDER", help="the first picture, or a folder")
     add("second", type=Path, metavar="B", nargs="?", help="the second picture")
     add("-o", "--out", type=Path, required=True, metavar="FILE", help="the drawing")
-    # The second name is the one of the first releases.
-    _add_methods(parser, tuple(known_methods()), hidden="--methods")
+    _add_methods(parser, tuple(known_methods()), deprecated="--methods")
     add(
         "--count",
         type=_readers.integer_reader(1, bits=4),
@@ -340,17 +339,27 @@ def _add_methods(
     parser: argparse.ArgumentParser,
     known: tuple[str, ...],
     *,
-    hidden: str | None = None,
+    deprecated: str | None = None,
 ) -> None:
+    """Adds `--method`, and perhaps its name in 0.1, which the help leaves out."""
+    read = _readers.method_reader(known)
+
+    def read_deprecated(text: str) -> tuple[str, ...]:
+        _errors.warn_deprecated("preview", f"`{deprecated}`", "`--method`", end="0.4")
+        return read(text)
+
     words = f"all (default) or some of {', '.join(known)}; may be repeated"
-    for option in filter(None, ("--method", hidden)):
+    given = [("--method", read, words)]
+    if deprecated:
+        given.append((deprecated, read_deprecated, argparse.SUPPRESS))
+    for option, reader, text in given:
         parser.add_argument(
             option,
             dest="methods",
             action="append",
             metavar="NAME[,NAME]",
-            type=_readers.method_reader(known),
-            help=argparse.SUPPRESS if option == hidden else words,
+            type=reader,
+            help=text,
         )
 
 

@@ -1,6 +1,7 @@
 """Processes that do runs, one after another, and what they need to know.
 
-A process imports TensorFlow once, and loads a data set when a run first needs it. The
+A process imports TensorFlow once, and loads a data set when a run first needs it. After
+some runs another one takes its place, since TensorFlow keeps some memory of each. The
 parent alone writes lines, so that a worker can die at any moment.
 """
 
@@ -16,6 +17,9 @@ from typing import Any, NamedTuple
 
 from keras_msda import _errors, _start
 from keras_msda.experiments._config import Run
+
+#: A worker grows by some 30 MB per run of a small network; starting one takes seconds.
+RUNS_PER_PROCESS = 20
 
 
 class Job(NamedTuple):
@@ -45,6 +49,7 @@ class Result(NamedTuple):
 class _Worker(NamedTuple):
     process: Any
     pipe: Any
+    left: int
 
 
 def count_threads(workers: int) -> int:
@@ -82,6 +87,11 @@ def do_runs(runs: Sequence[Run], job: Job, *, workers: int) -> Iterator[Result]:
                 else:  # What the others have begun they may end.
                     failure = failure or result.error
                     waiting.clear()
+                if waiting and worker.left == 1:
+                    _hand_on(worker, [], busy)
+                    worker = _start_worker(context, job)
+                else:
+                    worker = worker._replace(left=worker.left - 1)
                 _hand_on(worker, waiting, busy)
     finally:
         for worker, _ in busy.values():
@@ -99,7 +109,7 @@ def _start_worker(context: Any, job: Job) -> _Worker:
     with _ignoring_interrupts():
         process.start()
     theirs.close()
-    return _Worker(process, ours)
+    return _Worker(process, ours, RUNS_PER_PROCESS)
 
 
 @contextlib.contextmanager

@@ -88,10 +88,16 @@ class FMixLayer(MixLayer):
         jit_compile: bool | str,
     ) -> _factored.Mask:
         lam, rounding, seed = params
-        units = _backend.get_ops(lam).shape(lam)[0]
-        rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
-        noise = sampling.sample_normal((units, *rest), seed=seed)
-        field = _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)
+        ops = _backend.get_ops(lam)
+
+        def draw_field(lam: Tensor, seed: Tensor) -> Tensor:
+            rest = _spectrum.noise_shape(size, self.decay_power, self.spectrum)
+            noise = sampling.sample_normal((ops.shape(lam)[0], *rest), seed=seed)
+            return _spectrum.fourier_field(noise, size, self.decay_power, self.spectrum)
+
+        known = all(isinstance(length, int) for length in size)
+        compiled = known and bool(jit_compile)
+        field = ops.call_fused(draw_field, lam, seed, jit_compile=compiled)
         return fourier.build_fourier(
             lam, field, self.max_soft, rounding, jit_compile=jit_compile
         )

@@ -10,7 +10,8 @@ from keras_msda import _backend
 
 Tensor = Any
 
-# Columns of frequencies up to which matrix products beat the fast transform.
+# Columns of frequencies up to which matrix products beat the fast transform. Where all
+# frequencies are kept, it is as fast as they are.
 _FEW = 64
 
 
@@ -24,8 +25,9 @@ def transform_back(parts: tuple[Tensor, Tensor], size: Sequence[Any]) -> Tensor:
     ops = _backend.get_ops(*parts)
     columns = parts[0].shape[-1]
     known = all(isinstance(length, int) for length in size)
-    if known and columns <= min(_FEW, (size[-1] // 2 + 1) // 2):
+    if known and columns <= min(_FEW, size[-1] // 2):  # Not all, and not many.
         return _multiply_waves(parts, size)
+    parts = _make_hermitian(*parts, length=size[-1])
     real, imaginary = (_pad_spectrum(part, size) for part in parts)
     return ops.irfftn((real, imaginary), size)
 
@@ -37,47 +39,40 @@ def _multiply_waves(parts: tuple[Tensor, Tensor], size: Sequence[int]) -> Tensor
     second for it instead of 15.
     """
     ops = _backend.get_ops(*parts)
-    waves = ops.concat(parts, -1)
-    for axis, length in enumerate(size[:-1], start=1):
-        waves = _sum_waves(waves, axis, length=length)
-    return _sum_columns(waves, size)
+    *rows, columns = ops.shape(parts[0])[1:]
+    # Each product takes the real and imaginary parts of an axis's frequencies to those
+    # at its pixels. They stand side by side, so that nothing is moved between products.
+    waves = ops.stack(parts, 1)
+    for axis, (count, length) in enumerate(zip(rows, size[:-1], strict=True), start=1):
+        after = math.prod([*rows[axis:], columns])
+        turns = ops.convert(_turn_waves(count, length), "float32")
+        waves = ops.fast_matmul(turns, ops.reshape(waves, [-1, 2 * count, after]))
+    turns = ops.convert(_turn_columns(columns, size), "float32")
+    field = ops.fast_matmul(ops.reshape(waves, [-1, 2 * columns]), turns)
+    return ops.reshape(field, [-1, *size])
 
 
-def _sum_waves(waves: Tensor, axis: int, *, length: int) -> Tensor:
-    """Returns sums over the frequencies of one axis, with its pixels in their place.
+def _turn_waves(count: int, length: int) -> np.ndarray:
+    """Returns the matrix that sums complex frequencies of an axis at its pixels.
 
     Each frequency is multiplied by `cos + i sin` of its angle at each pixel.
 
-    Args:
-        waves: Complex amplitudes, real parts and then imaginary parts on the last axis.
-        axis: Axis of the frequencies, in FFT order.
-        length: Number of pixels along it.
+    Returns:
+        Shape `(2 * length, 2 * count)`: rows are real and imaginary parts in turn,
+        columns are all real parts and then all imaginary parts.
     """
-    ops = _backend.get_ops(waves)
-    columns = waves.shape[-1] // 2
-    # Times i, so that one real product adds cosines times waves and sines times these.
-    turned = ops.concat([-waves[..., columns:], waves[..., :columns]], -1)
-    rest = ops.shape(waves)[1:]
-    before, count, after = rest[: axis - 1], rest[axis - 1], rest[axis:]
-    matrix = np.concatenate(_cosines_and_sines(count, length), 0).T
-    stacked = ops.concat([waves, turned], axis)
-    stacked = ops.reshape(stacked, [-1, 2 * count, math.prod(after)])
-    waves = ops.fast_matmul(ops.convert(matrix, "float32"), stacked)
-    return ops.reshape(waves, [-1, *before, length, *after])
+    cosines, sines = _cosines_and_sines(count, length)
+    turns = np.array([[cosines, -sines], [sines, cosines]])
+    return turns.transpose(3, 0, 1, 2).reshape(2 * length, 2 * count)
 
 
-def _sum_columns(waves: Tensor, size: Sequence[int]) -> Tensor:
-    """Returns the real sums over the columns of a half spectrum, the field."""
-    ops = _backend.get_ops(waves)
-    columns = waves.shape[-1] // 2
+def _turn_columns(columns: int, size: Sequence[int]) -> np.ndarray:
+    """Returns the matrix that sums the columns of a half spectrum to the real field."""
     # A column also stands for its mirror image, unless it is its own.
     column = np.arange(columns)
     share = np.where((column == 0) | (2 * column == size[-1]), 1, 2) / math.prod(size)
-    turns = _cosines_and_sines(2 * columns, size[-1])
-    cosines, sines = turns[:, :columns] * share[:, None]
-    matrix = ops.convert(np.concatenate([cosines, -sines]), "float32")
-    field = ops.fast_matmul(ops.reshape(waves, [-1, 2 * columns]), matrix)
-    return ops.reshape(field, [-1, *size])
+    cosines, sines = _cosines_and_sines(2 * columns, size[-1])[:, :columns]
+    return np.concatenate([share[:, None] * cosines, -share[:, None] * sines])
 
 
 def _cosines_and_sines(count: int, length: int) -> np.ndarray:
@@ -116,7 +111,9 @@ def fit_lengths(block: Tensor, lengths: Sequence[Any]) -> Tensor:
     return block
 
 
-def make_hermitian(real: Tensor, imaginary: Tensor, *, length: Any) -> tuple[Any, Any]:
+def _make_hermitian(
+    real: Tensor, imaginary: Tensor, *, length: Any
+) -> tuple[Tensor, Tensor]:
     """Returns a half spectrum whose self-conjugate columns belong to a real field.
 
     The first column of a half spectrum, and the middle one of an even length, are their

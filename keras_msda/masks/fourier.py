@@ -4,6 +4,7 @@ The highest pixels of the field become 1, as many of them as lambda asks for.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -104,12 +105,6 @@ def _align(numbers: Tensor, like: Tensor) -> Tensor:
     return _factored.append_axes(numbers, len(like.shape) - 1)
 
 
-def _count(hits: Tensor) -> Tensor:
-    """Returns the number of pixels that are True, for each draw, int32."""
-    ops = _backend.get_ops(hits)
-    return ops.sum(ops.cast(hits, "int32"), list(range(1, len(hits.shape))))
-
-
 class _Bracket(NamedTuple):
     """Holds two thresholds with the right one between them, float32 `(draws,)` each.
 
@@ -152,7 +147,7 @@ def _separate(field: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
         until=lambda bracket: ops.all(bracket.high_surplus == 0.0),
     )
     above = field >= _align(bracket.last, field)
-    return ops.all(_count(above) == count), above
+    return ops.all(ops.count(above) == count), above
 
 
 def _first_bracket(field: Tensor, count: Tensor) -> _Bracket:
@@ -162,7 +157,11 @@ def _first_bracket(field: Tensor, count: Tensor) -> _Bracket:
     wanted = ops.cast(count, "float32")
     low, high = -ops.max(-field, axes), ops.max(field, axes)
     surplus = ops.cast(_count_pixels(ops.shape(field)[1:]), "float32") - wanted
-    bracket = _Bracket(low, high, surplus, 0.5 - wanted, low + high)
+    # No value is to reach the threshold of a draw without ones.
+    none = count == 0
+    high = ops.where(none, math.inf, high)
+    high_surplus = ops.where(none, 0.0, 0.5 - wanted)
+    bracket = _Bracket(low, high, surplus, high_surplus, low + high)
     return _fix_shape(bracket, count)
 
 
@@ -173,7 +172,7 @@ def _narrow(bracket: _Bracket, field: Tensor, count: Tensor) -> _Bracket:
     guess = low + (high - low) * (low_surplus / (low_surplus - high_surplus))
     # Draws that are settled wait for the others.
     guess = ops.where(high_surplus == 0.0, high, guess)
-    surplus = ops.cast(_count(field >= _align(guess, field)) - count, "float32")
+    surplus = ops.cast(ops.count(field >= _align(guess, field)) - count, "float32")
     # An end that stays twice counts half (Illinois), or it might stay for long.
     high_surplus = ops.where(last == low, high_surplus / 2.0, high_surplus)
     low_surplus = ops.where(last == high, low_surplus / 2.0, low_surplus)
@@ -207,7 +206,7 @@ def _select_by_bits(keys: Tensor, count: Tensor) -> Tensor:
     def refine(step: Tensor, threshold: Tensor) -> Tensor:
         # The first step adds -2^31 to -2^31, which wraps to 0.
         higher = threshold + ops.take(steps, step)
-        enough = _count(keys >= _align(higher, keys)) >= count
+        enough = ops.count(keys >= _align(higher, keys)) >= count
         # A loop needs one static shape, also where the size of images is not known.
         return ops.reshape(ops.where(enough, higher, threshold), ops.shape(count))
 
@@ -217,7 +216,7 @@ def _select_by_bits(keys: Tensor, count: Tensor) -> Tensor:
     above = keys > threshold
     # Not by ==, whose rank TensorFlow does not know where it does not know the size.
     equal = (keys >= threshold) & ~above
-    missing = _align(count - _count(above), keys)
+    missing = _align(count - ops.count(above), keys)
     return above | (equal & (_number(ops.cast(equal, "int32")) <= missing))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_msda import _backend, _errors
 from keras_msda.masks import _amplitudes, _given
-from keras_msda.masks._synthesis import fit_lengths, make_hermitian, transform_back
+from keras_msda.masks._synthesis import fit_lengths, transform_back
 
 Tensor = Any
 #: "isotropic", "official" or a function of a user; see `fourier_field`.
@@ -180,10 +180,7 @@ def fourier_field(
     mirrored = (column == 0) | (2 * column == size[-1])
     pixels = ops.prod(ops.cast(ops.stack(size), "float32"))
     scale = amplitude * ops.sqrt(pixels * ops.where(mirrored, 1.0, 0.5))
-    parts = make_hermitian(
-        noise[..., 0] * scale, noise[..., 1] * scale, length=size[-1]
-    )
-    return transform_back(parts, size)
+    return transform_back((noise[..., 0] * scale, noise[..., 1] * scale), size)
 
 
 def _official_field(noise: Tensor, size: Sequence[Any], decay_power: float) -> Tensor:
@@ -205,8 +202,8 @@ def _official_field(noise: Tensor, size: Sequence[Any], decay_power: float) -> T
     )
     # All rows, which mirror each other, and the one or two columns that there are.
     rows = (*size[:-1], _min_length(size[-1] // 2 + 1, scaled.shape[-1]))
-    parts = [fit_lengths(scaled[:, part], rows) for part in (0, 1)]
-    return transform_back(make_hermitian(*parts, length=size[-1]), size)
+    real, imaginary = (fit_lengths(scaled[:, part], rows) for part in (0, 1))
+    return transform_back((real, imaginary), size)
 
 
 def _official_half(width: Any) -> Any:

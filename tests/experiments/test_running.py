@@ -204,6 +204,19 @@ def test_a_worker_that_dies_names_its_run_and_the_others_end(small, monkeypatch)
     assert done == [str(runs[0])]
 
 
+@pytest.mark.processes
+def test_a_worker_is_replaced_after_some_runs(small, monkeypatch):
+    monkeypatch.setattr(_workers, "serve", odd_workers.serve_process_ids)
+    monkeypatch.setattr(_workers, "RUNS_PER_PROCESS", 2)
+    runs = (3 * small.list_runs())[:5]
+    results = list(_workers.do_runs(runs, _workers.Job(1, {}, False), workers=1))
+    assert [result.run for result in results] == runs
+    first, second, third, fourth, fifth = (x.values["process"] for x in results)
+    assert first == second
+    assert third == fourth
+    assert len({first, third, fifth}) == 3
+
+
 @contextlib.contextmanager
 def running(path, out):
     """Runs the command line in a process of its own, and yields it."""

@@ -125,6 +125,43 @@ def test_top_pixels_are_those_of_the_loop_in_a_graph(size, kind):
     assert_array_equal(traced_mask(*given), expected)
 
 
+# Blocks of five draws of 64 x 64, of two of 100 x 100, and single ones of 130 x 130.
+@pytest.mark.long
+@pytest.mark.parametrize("draws", [0, 1, 6])
+@pytest.mark.parametrize("size", [(64, 64), (100, 100), (130, 130)], ids=str)
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.tensorflow
+def test_blocks_of_draws_have_the_masks_of_the_loop(draws, size, known):
+    rng = np.random.default_rng(draws)
+    field = rng.normal(size=(draws, *size)).astype(np.float32)
+    lam = rng.random(draws, np.float32)
+    # No threshold parts equal values; that draw is not to change others of its block.
+    field[draws // 2 : draws // 2 + 1] = 0.5
+    lam[1:2], lam[4:5] = 0.0, 1.0
+    given = (
+        tf.TensorSpec([draws if known else None]),
+        tf.TensorSpec([draws if known else None, *size]),
+    )
+    mask = tf.function(
+        lambda *given: masks.fourier_mask(*given)[0], input_signature=given
+    )
+    found = np.asarray(mask(lam, field))
+    assert_equal(found.shape, field.shape)
+    if draws:
+        assert_array_equal(found, oracles.fourier_mask(lam, field)[0])
+
+
+@pytest.mark.parametrize("kind", [smooth, constant])
+def test_draws_without_ones_need_no_search(kind):
+    # All that fills up a block has no ones, and equal values.
+    _, field, _ = fields((5, 7), kind)
+    count = np.zeros(len(field), np.int32)
+    convert = _backend.get_backend_ops().convert
+    bracket = _fourier._first_bracket(convert(field), convert(count))
+    assert_array_equal(np.asarray(bracket.high_surplus), 0)
+    assert_array_equal(np.asarray(bracket.last), np.inf)
+
+
 @sizes
 @pytest.mark.parametrize("kind", [smooth, negative])
 def test_thresholds_are_found_between_different_values(size, kind):

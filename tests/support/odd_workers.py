@@ -37,3 +37,10 @@ def serve(pipe, job):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(3)
         pipe.send(_workers.Result(run, values_of(run), None))
+
+
+def serve_process_ids(pipe, job):
+    """Gives the number of the process as the values of each run."""
+    assert job.threads == 1
+    for run in iter(pipe.recv, None):
+        pipe.send(_workers.Result(run, {"process": os.getpid()}, None))
