@@ -43,20 +43,17 @@ def main() -> int:
         return 0
     # As an interruption by the keyboard: ends the children too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    children.import_heavy()
-    found = _find_map(console)
-    about = {
-        "seed": arguments.seed,
-        "mutants": _count(every.values()),
-        "tests": len(found.seconds),
-        "failed without a change": found.failed,
-    }
+    about, rows = results.read(arguments.out)
+    about |= {"seed": arguments.seed, "mutants": _count(every.values())}
     names = _list_names(arguments, every)
-    _, rows = results.read(arguments.out)
-    if not arguments.again:
+    if not (arguments.again or arguments.only):
         names = [name for name in names if name not in rows]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    _run(console, [every[name] for name in names], found, arguments)
+    if names:
+        children.import_heavy()
+        found = _find_map(console)
+        about |= {"tests": len(found.seconds), "failed without a change": found.failed}
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        _run(console, [every[name] for name in names], found, arguments)
     return _finish(console, about, every, arguments)
 
 
