@@ -11,6 +11,7 @@ TPU_VENV ?= .venv-tpu
 TPU_ARGS ?=
 BENCH_VENV ?= .venv-bench
 OLDEST_VENV ?= .venv-oldest
+MUTATE_LIBRARIES ?= .venv-mutate
 CHECK_ARGS ?=
 BENCH_ARGS ?= --out benchmarks/results/speed.json --chart docs/speed.png
 STARTUP_ARGS ?= --out benchmarks/results/startup.json
@@ -37,12 +38,13 @@ LOCK := tests/dev-requirements.txt
 TPU_READY := $(TPU_VENV)/.stamp-tpu
 BENCH_READY := $(BENCH_VENV)/.stamp-bench
 OLDEST_READY := $(OLDEST_VENV)/.stamp-oldest
+MUTATE_READY := $(MUTATE_LIBRARIES)/.stamp-mutate
 # The development environment contains everything that the demo needs.
 SOME_READY := $(if $(wildcard $(DEV_READY)),$(DEV_READY),$(DEMO_READY))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test coverage test-fast test-xla test-jax test-torch test-oldest \
-  fuzz fuzz-save test-notebooks accelerator-check tpu-check bench bench-check \
+  fuzz fuzz-save mutate test-notebooks accelerator-check tpu-check bench bench-check \
   bench-startup bench-memory bench-puzzlemix laws soak kills test-nightly audit lock \
   experiments-check check format build site release-check clean
 
@@ -100,15 +102,23 @@ test-oldest: $(OLDEST_READY) ## runs the contract with the oldest supported rele
 
 # KERAS_BACKEND=jax or torch fuzzes the layers on that backend. The seed is fixed, so
 # that a failure is that of a change; FUZZ_ARGS="--seed 1" makes other calls.
-N ?= 2000
-FUZZ = OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m tests.fuzz --calls $(N) \
-  --workers 2 $(FUZZ_ARGS)
+FUZZ = OPENBLAS_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m tests.fuzz \
+  --calls $(or $(N),2000) --workers 2 $(FUZZ_ARGS)
 FUZZ_COUNTS = benchmarks/results/fuzz_$(or $(KERAS_BACKEND),tensorflow).json
 fuzz: $(DEV_READY) ## compares N random calls with a reference in NumPy; N=100000
 	@$(FUZZ)
 
 fuzz-save: $(DEV_READY) ## does so and saves the counts, from which it goes on
 	@$(FUZZ) --resume --out $(FUZZ_COUNTS)
+
+# Ten mutants take a minute on two cores, after some minutes that find the tests of each
+# line. Its own tests come first: some need what it alone installs.
+MUTATE_ARGS ?=
+MUTATE := PYTHONPATH=$(MUTATE_LIBRARIES) TF_CPP_MIN_LOG_LEVEL=3 OPENBLAS_NUM_THREADS=1
+mutate: $(DEV_READY) $(MUTATE_READY) ## changes the library in N=400 places; tests must fail
+	@$(MUTATE) $(RUN) -m pytest -q -k "not the_page" tests/mutate
+	@$(MUTATE) $(RUN) -m tests.mutate --count $(or $(N),400) $(MUTATE_ARGS)
+	@$(MUTATE) $(RUN) -m tests.mutate --page
 
 # One at a time, because each notebook keeps both cores busy.
 test-notebooks: $(DEV_READY) ## runs the notebooks at small size
@@ -209,7 +219,7 @@ release-check: check build ## tries the wheel in empty environments, and says ho
 
 clean: ## removes everything that make created, including the environments
 	rm -rf $(VENV) $(VENV)-audit $(LOCK_VENV) $(NIGHTLY_VENV) $(TPU_VENV) $(BENCH_VENV) \
-	  $(OLDEST_VENV) build dist msda-demo *.egg-info \
+	  $(OLDEST_VENV) $(MUTATE_LIBRARIES) build dist msda-demo *.egg-info \
 	  docs/reference \
 	  .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -250,4 +260,10 @@ $(OLDEST_READY): setup.cfg pyproject.toml tests/oldest-requirements.txt
 	$(PYTHON) -m venv --clear $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/python -m pip install --quiet -r tests/oldest-requirements.txt \
 	  --editable '.[demo]'
+	@touch $@
+
+# A folder beside the development environment: mutmut would add fifteen packages to it.
+$(MUTATE_READY): tests/mutate/requirements.txt $(VENV_READY)
+	$(RUN) -m pip install --quiet --no-deps --upgrade --target $(MUTATE_LIBRARIES) \
+	  -r tests/mutate/requirements.txt
 	@touch $@

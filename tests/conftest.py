@@ -49,8 +49,8 @@ def pytest_collection_modifyitems(config, items):
 collect_ignore = [
     f"test_{name}.py" for name in ("jax", "torch") if name != keras.config.backend()
 ]
-# A program.
-collect_ignore += ["support/replica_worker.py"]
+# A program, and what needs a library that `make mutate` installs.
+collect_ignore += ["support/replica_worker.py", "mutate/mutants.py"]
 
 
 if keras.config.backend() == "jax":

@@ -889,9 +889,27 @@ OTHERS = {
         '{"images": d["images"], "labels": d["label"], "id": d["id"]}'
     ),
     ("image", "mask"): '{"images": d["image"], "segmentation_masks": d["mask"]}',
+    ("x", "y", "weights"): '{"images": d["x"], "labels": d["y"], '
+    '"sample_weight": d["weights"]}',
+    ("inputs", "targets", "weight"): '{"images": d["inputs"], '
+    '"labels": d["targets"], "sample_weight": d["weight"]}',
+    ("images", "target", "sample_weights"): '{"images": d["images"], '
+    '"labels": d["target"], "sample_weight": d["sample_weights"]}',
+    ("image", "class", "masks"): '{"images": d["image"], "labels": d["class"], '
+    '"segmentation_masks": d["masks"]}',
+    ("image", "annotation"): (
+        '{"images": d["image"], "segmentation_masks": d["annotation"]}'
+    ),
+    ("image", "segmentation"): (
+        '{"images": d["image"], "segmentation_masks": d["segmentation"]}'
+    ),
+    ("image", "segmentation_mask"): (
+        '{"images": d["image"], "segmentation_masks": d["segmentation_mask"]}'
+    ),
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("keys", OTHERS, ids=str)
 def test_keys_of_other_libraries_are_renamed_by_the_line_in_the_error(keys):
     batch = dict.fromkeys(keys, np.ones(3)) | {keys[0]: images()}
@@ -1088,6 +1106,7 @@ PLAN = "the plan must be for these images, masks of shape"
         (3, (4,), "masks of shape (3, 4)"),
         (4, (4, 5), "masks of shape (4, 4, 5)"),
         (3, (4, 5, 3), "masks of shape (3, 4, 5, 3)"),
+        (3, (1, 5), "masks of shape (3, 1, 5)"),
     ],
 )
 def test_plans_of_other_images_are_refused(batch, size, received):
@@ -1099,6 +1118,24 @@ def test_plans_of_other_images_are_refused(batch, size, received):
         PLAN,
         received,
     )
+
+
+def test_a_plan_may_have_one_mask_for_all_images():
+    plan = msda.CutMixLayer().sample(3, (4, 5), seed=(1, 2))
+    mask = np.asarray(plan.mask)[:1]
+    found = msda.mix_images(images(), plan._replace(mask=mask))
+    repeated = plan._replace(mask=np.repeat(mask, 3, 0))
+    np.testing.assert_array_equal(found, msda.mix_images(images(), repeated))
+
+
+@pytest.mark.parametrize("kind", [dict, tuple])
+def test_errors_name_the_weights_of_an_output(kind):
+    labels, weights = ({"a": np.ones(3), "b": np.ones(x)} for x in (3, 4))
+    if kind is tuple:
+        labels, weights = tuple(labels.values()), tuple(weights.values())
+    name = "sample_weight[1]" if kind is tuple else 'sample_weight["b"]'
+    with pytest.raises(ValueError, match=re.escape(name)):
+        msda.MixUpLayer()(images(), labels, weights)
 
 
 def test_plans_of_the_other_data_format_are_refused():

@@ -393,12 +393,14 @@ def test_every_function_that_samples_asks_for_its_seed_by_name():
 
 
 def test_no_test_imports_another():
-    # What tests share is in `tests/support`, which knows of no test; `tests/fuzz` is a
-    # program that its own test runs.
+    # What tests share is in `tests/support`, which knows of no test; the others are
+    # programs that their own tests run.
     found = {}
     for name, tree in TESTS.items():
         modules = {m for m in imported(tree) if re.match(r"tests\b", m)}
-        modules = {m for m in modules if not re.match(r"tests(\.support|\.fuzz|$)", m)}
+        modules = {
+            m for m in modules if not re.match(r"tests(\.support|\.fuzz|\.mutate|$)", m)
+        }
         written = set(re.findall(r"tests\.test_[a-z]+", (HERE / name).read_text()))
         if modules | written:
             found[name] = modules | written
@@ -406,7 +408,9 @@ def test_no_test_imports_another():
 
 
 def test_helpers_of_tests_are_in_folders_of_their_own():
-    kinds = re.compile(r"(.*/)?(test_\w+|conftest|__init__)\.py|(support|fuzz)/\w+\.py")
+    kinds = re.compile(
+        r"(.*/)?(test_\w+|conftest|__init__)\.py|(support|fuzz|mutate)/\w+\.py"
+    )
     assert [name for name in TESTS if not kinds.fullmatch(name)] == []
 
 

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from keras import distribution
 
 import keras_msda as msda
+from keras_msda.layers import _planning
 from tests.support import layer_cases as cases
 from tests.support.errors import check_error
 from tests.support.handing_off import (
@@ -105,17 +106,31 @@ def test_a_call_without_its_state_inside_jit_is_an_error():
     layer(images, training=True)  # And nothing is lost.
 
 
-@pytest.mark.parametrize("seed", [None, (1, 2)])
-def test_integers_beyond_32_bits_are_refused(seed):
+@pytest.mark.parametrize(
+    ("seed", "number", "shown"),
+    [
+        (None, 2**40, "1099511627776"),
+        ((1, 2), 2**31, "2147483648"),
+        ((1, 2), -(2**31) - 1, "2147483648"),
+    ],
+)
+def test_integers_beyond_32_bits_are_refused(seed, number, shown):
     layer = msda.MixUpLayer(targets="own")
-    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([0, 2**40])
+    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([0, number])
     check_error(
         lambda: layer(*batch) if seed is None else layer.mix(batch, seed=seed),
         "MixUpLayer",
         ValueError,
         "JAX has integers of 32 bits",
-        "1099511627776",
+        shown,
     )
+
+
+@pytest.mark.parametrize("number", [2**31 - 1, -(2**31)])
+def test_integers_of_32_bits_are_kept(number):
+    batch = np.zeros((2, 4, 4, 1), "float32"), np.array([number, 0])
+    _, labels = msda.MixUpLayer(targets="own").mix(batch, seed=(1, 2))
+    np.testing.assert_array_equal(labels, batch[1])
 
 
 @pytest.fixture
@@ -186,6 +201,14 @@ def test_groups_of_the_devices_exchange_no_images(spread, name, pairing):
     # By default there are as many groups as devices.
     layer = cases.make(name, pairing=pairing)
     assert of_images(collectives(layer, spread)) == []
+
+
+@spreads(4, 8)
+def test_devices_with_one_sample_each_are_no_groups(spread):
+    parts, layer = spread.device_mesh.shape[0], cases.make("mixup")
+    batches = (2 * parts - 1, 2 * parts)
+    found = [_planning.count_groups(layer, x, np.zeros(1)) for x in batches]
+    assert found == [1, parts]
 
 
 @spreads(4, 8)

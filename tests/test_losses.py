@@ -794,6 +794,18 @@ def test_class_weights_reach_pixels():
     np.testing.assert_allclose(loss(ids, chances), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_class_weights_reach_labels_without_an_output():
+    # As with `ignore_class`: what such a label is worth is up to the loss.
+    def ones(labels, outputs):
+        del labels
+        return 0 * outputs[:, 0] + 1
+
+    loss = msda.MixedLoss(ones, ids=True, class_weight={7: 3.0}, reduction="none")
+    rows = packed(np.array([7, 2, 8]), np.array([1, 2, 0]), np.full(3, 0.25))
+    value = loss(rows, np.full((3, 5), 0.2, "float32"))
+    np.testing.assert_allclose(value, [1.5, 1.0, 2.5], rtol=1e-6)
+
+
 def test_class_weights_survive_a_configuration():
     loss = msda.MixedLoss("mse", class_weight={0: 2.0, 10: 0.5}, per_pixel=False)
     stored = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))

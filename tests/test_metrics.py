@@ -410,6 +410,13 @@ def test_metrics_of_hard_labels_are_zero_where_a_soft_output_is_perfect():
     assert metric_of(msda.MixedAccuracy(dominant=True), soft, soft) == 1
 
 
+def test_the_dominant_of_two_classes_is_that_of_each_pixel():
+    shares = np.random.default_rng(0).random((2, 3, 4, 1)).astype("float32")
+    assert metric_of(msda.MixedAccuracy(dominant=True), shares, shares) == 1
+    wrong = np.where(shares < 0.5, 1.0, 0.0)
+    assert metric_of(msda.MixedAccuracy(dominant=True), shares, wrong) == 0
+
+
 @pytest.mark.parametrize("k", [0, -1, 1.5, None, True])
 def test_a_count_that_cannot_be_is_refused(k):
     with pytest.raises(ValueError, match="MixedAccuracy: `k` must be a positive"):

@@ -430,6 +430,15 @@ def test_noise_is_that_of_its_formula():
     assert len(np.unique(factor[chosen])) == chosen.sum()
 
 
+def test_images_without_noise_may_be_out_of_range():
+    values = np.linspace(-1, 2, 24, dtype="float32").reshape(2, 3, 4, 1)
+    x = ops.convert_to_tensor(values)
+    noise = _adversarial.check_noise("Test", 0.0, 0.5, (0, 1))
+    begun = _adversarial.start(x, noise, seed=(3, 4))
+    found = _adversarial.finish(x, begun, ops.ones_like(x), noise)
+    assert_array_equal(ops.convert_to_numpy(found), values)
+
+
 def test_noise_makes_the_loss_larger():
     images, ids, _ = batch(16)
     settings = {"adversarial_probability": 1.0, "adversarial_size": 0.2}

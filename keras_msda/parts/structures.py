@@ -67,8 +67,8 @@ def is_indices(partner: Any) -> bool:
         return False
     if isinstance(partner, list):
         return not any(hasattr(entry, "shape") and entry.shape for entry in partner)
-    shape = getattr(partner, "shape", None)
-    return getattr(shape, "rank", 0) is not None and len(shape or ()) == 1
+    # TensorFlow's shapes of unknown rank count as false, and have no length.
+    return len(getattr(partner, "shape", None) or ()) == 1
 
 
 def read_numbers(owner: str, name: str, part: Any) -> Any:

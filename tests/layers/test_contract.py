@@ -408,6 +408,18 @@ def test_a_blend_in_uint8_rounds_half_to_even():
     )  # Of 0.5, 2.5, 5.5 and 3.5.
 
 
+@pytest.mark.tensorflow
+@pytest.mark.whole
+@pytest.mark.parametrize("size", [(5,), (4, 5), (3, 4, 5)], ids=str)
+def test_a_graph_of_known_shapes_mixes_what_eager_code_mixes(size):
+    # On a CPU it joins the last axis of pixels and the channels.
+    layer, images = cases.make("cutmix"), cases.images(6, size)
+    mix = tf.function(lambda: layer.mix(images, seed=(1, 2)), autograph=False)
+    expected = layer.mix(images, seed=(1, 2))
+    assert np.any(cases.array(expected) != images)
+    assert_array_equal(cases.array(mix()), cases.array(expected))
+
+
 @images_alone
 @pytest.mark.parametrize("jit_compile", [False, "auto"])
 @pytest.mark.parametrize("length", [None, 8])

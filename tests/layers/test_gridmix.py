@@ -90,6 +90,7 @@ def test_settings_come_back_from_a_config():
     assert_array_equal(plans[0].mask, plans[1].mask)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     "grid", [0, -1, 257, 2.5, True, "4", None, (), (2, 0), (2,) * 4, (256, 256, 2)]
 )
@@ -103,6 +104,12 @@ def test_wrong_grids_are_refused(grid):
     )
 
 
+@pytest.mark.parametrize("grid", [1, 256, (256, 256)])
+def test_the_largest_and_the_smallest_grids_are_taken(grid):
+    assert msda.GridMixLayer(grid=grid).grid == grid
+
+
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("grid", "size", "rule"),
     [

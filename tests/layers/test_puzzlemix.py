@@ -177,6 +177,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(("given", "rule", "received"), REFUSED, ids=str)
 def test_wrong_settings_are_refused(given, rule, received):
     check_error(

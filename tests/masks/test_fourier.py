@@ -586,6 +586,26 @@ def test_masks_of_sizes_that_are_traced_are_finite_and_differ(spectrum, power, s
     assert len({sample.tobytes() for sample in mask}) > 6
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_amplitudes_that_are_not_finite_count_as_zero_where_sizes_are_traced(value):
+    noise = np.random.default_rng(3).normal(
+        size=(2, *_spectrum.noise_shape((16,), 3.0, inverse))
+    )
+    noise = noise.astype("float32")
+
+    @tf.function(autograph=False)
+    def field(length, beyond):
+        def spectrum(frequency):
+            return tf.where(frequency > 0.3, beyond, 1.0)
+
+        return masks.fourier_field(noise, (length,), 3.0, spectrum)
+
+    found, expected = (field(tf.constant(16), tf.constant(x)) for x in (value, 0.0))
+    assert np.ptp(expected) > 0
+    assert_array_equal(found, expected)
+
+
 def test_a_layer_of_a_part_of_a_configuration_has_defaults():
     layer = msda.FMixLayer.from_config({"alpha": 0.5, "decay_power": 2.0})
     assert_equal((layer.spectrum, layer.decay_power), ("isotropic", 2.0))

@@ -126,6 +126,13 @@ def test_single_cells_are_the_own_ones_with_probability_lambda(lam):
     assert_allclose(mask.mean(0), np.full(5, lam), rtol=0, atol=1.001e-3)
 
 
+def test_the_smallest_noise_keeps_no_cell_for_a_share_of_zero():
+    noise = np.zeros((2, 3), np.float32)
+    mask, _ = grid_mask(np.float32([0, 1e-7]), noise, (3,), exact_count=False)
+    assert_array_equal(mask, [[0, 0, 0], [1, 1, 1]])
+
+
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("change", "rule", "received"),
     [

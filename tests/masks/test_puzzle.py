@@ -405,6 +405,12 @@ REFUSED = {
         lambda: masks.puzzle_mask([0.5, 0.5], (ONES, ONES), images=(ONES, ONES)),
         ("puzzle_mask", "`images` must have the shape", "shape (2, 4, 4)"),
     ),
+    "images of another size": (
+        lambda: masks.puzzle_mask(
+            [0.5, 0.5], (ONES, ONES), images=[np.ones((2, 4, 5, 3), np.float32)] * 2
+        ),
+        ("puzzle_mask", "`images` must have the shape", "shape (2, 4, 5, 3)"),
+    ),
     "blocks": (
         lambda: masks.puzzle_mask([0.5, 0.5], (ONES, ONES), blocks=0),
         ("puzzle_mask", "`blocks` must be a positive integer", "blocks=0"),
@@ -432,6 +438,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_is_refused(name):
     call, (owner, rule, received) = REFUSED[name]

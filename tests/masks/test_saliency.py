@@ -85,6 +85,7 @@ def test_lengths_unknown_in_a_trace_make_no_difference():
     assert_allclose(traced(x), contrast(x), rtol=0, atol=1e-6)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("x", "arguments", "rule", "received"),
     [
@@ -166,6 +167,7 @@ def test_a_box_inside_has_one_area_wherever_the_eye_is_drawn():
     assert_array_equal(found[(np.arange(30), *pixels.T)], np.zeros(30))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize(
     ("change", "rule", "received"),
     [
