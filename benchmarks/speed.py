@@ -367,7 +367,16 @@ def make_document(found: list[dict[str, Any]]) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    return {"machine": machine, "versions": versions, "tables": found}
+    about = {"machine": machine, "cpu": read_cpu(), "versions": versions}
+    return about | {"tables": found}
+
+
+def read_cpu() -> str:
+    """Returns the model of the processor, or "unknown"."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = (x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
+    return next(names, platform.processor() or "unknown")
 
 
 def main() -> int:

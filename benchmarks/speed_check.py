@@ -1,14 +1,16 @@
 """Compares the cost of mixing with the ratios that are committed.
 
 Times the layers beside a plain copy, and train steps with mixing beside one without, as
-`benchmarks/speed.py` does, in fewer rounds. A ratio may be 1.3 times the committed one.
-A table with a larger one is timed again, since other work on the machine can be the
-reason; then the smallest counts.
+`benchmarks/speed.py` does, in fewer rounds. A ratio may be 1.3 times the committed one
+of a machine with the same processor; if there is none, of the largest committed one,
+since machines differ in how fast they copy. A table with a larger ratio is timed again,
+as other work on the machine can be the reason; then the smallest counts.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,27 @@ TABLES: dict[str, Any] = {
 }
 
 
-def read_ratios(path: Path) -> dict[str, dict[str, float]]:
-    """Returns the committed ratios by title of the table and name of the row."""
-    tables = json.loads(path.read_text())["tables"]
-    return {
-        table["title"]: {row["name"]: row["median"] for row in table["rows"]}
-        for table in tables
-    }
+Ratios = dict[str, dict[str, float]]
 
 
-def choose_rows(
-    name: str, ratios: dict[str, dict[str, float]], slack: float
-) -> list[speed.Row]:
+def read_ratios(paths: Iterable[Path], cpu: str) -> Ratios:
+    """Returns the committed ratios by title of the table and name of the row.
+
+    Args:
+        paths: Results of `speed.py`, of one or several machines.
+        cpu: Model of the processor of this machine.
+    """
+    every = [json.loads(path.read_text()) for path in paths]
+    alike = [results for results in every if results.get("cpu") == cpu]
+    found: Ratios = {}
+    for table in (x for results in alike or every for x in results["tables"]):
+        known = found.setdefault(table["title"], {})
+        for row in table["rows"]:
+            known[row["name"]] = max(row["median"], known.get(row["name"], 0.0))
+    return found
+
+
+def choose_rows(name: str, ratios: Ratios, slack: float) -> list[speed.Row]:
     """Returns the rows of a table that are timed again, with their limits."""
     rows = speed.step_rows() if name.endswith("step") else speed.copy_rows({}, KINDS)
     known = ratios.get(speed.TITLES[name], {})
@@ -63,14 +74,15 @@ def check_table(
 def main() -> int:
     """Returns 1 if a ratio is too large."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--against", type=Path, default=speed.RESULTS / "speed.json")
+    known = sorted(speed.RESULTS.glob("speed*.json"))
+    parser.add_argument("--against", type=Path, nargs="+", default=known)
     parser.add_argument("--slack", type=float, default=1.3, help="largest factor")
-    parser.add_argument("--tries", type=int, default=4, help="at most, per table")
+    parser.add_argument("--tries", type=int, default=6, help="at most, per table")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--table", choices=TABLES, action="append")
     options = parser.parse_args()
-    ratios = read_ratios(options.against)
+    ratios = read_ratios(options.against, speed.read_cpu())
     found = []
     for name in options.table or TABLES:
         found += check_table(name, choose_rows(name, ratios, options.slack), options)
