@@ -1,6 +1,5 @@
 """The page that says what was tried to break the library."""
 
-
 import pytest
 
 from benchmarks import evidence, trust

@@ -10,8 +10,12 @@ from keras_msda.layers import METHODS
 from keras_msda.plot import style
 
 
+# More lines of accuracy under attack cannot be told apart.
+_MOST_LINES = 12
+
+
 def draw_gains(title: str, groups: Sequence[tuple[Group, list[Row]]]) -> Any:
-    """Draws two panels for each group.
+    """Draws two panels for each group; of more than 12 rows the gains alone.
 
     Args:
         title: Of the figure.
@@ -22,13 +26,15 @@ def draw_gains(title: str, groups: Sequence[tuple[Group, list[Row]]]) -> Any:
     """
     count = max(len(rows) for _, rows in groups)
     height = (1.2 + 0.32 * count) * len(groups) + 0.6
-    figure = style.new_figure(11, max(3.5 * len(groups), height))
+    columns = 2 if count <= _MOST_LINES else 1
+    figure = style.new_figure(4 + 3.5 * columns, max(3.5 * len(groups), height))
     figure.suptitle(title)
-    panels = figure.subplots(len(groups), 2, squeeze=False)
-    for (group, rows), (left, right) in zip(groups, panels, strict=True):
-        _draw_gains(left, rows)
-        _draw_attack(right, rows)
-        left.set_title(str(group), fontsize="medium")
+    panels = figure.subplots(len(groups), columns, squeeze=False)
+    for (group, rows), axes in zip(groups, panels, strict=True):
+        _draw_gains(axes[0], rows)
+        axes[0].set_title(str(group), fontsize="medium")
+        for right in axes[1:]:
+            _draw_attack(right, rows)
     return figure
 
 

@@ -139,3 +139,12 @@ def test_pictures_show_gains_with_intervals_and_attacks(config, lines):
     assert set(curves) == {"none", "mixup", "cutmix"}
     np.testing.assert_allclose(curves["none"].get_xdata(), [0, 4])
     np.testing.assert_allclose(curves["none"].get_ydata(), [51, 25.5])
+
+
+def test_pictures_of_many_rows_show_the_gains_alone(config, lines):
+    ((group, rows),) = _tables.list_groups(config, lines)[:1]
+    many = [rows[0], *(rows[1]._replace(name=f"row {k}") for k in range(12))]
+    (gains,) = _pictures.draw_gains(config.title, [(group, many)]).axes
+    assert [x.get_text() for x in gains.get_yticklabels()] == [x.name for x in many[1:]]
+    few = _pictures.draw_gains(config.title, [(group, many[:12])])
+    assert len(few.axes) == 2
