@@ -9,7 +9,6 @@ from keras_msda.experiments._statistics import Row
 from keras_msda.layers import METHODS
 from keras_msda.plot import style
 
-
 # More lines of accuracy under attack cannot be told apart.
 _MOST_LINES = 12
 
