@@ -105,22 +105,28 @@ def sample_uniform(shape: Any, *, seed: Any) -> Tensor:
     return ops.cast(ops.random_integers(shape, 23, seed), "float32") * 2.0**-23
 
 
-@functools.cache
+# No `functools.cache`: PyTorch's compiler would look into the function that it wraps.
+_normals: list[np.ndarray] = []
+
+
 def normal_table() -> np.ndarray:
     """Returns equally likely values of a standard normal.
 
     Entry k is the quantile of (k + 1/2) / 65,536, times 1.0000101, so that the variance
-    is 1. The largest value is 4.325, and the fourth moment is 2.9992 instead of 3.
+    is 1. The largest value is 4.325, and the fourth moment is 2.9992 instead of 3. They
+    are computed by the first call, which `torch.compile` must not see.
 
     Returns:
         float32, shape `(65536,)`, ascending; the second half is the first, negated.
     """
-    entries, normal = 2**TABLE_BITS, statistics.NormalDist()
-    upper = np.array(
-        [normal.inv_cdf((k + 0.5) / entries) for k in range(entries // 2, entries)]
-    )
-    upper /= np.sqrt(np.mean(upper**2))
-    return np.concatenate([-upper[::-1], upper]).astype("float32")
+    if not _normals:
+        entries, normal = 2**TABLE_BITS, statistics.NormalDist()
+        upper = np.array(
+            [normal.inv_cdf((k + 0.5) / entries) for k in range(entries // 2, entries)]
+        )
+        upper /= np.sqrt(np.mean(upper**2))
+        _normals.append(np.concatenate([-upper[::-1], upper]).astype("float32"))
+    return _normals[0]
 
 
 def sample_normal(shape: Any, *, seed: Any) -> Tensor:

@@ -60,6 +60,7 @@ class FMixLayer(MixLayer):
         self.decay_power = _given.check_decay_power(owner, decay_power)
         self.max_soft = _given.check_max_soft(owner, max_soft)
         self.spectrum = _given.check_spectrum(owner, spectrum)
+        sampling.normal_table()  # Computed now, and not while a compiler is tracing.
 
     def sample_params(
         self, lam: Tensor, size: Any, *, seed: Any
