@@ -439,7 +439,10 @@ def assert_goes_on(layer, name):
             key: after[f"{name}_{key}"] for key in ("mixed", "weight", "partner")
         }
     mixed = cases.array(layer(fixture_images(), training=True))
-    plan = layer.replay(8)
+    plan = layer.replay(8, (6, 6))
+    if name == "fmix":  # Its masks of a seed are others since 0.2.0.
+        partner, mask = cases.array(plan.partner), cases.array(plan.mask)
+        expected["mixed"] = oracles.mix_images(fixture_images(), partner, mask)
     assert_allclose(mixed, expected["mixed"], **CLOSE)
     assert_allclose(cases.array(plan.weight), expected["weight"], **CLOSE)
     assert_array_equal(cases.array(plan.partner), expected["partner"])
