@@ -114,8 +114,9 @@ def make_cost(page: str) -> str:
 def list_groups() -> Iterator[tuple[str, Any]]:
     """Yields what was trained on, and the rows of its runs."""
     yield from evidence.list_groups(evidence.GAINS)
-    for heading, rows in evidence.list_groups(evidence.WRONG):
-        yield f"{heading} wrong labels", rows
+    for data, names in evidence.WRONG.items():
+        for heading, rows in evidence.list_groups(names):
+            yield f"{data} {heading}", rows
 
 
 def make_gains(page: str) -> str:

@@ -31,9 +31,16 @@ GAINS = {
     "cifar_1k": ("CIFAR 1k",),
     "cifar_5k": ("CIFAR 5k",),
 }
+#: The same for wrong labels, by data set.
 WRONG = {
-    "fashion_1k_wrong": ("Fashion, 20 %", "Fashion, 40 %"),
-    "cifar_1k_wrong": ("CIFAR, 20 %", "CIFAR, 40 %"),
+    "Fashion": {
+        "fashion_1k_wrong": ("1k, 20 % wrong", "1k, 40 % wrong"),
+        "fashion_5k_wrong": ("5k, 20 % wrong", "5k, 40 % wrong"),
+    },
+    "CIFAR": {
+        "cifar_1k_wrong": ("1k, 20 % wrong", "1k, 40 % wrong"),
+        "cifar_5k_wrong": ("5k, 20 % wrong", "5k, 40 % wrong"),
+    },
 }
 ABLATIONS = {"ablations_fashion": ("Fashion",), "ablations_cifar": ("CIFAR",)}
 #: What each ablation compares: the first row minus the second.
@@ -295,7 +302,7 @@ def draw_theory(path: Path) -> None:
 def describe_runs() -> str:
     """Returns a line for each config: finished and planned runs."""
     table = []
-    for name in (*GAINS, *WRONG, *ABLATIONS):
+    for name in (*GAINS, *WRONG["Fashion"], *WRONG["CIFAR"], *ABLATIONS):
         config = _config.read_config(FOLDER / f"{name}.yaml")
         found = read_results(name)
         rows = (
@@ -318,9 +325,12 @@ SECTIONS: Sections = {
     "runs": describe_runs,
     "summary": lambda: make_summary(SUMMARISED),
     "gains": lambda: make_gains(GAINS),
-    "wrong": lambda: make_gains(WRONG),
-    "robust fashion": lambda: make_robust("fashion_1k"),
-    "robust cifar": lambda: make_robust("cifar_1k"),
+    "wrong fashion": lambda: make_gains(WRONG["Fashion"]),
+    "wrong cifar": lambda: make_gains(WRONG["CIFAR"]),
+    "robust fashion 1k": lambda: make_robust("fashion_1k"),
+    "robust fashion 5k": lambda: make_robust("fashion_5k"),
+    "robust cifar 1k": lambda: make_robust("cifar_1k"),
+    "robust cifar 5k": lambda: make_robust("cifar_5k"),
     "ablations": make_ablations,
     "theory": describe_theory,
 }
