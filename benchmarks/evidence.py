@@ -71,7 +71,7 @@ ROBUST = {
 }
 RESAMPLES = 10_000
 #: Configs of the table of the README, with a heading for each.
-SUMMARISED = {"fashion_1k": "Fashion-MNIST", "cifar_1k": "CIFAR-10"}
+SUMMARISED = {"fashion_5k": "Fashion-MNIST", "cifar_5k": "CIFAR-10"}
 #: Its scores: where a line has them, factor and form without mixing, and the heading.
 SUMMARY = (("accuracy", 100, "{:.1f} %", "accuracy"), ("nll", 1, "{:.2f}", "NLL"))
 Sections = Mapping[str, Callable[[], str]]
@@ -272,14 +272,14 @@ def describe_theory() -> str:
 
 
 def draw_theory(path: Path) -> None:
-    """Draws gain over strength, one panel per data set."""
+    """Draws gain over strength, one panel for each of the four data sets."""
     points = list_points()
     groups = list(dict.fromkeys(point.group for point in points))
-    figure = style.new_figure(3.2 * len(groups) + 1, 3.4)
-    panels = figure.subplots(1, len(groups), squeeze=False)[0]
+    figure = style.new_figure(8.2, 6.4)
+    panels = figure.subplots(2, 2)
     labels = {point.method: METHODS[point.method].label for point in points}
     lines = style.lines_of(tuple(labels.values()))
-    for axes, group in zip(panels, groups, strict=True):
+    for axes, group in zip(panels.flat, groups, strict=True):
         for point in points:
             if point.group == group:
                 line = lines[labels[point.method]]
@@ -293,9 +293,11 @@ def draw_theory(path: Path) -> None:
                 )
         axes.axhline(0, color="#999999", linewidth=1)
         axes.set_title(f"{group.data}, {group.train_images:,}", fontsize="medium")
+    for axes in panels[-1]:
         axes.set_xlabel("strength, by analysis.recommend")
-    panels[0].set_ylabel("gain of accuracy, points")
-    panels[-1].legend(fontsize="small")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("gain of accuracy, points")
+    panels[0, 0].legend(fontsize="small")
     figure.savefig(path)
 
 
