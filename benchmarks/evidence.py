@@ -24,6 +24,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "docs" / "evidence.md", ROOT / "README.md")
 FIGURE = ROOT / "docs" / "evidence.png"
 FOLDER = ROOT / "benchmarks" / "experiments"
+RESULTS = FOLDER / "results"
+#: Lines of a config that was run again, on another machine.
+AGAIN = RESULTS / "again"
 #: Configs whose rows are the methods, with a heading for each of their groups.
 GAINS = {
     "fashion_1k": ("Fashion 1k",),
@@ -100,9 +103,9 @@ class Point(NamedTuple):
     gain: float
 
 
-def read_results(name: str) -> Found | None:
+def read_results(name: str, folder: Path = RESULTS) -> Found | None:
     """Returns a config with its lines, or None before its first run."""
-    path = FOLDER / "results" / f"{name}.jsonl"
+    path = folder / f"{name}.jsonl"
     config = _config.read_config(FOLDER / f"{name}.yaml")
     lines = _lines.match_lines(path, _lines.read_lines(path), config.list_runs()).ours
     found: dict[Group, dict[str, dict[int, Any]]] = {}
@@ -176,6 +179,24 @@ def make_robust(name: str) -> str:
             ]
             table.append([row, *cells])
     return _tables.align([["", *ROBUST], *table])
+
+
+def list_repeated(name: str) -> Iterator[tuple[str, Estimate, Estimate]]:
+    """Yields the rows of a config that was run twice, with both gains of accuracy."""
+    found = [read_results(name, folder) for folder in (RESULTS, AGAIN)]
+    first, again = (next(iter(x.lines.values())) for x in found if x is not None)
+    for row in read_order(name):
+        if row in again and row != "none":
+            gains = [
+                compare(rows, row, "none", ["accuracy"]) for rows in (first, again)
+            ]
+            yield row, *gains
+
+
+def make_again(name: str) -> str:
+    """Returns both gains of accuracy of a config that was run twice."""
+    table = [[row, show(x), show(y)] for row, x, y in list_repeated(name)]
+    return _tables.align([["", "first", "again"], *table])
 
 
 def make_summary(names: dict[str, str]) -> str:
@@ -333,6 +354,7 @@ SECTIONS: Sections = {
     "robust fashion 5k": lambda: make_robust("fashion_5k"),
     "robust cifar 1k": lambda: make_robust("cifar_1k"),
     "robust cifar 5k": lambda: make_robust("cifar_5k"),
+    "again": lambda: make_again("fashion_1k"),
     "ablations": make_ablations,
     "theory": describe_theory,
 }

@@ -63,6 +63,13 @@ def test_a_difference_is_that_of_a_paired_test(evidence):
     assert difference.number == len(seeds) >= 3
 
 
+def test_a_second_run_agrees_with_the_first(evidence):
+    gains = list(evidence.list_repeated("fashion_1k"))
+    assert len(gains) == 8
+    for row, first, again in gains:
+        assert abs(first.mean - again.mean) <= first.reach, row
+
+
 def test_the_rank_correlation_has_an_interval_around_it(evidence):
     rng = np.random.default_rng(0)
     strength = rng.uniform(size=40)
