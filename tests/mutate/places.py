@@ -26,7 +26,6 @@ def find_place(tree: ast.Module, first: int, last: int) -> Place:
             names.append(innermost.name)
         if isinstance(innermost, FUNCTIONS):
             function = innermost
-        statements = [x for x in ast.walk(innermost) if isinstance(x, ast.stmt)]
         statements = list_below(innermost)
     scope = ".".join(names) or "module"
     if function is None or innermost is None:
