@@ -216,6 +216,7 @@ def _convert_partner(plan: Plan) -> Tensor | None:
     return None if partner is None else _backend.get_ops(partner).convert(partner)
 
 
+@_backend.skip_autograph
 def mix_images(
     images: Any,
     plan: Plan,
@@ -298,6 +299,7 @@ def _can_join(mask: Any, shape: tuple[int | None, ...], ops: Any) -> bool:
     return known and ops.is_traced_for_cpu() and _factored.is_small(mask)
 
 
+@_backend.skip_autograph
 def mix_labels(labels: Any, plan: Plan, *, owner: str = "mix_labels") -> Tensor:
     """Mixes soft labels or other real targets as a plan says.
 

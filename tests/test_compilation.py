@@ -1,5 +1,7 @@
 """What of a layer TensorFlow's graphs compile, and how often they are traced."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -190,3 +192,42 @@ def test_a_pipeline_with_a_last_batch_of_its_own_is_traced_once():
     data = data.batch(4).map(Counting(seed=1)).repeat(2)
     assert_equal([len(images) for images, _ in data], [4, 4, 2, 4, 4, 2])
     assert_equal(len(traces), 1)
+
+
+@pytest.mark.parametrize("name", ["layer", "mix", "sample", "sample_masks", "plan"])
+def test_autograph_rewrites_nothing_of_the_library(name):
+    layer, parts = msda.MixUpLayer(), batch()
+    plan = layer.sample(4, KNOWN[1:3], seed=(1, 2))
+    points = {"points": np.ones((4, 2, 2), "float32"), "labels": np.zeros((4, 2))}
+    boxes = {"boxes": np.ones((4, 2, 4), "float32"), "labels": np.zeros((4, 2))}
+
+    def step():
+        if name == "layer":
+            layer(parts)
+        elif name == "mix":
+            layer.mix(parts, seed=(1, 2))
+        elif name == "sample":
+            layer.sample(4, KNOWN[1:3], seed=(1, 2))
+        elif name == "sample_masks":
+            layer.sample_masks(4, KNOWN[1:3], seed=(1, 2))
+        else:
+            msda.mix_images(parts["images"], plan)
+            msda.mix_labels(parts["labels"], plan)
+            msda.mix_segmentation_masks(np.zeros(KNOWN[:3], "int32"), plan)
+            msda.mix_bounding_boxes(boxes, plan, "xyxy")
+            msda.mix_keypoints(points, plan)
+
+    rewritten = set()
+
+    def note(frame, event, _):
+        # AutoGraph puts this before the name of what it writes.
+        if event == "call" and frame.f_code.co_name.startswith("tf__"):
+            rewritten.add(frame.f_code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        tf.function(step).get_concrete_function()
+    finally:
+        sys.setprofile(before)
+    assert rewritten == {"tf__step"}

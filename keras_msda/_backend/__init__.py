@@ -6,7 +6,7 @@ mathematics is written once. No operation here knows what a mask is.
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import keras
 import numpy as np
@@ -17,6 +17,8 @@ from keras_msda._backend._events import EventWriter
 from keras_msda._backend._pipelines import PipelineOps
 from keras_msda._backend._protocol import Ops
 from keras_msda._backend._tensorflow import TensorFlowOps
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -55,6 +57,17 @@ def get_pipeline_ops() -> PipelineOps:
         ImportError: If TensorFlow is not installed.
     """
     return PipelineOps(get_tensorflow_ops())
+
+
+def skip_autograph(function: _Function) -> _Function:
+    """Has AutoGraph call a public function as it is.
+
+    AutoGraph would rewrite it and all that it calls, which takes seconds and changes
+    nothing; and it fails on hooks whose source it cannot read.
+    """
+    # AutoGraph leaves alone whatever has this attribute.
+    function.autograph_info__ = {}  # type: ignore[attr-defined]
+    return function
 
 
 def set_up_process(threads: int, *, deterministic: bool) -> None:

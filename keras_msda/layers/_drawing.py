@@ -122,6 +122,7 @@ class DrawingLayer(StatefulLayer, MaskHooks):
 
     # Plans.
 
+    @_backend.skip_autograph
     def sample(
         self,
         batch: int,
@@ -177,6 +178,7 @@ class DrawingLayer(StatefulLayer, MaskHooks):
         plan = self._expand_plan(plan, size)
         return plan._replace(mask=_factored.to_dense(plan.mask, size))
 
+    @_backend.skip_autograph
     def sample_masks(
         self, draws: int, size: tuple[int, ...], *, seed: Any, lam: Any = None
     ) -> tuple[Tensor, Tensor]:

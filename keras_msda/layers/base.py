@@ -188,6 +188,7 @@ class MixLayer(DrawingLayer):
             self._memory.forget(images)
         return given.restore(mixed)
 
+    @_backend.skip_autograph
     def mix(self, inputs: Any, *, seed: Any, partner: Any = None) -> Any:
         """Mixes a batch by the draws of a seed, without advancing the layer's sequence.
 
@@ -216,9 +217,6 @@ class MixLayer(DrawingLayer):
             partner = _inputs.take_partner_apart(self, partner, given)
         mixed = self._call_batch(given.parts, True, seed=seed, partner=partner)
         return given.restore(mixed)
-
-    # For `mixing`. AutoGraph also fails on hooks whose source it cannot read.
-    mix.autograph_info__ = autograph_info__  # type: ignore[attr-defined]
 
     def _call_images(self, images: Tensor, training: Any) -> Tensor:
         """Mixes images alone, if `training`, and remembers the call for the loss."""

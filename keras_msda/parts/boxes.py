@@ -10,6 +10,7 @@ from keras_msda.parts._part import Context, Settings
 Tensor = Any
 
 
+@_backend.skip_autograph
 def mix_bounding_boxes(
     bounding_boxes: Mapping[str, Any],
     plan: plans.Plan,

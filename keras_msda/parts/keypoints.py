@@ -11,6 +11,7 @@ from keras_msda.parts._part import Context, Settings
 Tensor = Any
 
 
+@_backend.skip_autograph
 def mix_keypoints(
     keypoints: Mapping[str, Any], plan: plans.Plan, *, min_share: float = 0.0
 ) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from keras_msda.parts._part import Context
 Tensor = Any
 
 
+@_backend.skip_autograph
 def mix_segmentation_masks(
     masks: Any,
     plan: plans.Plan,
