@@ -158,6 +158,7 @@ def draw_plan(
         plan = plans.MovedMixPlan(chosen, mask, weight, *moves)
     if known is None:
         return plan
+    known = known if mix is True else known | ~mix
     return plan._replace(weight=ops.where(known, plan.weight, float("nan")))
 
 

@@ -53,21 +53,25 @@ def pack_labels(
 
     Returns:
         float32, `(batch, 3)` for ids and `(batch, ..., 2 * classes + 1)` for floats:
-        own label, partner's label and weight on the last axis.
+        own label, partner's label and weight on the last axis. An unmixed sample has
+        its own label twice.
     """
     ops = _backend.get_ops(labels)
     own = ops.cast(labels, "float32")
     if len(own.shape) == 1:
         own, labels = own[:, None], labels[:, None]
     weight = _factored.append_axes(plan.weight, len(own.shape) - 1)
+    # In a second batch, what lies beside an unmixed sample is not its partner.
+    alone = plan.partner is None and weight == 1.0
     if not keras.backend.is_float_dtype(labels.dtype):
         wide = ops.cast(labels, "int64")  # The largest uint64 become negative.
         exact = (wide <= _checks.LARGEST_ID) & (wide >= -_checks.LARGEST_ID)
         if num_classes is not None:
             exact = exact & (wide >= 0) & (wide < num_classes)
         own_exact, other_exact = plans.take_both(exact, plan.partner)
-        weight = ops.where(own_exact & other_exact, weight, float("nan"))
+        weight = ops.where(own_exact & (other_exact | alone), weight, float("nan"))
     own, other = plans.take_both(own, plan.partner)
+    other = other if alone is False else ops.where(alone, own, other)
     weight = ops.broadcast_to(weight, [*ops.shape(own)[:-1], 1])
     return ops.concat([own, other, weight], -1)
 

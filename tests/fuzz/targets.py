@@ -98,7 +98,7 @@ def _expect_output(
     plan, share = both
     target = case.arguments.get("targets", "soft")
     if target == "pair":
-        return _expect_pair(classes, labels, plan, share)
+        return _expect_pair(case, classes, labels, plan, share)
     smoothing = case.arguments.get("label_smoothing", 0.0) if mixed else 0.0
     own = encode(classes, labels, smoothing)
     if target == "own":
@@ -135,7 +135,7 @@ def _expect_union(case: Any, own: np.ndarray, plan: Any) -> Expected:
 
 
 def _expect_pair(
-    classes: int | None, labels: np.ndarray, plan: Any, share: np.ndarray
+    case: Any, classes: int | None, labels: np.ndarray, plan: Any, share: np.ndarray
 ) -> Expected:
     """Returns own label, partner's label and the weight, side by side."""
     own = labels.astype("float64")
@@ -143,13 +143,18 @@ def _expect_pair(
         own = own[:, None]
     shape = (*own.shape[:-1], 1)
     last = np.broadcast_to(share.reshape(len(own), *[1] * (own.ndim - 1)), shape)
+    partner = plan.partner
+    if case.partner and case.partner["kind"] == "batch":
+        # An unmixed sample has no partner, whatever the second batch holds.
+        unmixed = share.astype("float32") == 1
+        partner = np.where(unmixed, np.arange(len(own)), partner)
     slack = np.where(last == 1, 0.0, 1e-6)
     zero = np.zeros(own.shape)
     free = np.zeros(own.shape, bool)
     if classes is not None:  # In a graph, an id that is no class shows as a NaN.
         wrong = ~np.isin(own, np.arange(classes))
-        last = np.where(wrong | wrong[plan.partner], np.nan, last)
+        last = np.where(wrong | wrong[partner], np.nan, last)
         free = np.broadcast_to(np.isnan(last), own.shape)
     free = np.concatenate([free, free, np.zeros(shape, bool)], -1)
-    values = np.concatenate([own, own[plan.partner], last], -1)
+    values = np.concatenate([own, own[partner], last], -1)
     return Expected(values, "float32", np.concatenate([zero, zero, slack], -1), free)

@@ -341,6 +341,33 @@ def test_training_may_be_a_traced_tensor(kind, jit):
     assert_allclose(mixed, image_of(images, plan), **CLOSE)
 
 
+@pytest.mark.tensorflow
+@kinds
+def test_a_traced_tensor_without_training_packs_each_label_twice(kind):
+    layer = made("cutmix", targets="pair", num_classes=CLASSES)
+    images, ids = twice(random_images), twice(random_ids)
+    wrong = ids[1].copy()
+    wrong[1] = CLASSES  # It is no class, and nobody is mixed with it.
+    partner = given(kind, (images[1], wrong))
+    call = tf.function(
+        lambda flag: layer(images[0], ids[0], training=flag, partner=partner)
+    )
+    _, packed = call(tf.constant(False))
+    assert_array_equal(packed, np.stack([ids[0], ids[0], np.ones(BATCH)], 1))
+
+
+@pytest.mark.tensorflow
+def test_an_index_outside_the_batch_matters_in_training_alone():
+    layer = made("mixup", num_classes=CLASSES)
+    images, ids = random_images(0), random_ids(0)
+    partner = np.where(np.arange(BATCH) == 2, BATCH, INDICES)
+    call = tf.function(lambda flag: layer(images, ids, training=flag, partner=partner))
+    _, labels = call(tf.constant(False))
+    assert_array_equal(labels, oracles.one_hot(ids, CLASSES))
+    _, labels = call(tf.constant(True))
+    assert_array_equal(np.isnan(labels).any(1), np.arange(BATCH) == 2)
+
+
 def test_images_alone_with_partners_are_mixed_in_training_alone():
     layer = made("cutmix")
     images = twice(random_images)
