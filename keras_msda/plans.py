@@ -102,8 +102,7 @@ def get_move_index(plan: Plan) -> tuple[Tensor | None, Tensor] | None:
 def convert_plan(plan: Plan, data_format: str) -> tuple[Plan, Layout]:
     """Returns a plan with dense masks as tensors, and the layout of its images."""
     ops = _backend.get_ops(plan.partner)
-    mask = ops.convert(plan.mask, "float32")
-    weight = ops.convert(plan.weight, "float32")
+    mask, weight = (ops.convert(x, "float32") for x in (plan.mask, plan.weight))
     batch, *size = ops.shape(mask)
     plan = plan._replace(partner=ops.convert(plan.partner), mask=mask, weight=weight)
     return plan, Layout(batch, tuple(size), data_format)
@@ -197,9 +196,8 @@ def blend(own: Tensor, other: Tensor, share: Tensor, dtype: str) -> Tensor:
     if not keras.backend.is_float_dtype(given):  # Integers have no NaN.
         mixed = share * own + (1.0 - share) * other
     else:
-        mixed = ops.multiply_no_nan(own, share) + ops.multiply_no_nan(
-            other, 1.0 - share
-        )
+        multiply = ops.multiply_no_nan
+        mixed = multiply(own, share) + multiply(other, 1.0 - share)
     if given == dtype == "uint8":
         return ops.to_uint8(mixed)
     mixed = ops.cast(mixed, dtype)
