@@ -60,20 +60,30 @@ def pack_labels(
     own = ops.cast(labels, "float32")
     if len(own.shape) == 1:
         own, labels = own[:, None], labels[:, None]
-    weight = _factored.append_axes(plan.weight, len(own.shape) - 1)
-    # In a second batch, what lies beside an unmixed sample is not its partner.
-    alone = plan.partner is None and weight == 1.0
+    share = weight = _factored.append_axes(plan.weight, len(own.shape) - 1)
     if not keras.backend.is_float_dtype(labels.dtype):
         wide = ops.cast(labels, "int64")  # The largest uint64 become negative.
         exact = (wide <= _checks.LARGEST_ID) & (wide >= -_checks.LARGEST_ID)
         if num_classes is not None:
             exact = exact & (wide >= 0) & (wide < num_classes)
-        own_exact, other_exact = plans.take_both(exact, plan.partner)
-        weight = ops.where(own_exact & (other_exact | alone), weight, float("nan"))
-    own, other = plans.take_both(own, plan.partner)
-    other = other if alone is False else ops.where(alone, own, other)
+        own_exact, other_exact = _take_both(exact, plan.partner, share)
+        weight = ops.where(own_exact & other_exact, weight, float("nan"))
+    own, other = _take_both(own, plan.partner, share)
     weight = ops.broadcast_to(weight, [*ops.shape(own)[:-1], 1])
     return ops.concat([own, other, weight], -1)
+
+
+def _take_both(
+    x: Tensor, partner: Tensor | None, share: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Returns the entries of samples and partners, as `plans.take_both`.
+
+    In a second batch, what lies beside an unmixed sample is not its partner.
+    """
+    own, other = plans.take_both(x, partner)
+    if partner is not None:
+        return own, other
+    return own, _backend.get_ops(x).where(share == 1.0, own, other)
 
 
 def unpack_labels(packed: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -80,11 +80,11 @@ def draw_plan(case: Any, layer: Any, contents: Any, index: int, seed: Any) -> Pl
             return _flat(_draw_given(layer, batch, size or (1,), seed, **more))
         return _flat(layer.sample(batch, size or (1,), seed=seed, **more))
 
-    kept = _DRAWN.setdefault(layer, {}), (batch, size, *given)
+    known, key = _DRAWN.setdefault(layer, {}), (batch, size, *given)
     if BACKEND == "tensorflow":
         if "labels" in given and case.world != "eager":
             # Wrong class ids are refused eagerly alone.
-            draw = kept[0].setdefault(kept[1], tf.function(draw, autograph=False))
+            draw = known.setdefault(key, tf.function(draw, autograph=False))
             seed = tf.constant(wrap_seed(seed)) if type(seed) is tuple else seed
         found = draw(seed, *given.values())
     elif case.world in PIPELINES:
@@ -93,7 +93,7 @@ def draw_plan(case: Any, layer: Any, contents: Any, index: int, seed: Any) -> Pl
         found = next(iter(data.map(draw)))
     else:
         if BACKEND == "jax":
-            draw = kept[0].setdefault(kept[1], compile_jax(draw))
+            draw = known.setdefault(key, compile_jax(draw))
             seed = np.asarray(seed).astype(np.int32)
         found = draw(seed, *given.values())
     plan = Plan(**{name: to_array(value) for name, value in found.items()})
