@@ -36,6 +36,17 @@ def make_fuzzing() -> str:
     return _tables.align(rows)
 
 
+def summarize_soak(soaked: dict[str, Any]) -> tuple[str, int]:
+    """Returns the largest growth of memory and of a step, and the later traces."""
+    medians = {row["name"]: row["median"] for row in soaked["verdicts"]}
+
+    def find(words: str) -> list[float]:
+        return [median for name, median in medians.items() if f": {words}" in name]
+
+    memory, step = (max(find(words)) - 1 for words in ("memory", "step"))
+    return f"memory {memory:+.1%}, step {step:+.1%}", int(sum(find("traces")))
+
+
 def make_figures() -> str:
     """Returns a row for each kind of test with what it found."""
     calls = sum(read(f"fuzz_{name}")["calls"] for name in BACKENDS)
@@ -50,6 +61,8 @@ def make_figures() -> str:
     wrong = sum(
         len(x["steps with other mixes"]) + (not x["weights equal"]) for x in trainings
     )
+    soaked = read("soak")
+    growth, traces = summarize_soak(soaked)
     table = [
         ["random calls against a reference in NumPy", f"{calls:,} calls"],
         ["", f"{failures} failures"],
@@ -59,8 +72,10 @@ def make_figures() -> str:
         ["", f"smallest p, corrected (Holm): {pvalues.holm(found):.2f}"],
         ["trainings killed by SIGKILL and resumed", f"{kills} kills"],
         ["", f"{wrong} steps or networks that differ"],
+        [f"{soaked['minutes']:.0f} minutes of training in both places", growth],
+        ["", f"{traces} traces after the warm-up"],
     ]
-    commands = ["make fuzz", "make mutate", "make laws", "make kills"]
+    commands = ["make fuzz", "make mutate", "make laws", "make kills", "make soak"]
     cells = [f"`{commands[i // 2]}`" if i % 2 == 0 else "" for i in range(len(table))]
     rows_of_table = [[*row, cell] for row, cell in zip(table, cells, strict=True)]
     return _tables.align([["what", "figure", "command"], *rows_of_table])

@@ -27,3 +27,24 @@ def test_no_killed_training_differed():
     assert sum(x["kills"] for x in trainings) >= 20
     assert all(x["weights equal"] for x in trainings)
     assert not any(x["steps with other mixes"] for x in trainings)
+
+
+def test_an_hour_of_training_stayed_flat():
+    soaked = trust.read("soak")
+    assert soaked["minutes"] >= 60
+    assert all(row["verdict"].startswith("PASS") for row in soaked["verdicts"])
+
+
+def test_the_largest_growth_of_both_places_is_told():
+    medians = {
+        "pipeline: memory, last third / first third": 1.002,
+        "pipeline: step / step without mixing, last third / first third": 0.99,
+        "pipeline: traces after the warm-up": 1,
+        "model: memory, last third / first third": 1.001,
+        "model: step / step without mixing, last third / first third": 1.007,
+        "model: traces after the warm-up": 2,
+    }
+    verdicts = [{"name": name, "median": median} for name, median in medians.items()]
+    growth, traces = trust.summarize_soak({"verdicts": verdicts})
+    assert growth == "memory +0.2%, step +0.7%"
+    assert traces == 3
