@@ -1,7 +1,6 @@
 """Plans, which say who is mixed with whom and how, and the functions that apply them.
 
-One function mixes, one selects partners and one turns sample weights into label
-weights. Images, labels and losses all use these.
+Images, labels and losses all use the same functions.
 """
 
 from typing import Any, NamedTuple
@@ -326,10 +325,11 @@ def mix_labels(labels: Any, plan: Plan, *, owner: str = "mix_labels") -> Tensor:
     _checks.check_soft(owner, labels.dtype)
     if plan.partner is not None:
         _checks.check_batch(owner, "labels", labels.shape, plan.weight.shape)
-    given = keras.backend.standardize_dtype(labels.dtype)
-    dtype = "float64" if given == "float64" else "float32"
+    dtype = keras.backend.result_type(labels.dtype, "float32")
     weight = _factored.append_axes(ops.convert(plan.weight), len(labels.shape) - 1)
-    return blend(*take_both(labels, _convert_partner(plan)), weight, dtype)
+    mixed = blend(*take_both(labels, _convert_partner(plan)), weight, dtype)
+    # Adds 0, or NaN: XLA's product of a cast boolean and NaN can be 0.
+    return mixed + ops.cast(weight - weight, dtype)
 
 
 def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

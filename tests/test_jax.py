@@ -68,6 +68,19 @@ def test_a_step_written_by_hand_hands_off_exactly(method, jit):
     assert np.any(first[0] != state[0])
 
 
+@parametrize("jit", [False, True])
+def test_a_partner_outside_the_batch_shows_in_boolean_labels(jit):
+    layer = built(msda.MixUpLayer(seed=1))
+    images = cases.images(1, SIZE)
+
+    def label(sets, partner):
+        return layer.mix((images, sets), seed=(1, 2), partner=partner)[1]
+
+    label = jax.jit(label) if jit else label
+    found = label(np.array([[True, False]]), np.array([1]))
+    np.testing.assert_equal(np.asarray(found), np.full((1, 2), np.nan))
+
+
 def test_no_tracer_leaks():
     layer = built(msda.GMixLayer(seed=1))
     loss = layer.loss(residual, reduction="none")

@@ -227,6 +227,16 @@ def test_a_compiled_update_gives_the_same_accuracy(jit):
     np.testing.assert_allclose(value, expected, **CLOSE)
 
 
+@pytest.mark.tensorflow
+@parametrize("jit", [False, True], ids=["graph", "xla"])
+def test_a_weight_of_nan_shows_where_no_label_is_hit(jit):
+    rows = np.array([[0, 1, np.nan], [0, 1, 0.5]], "float32")
+    metric = msda.MixedAccuracy(ids=True)
+    update = tf.function(metric.update_state, jit_compile=jit)
+    update(rows, np.array([[0, 0, 1], [1, 0, 0]], "float32"))
+    np.testing.assert_equal(float(metric.result()), np.nan)
+
+
 # Configuration
 
 

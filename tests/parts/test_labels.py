@@ -208,6 +208,20 @@ def test_ids_of_any_integer_dtype_are_encoded_when_compiled(dtype):
     assert_allclose(found, expected, **CLOSE)
 
 
+@pytest.mark.tensorflow
+@parametrize("jit", [False, True], ids=["graph", "xla"])
+def test_a_weight_of_nan_shows_in_boolean_labels_too(jit):
+    layer = cases.make("mixup")
+    images = cases.images(1, SIZE)
+
+    @tf.function(jit_compile=jit)
+    def call(sets, partner):
+        return layer((images, sets), training=True, partner=partner)[1]
+
+    found = call(np.array([[True, False]]), np.array([1]))
+    assert_equal(np.asarray(found), np.full((1, 2), np.nan))
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_ids_of_any_integer_dtype_are_packed(dtype):
     plan, found = called(cases.make("hmix", targets="pair"), "eager", IDS.astype(dtype))
