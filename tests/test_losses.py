@@ -198,6 +198,15 @@ def test_labels_without_a_partner_are_an_error_that_says_what_to_do(shape, graph
     assert "layer.loss(...)" in str(caught.value)
 
 
+@pytest.mark.parametrize("classes", [1, 5])
+def test_no_class_weights_change_nothing(classes):
+    ids, partner, weight, probabilities = drawn(max(classes, 2))
+    base = "binary_crossentropy" if classes == 1 else "sparse_categorical_crossentropy"
+    batch = packed(ids, partner, weight), probabilities[:, :classes]
+    plain, weighted = msda.MixedLoss(base), msda.MixedLoss(base, class_weight={})
+    np.testing.assert_allclose(weighted(*batch), plain(*batch), **CLOSE)
+
+
 def test_soft_labels_for_a_loss_of_ids_are_an_error():
     loss = msda.MixedLoss("sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"labels of shape \(8, 5\)"):

@@ -92,6 +92,25 @@ def test_three_numbers_for_three_classes_are_not_guessed_at():
             accuracy(msda.MixedAccuracy(), labels.astype("float32"), scores)
 
 
+def test_an_accuracy_that_does_not_guess_counts_nothing():
+    ids, partner, weight, scores = drawn(3)
+    metric = msda.MixedAccuracy()
+    with pytest.raises(ValueError, match="three"):
+        metric.update_state(packed(ids, partner, weight), scores)
+    for variable in metric.variables:
+        np.testing.assert_array_equal(variable, 0.0)
+
+
+@pytest.mark.parametrize("column", [False, True])
+def test_ids_of_several_outputs_count_by_themselves(column):
+    rng = np.random.default_rng(4)
+    ids, scores = rng.integers(0, 5, (BATCH, 3)), rng.random((BATCH, 3, 5))
+    layer, _, _ = called(training=False)
+    given = ids[..., None] if column else ids
+    found = accuracy(layer.accuracy(), given, scores.astype("float32"))
+    np.testing.assert_allclose(found, np.mean(scores.argmax(-1) == ids), **CLOSE)
+
+
 def test_one_output_is_a_choice_at_one_half():
     ids, partner, weight, _ = drawn(2)
     chance = np.random.default_rng(3).random((BATCH, 1)).astype("float32")

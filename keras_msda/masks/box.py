@@ -106,7 +106,7 @@ def pick_sides(
     size: Sequence[Any],
     ratio_range: tuple[float, float],
     *,
-    endpoint: bool = True,
+    endpoint: bool,
 ) -> Tensor:
     """Turns uniform noise into sides, uniform on floor(low L) ... floor(high L).
 

@@ -77,6 +77,16 @@ def test_the_saliency_of_both_images_places_the_mask(pairing, per):
     assert_array_equal(ops.convert_to_numpy(mixed["saliency"]), both)
 
 
+def test_saliency_is_found_in_every_form_of_a_call():
+    layer = BrighterLayer(pairing="roll")
+    fields = {"images": images(), "saliency": random_saliency()}
+    expected = layer.mix(fields | {"labels": soft_labels()}, seed=SEED)
+    mixed, labels = layer.mix((fields, soft_labels()), seed=SEED)
+    for key in fields:
+        assert_array_equal(*(ops.convert_to_numpy(x[key]) for x in (mixed, expected)))
+    assert_array_equal(*map(ops.convert_to_numpy, (labels, expected["labels"])))
+
+
 def test_without_a_map_the_contrast_of_the_images_counts():
     layer, x = BrighterLayer(pairing="roll"), images()
     found = masks.contrast_saliency(x, "channels_last")

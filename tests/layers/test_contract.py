@@ -398,6 +398,18 @@ def test_uint8_rounds_half_to_even(world):
     assert_array_equal(mixed, expected)
 
 
+@pytest.mark.tensorflow
+@pytest.mark.whole
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+def test_shown_integers_beyond_float32_are_kept(dtype):
+    # Neighbours that are one number in float32.
+    images = (2**31 - np.arange(1, 5)).astype(dtype)[:, None, None]
+    mask = np.array([1, 0, 1, 0], np.float32)[:, None]
+    plan = msda.MixPlan([1, 2, 3, 0], mask, mask[:, 0])
+    mixed = cases.array(msda.mix_images(images, plan))
+    assert_array_equal(mixed, images[[0, 2, 2, 0]])
+
+
 def test_a_blend_in_uint8_rounds_half_to_even():
     images = np.array([[[0]], [[1]], [[4]], [[7]]], np.uint8)
     plan = msda.MixPlan([1, 2, 3, 0], np.full((4, 1), 0.5), np.full(4, 0.5))

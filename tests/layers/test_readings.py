@@ -432,6 +432,19 @@ def test_what_a_loss_of_keras_cannot_take_is_refused(base, width, rule):
     )
 
 
+def test_a_loss_of_a_layer_refuses_packed_labels_of_several_outputs():
+    layer, _, _ = called()
+    check_error(
+        lambda: layer.loss("categorical_crossentropy")(
+            numbers(BATCH, 5, 11), probabilities(BATCH, 5, 5)
+        ),
+        "MixedLoss",
+        ValueError,
+        "with a layer inside the model the labels must be not packed",
+        "labels of shape (8, 5, 11)",
+    )
+
+
 @pytest.mark.parametrize("width", [3, 11])
 def test_an_accuracy_of_a_layer_refuses_packed_labels(width):
     layer, _, _ = called()
@@ -716,6 +729,7 @@ def test_ids_of_one_output_that_lack_its_axis_have_not_been_mixed():
             call()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("place", ["packed", "inside"])
 def test_two_columns_for_one_output_are_refused_with_the_line_to_write(place):
     layer = called()[0] if place == "inside" else None

@@ -544,6 +544,12 @@ def test_the_sign_and_the_scale_of_a_spectrum_do_not_matter():
     assert_allclose(found / scale, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def test_amplitudes_may_lack_the_first_axes():
+    found = field_of(lambda f: 1 / (0.1 + f[0]), 3.0, (9, 12))[1]
+    expected = field_of(lambda f: 1 / (0.1 + f[:1]) + 0 * f, 3.0, (9, 12))[1]
+    assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("spectrum", "rule", "received"),
     [

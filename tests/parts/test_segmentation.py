@@ -436,9 +436,23 @@ def test_channels_of_masks_come_first_as_the_images_do(world):
     check_blended(outputs["segmentation_masks"], masks, plan, "channels_first")
     layer = cases.make("hmix", data_format="channels_first", segmentation=CLASSES)
     masks = class_masks(5, SIZE)
-    plan = cases.next_plan(layer, 5, SIZE)
-    outputs = cases.WORLDS[world](layer, inputs | {"segmentation_masks": masks})
-    check_one_hot(outputs["segmentation_masks"], masks, plan, "channels_first")
+    for given in (masks, masks[:, None]):
+        plan = cases.next_plan(layer, 5, SIZE)
+        outputs = cases.WORLDS[world](layer, inputs | {"segmentation_masks": given})
+        check_one_hot(outputs["segmentation_masks"], masks, plan, "channels_first")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("size", "form"), [((7,), 2), (SIZE, 3), ((3, 4, 5), 4)])
+def test_masks_of_unknown_rank_are_refused_with_the_shape_to_set(size, form):
+    plan = cases.next_plan(cases.make("mixup"), 5, size)
+    call = tf.function(
+        lambda masks: msda.mix_segmentation_masks(masks, plan),
+        input_signature=[tf.TensorSpec(None, "uint8")],
+    )
+    with pytest.raises(ValueError, match="segmentation masks") as caught:
+        call.get_concrete_function()
+    assert f"({', '.join(['None'] * form)})" in str(caught.value)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16", "uint8"])
