@@ -254,6 +254,7 @@ def transport(mask, maps, blocks, **options):
     return array(masks.puzzle_transport(mask, maps, blocks=blocks, **options))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("power", [1, 8, 40])
 def test_transport_is_that_of_the_published_iteration(power):
     rng = np.random.default_rng(power)
@@ -443,3 +444,13 @@ REFUSED = {
 def test_what_cannot_be_is_refused(name):
     call, (owner, rule, received) = REFUSED[name]
     check_error(call, owner, ValueError, rule, received)
+
+
+@pytest.mark.tensorflow
+def test_maps_of_unknown_rank_are_refused():
+    call = tf.function(
+        lambda maps: masks.puzzle_mask([0.5, 0.5], (maps, maps)),
+        input_signature=[tf.TensorSpec(None)],
+    )
+    with pytest.raises(ValueError, match=r"`saliency` must have the shape \(draws=2"):
+        call.get_concrete_function()
