@@ -301,3 +301,16 @@ def test_a_train_step_with_the_remedy_hands_off_exactly():
     model = guided(msda.HMixLayer(seed=1), right=True)
     fit = model.fit(images, labels, 8, verbose=0)
     assert np.max(fit.history["loss"]) < EXACT
+
+
+def test_an_accuracy_of_own_labels_needs_no_loss_of_the_layer():
+    images, ids = cases.images(8, SIZE), np.arange(8) % 3
+    layer = msda.MixUpLayer(targets="own", seed=1)
+    inputs = keras.Input((*SIZE, images.shape[-1]))
+    pixels = keras.layers.GlobalAveragePooling2D()(layer(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(pixels))
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(0.0), loss, metrics=[layer.accuracy()])
+    history = model.fit(images, ids, batch_size=4, verbose=0).history
+    values = [values for name, values in history.items() if name != "loss"]
+    assert np.all(np.isfinite(values))
