@@ -525,6 +525,18 @@ def test_an_amplitude_that_float32_holds_is_kept_to_the_bit(spectrum, power):
     assert_allclose(field, 224.0**14 * scale, rtol=3e-5)
 
 
+def test_amplitudes_are_divided_out_only_if_float32_could_not_hold_the_field():
+    plain, large, small = (
+        np.asarray(field_of(lambda f, n=n: n * (f + 0.1) ** -2, 3.0, (16, 12))[1])
+        for n in (1.0, 1e20, 1e-30)
+    )
+    # Of other factors, each is rounded some times.
+    assert_allclose(large / 1e20, plain, rtol=0, atol=1e-5 * np.abs(plain).max())
+    ratio = small / np.abs(small).max()
+    assert_allclose(ratio, plain / np.abs(plain).max(), rtol=0, atol=1e-5)
+    assert np.abs(small).max() > 1e-10
+
+
 def test_a_spectrum_is_taken_at_the_lowest_frequency_where_it_is_infinite():
     def clamped(frequency):
         return np.maximum(frequency, 1 / 32) ** -3.0
