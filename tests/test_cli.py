@@ -20,6 +20,7 @@ import keras_msda as msda
 from keras_msda import cli, datasets, plot
 from keras_msda.cli import _files, _inspect, _parser, _preview, _report, _train
 from keras_msda.layers import METHODS
+from tests.support import listening
 
 FIELDS = ("images", "partner", "mask", "weight", "mixed", "lam")
 # A method of each kind: with masks alone, moved partners, a second pass.
@@ -298,22 +299,13 @@ def test_an_interrupt_before_training_says_so(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "keras-msda: interrupted\n"
 
 
-# A child of a shell's background job ignores SIGINT, so it is switched on again.
-SCRIPT = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from keras_msda.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.processes
 @pytest.mark.slow
 def test_ctrl_c_in_mid_training_leaves_the_finished_row(tmp_path):
     arguments = ("train", "--out", str(tmp_path), "--method", "none,cutmix")
-    command = [sys.executable, "-uc", SCRIPT, *arguments, "--epochs", "2"]
+    few = ("--epochs", "2", "--limit", "1000", "--floor", "0")
     process = subprocess.Popen(
-        [*command, "--limit", "1000", "--floor", "0"],
+        listening.python("-um", "keras_msda", *arguments, *few),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

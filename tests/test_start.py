@@ -14,16 +14,11 @@ import pytest
 import keras_msda as msda
 from keras_msda import _methods, _start
 from keras_msda.layers import METHODS
+from tests.support import listening
 
 HEAVY = {"tensorflow", "jax", "torch", "keras", "scipy", "numpy", "matplotlib", "PIL"}
 ROOT = str(Path(msda.__file__).parent.parent)
 MODULE = ["-m", "keras_msda"]
-# Not one shell's background jobs ignore SIGINT, but all that they start, too.
-LISTENING = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
 IMPORTED = re.compile(r"import time: +\d+ \| +\d+ \| +([\w.]+)\n")
 LOG = (
     b"WARNING: All log messages before absl::InitializeLog() is called are written\n"
@@ -38,7 +33,7 @@ def start(*arguments, **settings):
     environment = os.environ | {"PYTHONPATH": ROOT}
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.Popen(
-        [sys.executable, "-c", LISTENING, "-X", "importtime", *arguments],
+        listening.python("-X", "importtime", *arguments),
         env=environment,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings},
         text=True,

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from keras_msda import cli
 from keras_msda.experiments import _running, _trainer, _workers
-from tests.support import odd_workers
+from tests.support import listening, odd_workers
 
 ROOT = Path(_running.__file__).parents[2]
 
@@ -220,7 +219,7 @@ def test_a_worker_is_replaced_after_some_runs(small, monkeypatch):
 @contextlib.contextmanager
 def running(path, out):
     """Runs the command line in a process of its own, and yields it."""
-    command = [sys.executable, "-m", "keras_msda", "experiment", str(path)]
+    command = listening.python("-m", "keras_msda", "experiment", str(path))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     with (
         path.with_suffix(".log").open("ab") as log,
