@@ -451,6 +451,7 @@ def test_maps_of_unknown_rank_are_refused():
     call = tf.function(
         lambda maps: masks.puzzle_mask([0.5, 0.5], (maps, maps)),
         input_signature=[tf.TensorSpec(None)],
+        autograph=False,
     )
     with pytest.raises(ValueError, match=r"`saliency` must have the shape \(draws=2"):
         call.get_concrete_function()
