@@ -325,11 +325,11 @@ def mix_labels(labels: Any, plan: Plan, *, owner: str = "mix_labels") -> Tensor:
     _checks.check_soft(owner, labels.dtype)
     if plan.partner is not None:
         _checks.check_batch(owner, "labels", labels.shape, plan.weight.shape)
-    dtype = keras.backend.result_type(labels.dtype, "float32")
+    given = keras.backend.standardize_dtype(labels.dtype)
+    dtype = "float64" if given == "float64" else "float32"
     weight = _factored.append_axes(ops.convert(plan.weight), len(labels.shape) - 1)
     mixed = blend(*take_both(labels, _convert_partner(plan)), weight, dtype)
-    # Adds 0, or NaN: XLA's product of a cast boolean and NaN can be 0.
-    return mixed + ops.cast(weight - weight, dtype)
+    return mixed + ops.cast(weight - weight, dtype)  # NaN of which XLA may make 0.
 
 
 def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
