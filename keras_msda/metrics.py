@@ -107,9 +107,10 @@ class MixedAccuracy(_handoff.Listener, keras.metrics.Mean):
             weight = _round_weight(targets.weight) if self.dominant else targets.weight
             weight = _factored.append_axes(weight, len(hits.shape) - len(weight.shape))
             other = _count_hits(targets.other, y_pred, self.k)
-            hits = _mark_unknown(plans.blend(hits, other, weight, "float32"), weight)
+            mixed = plans.blend(hits, other, weight, "float32")
+            hits = _factored.keep_nan(mixed, weight)
         if targets.known is not None:
-            hits = _mark_unknown(hits, targets.known)
+            hits = _factored.keep_nan(hits, targets.known)
         super().update_state(hits, targets.sample_weight)
 
     def is_rehearsal(self) -> bool:
@@ -159,14 +160,6 @@ def _select_strongest(labels: Tensor) -> Tensor:
     if labels.shape[-1] == 1:
         return ops.cast(labels > 0.5, "float32")
     return ops.one_hot(ops.argmax(labels), labels.shape[-1])
-
-
-def _mark_unknown(hits: Tensor, share: Tensor) -> Tensor:
-    """Returns hits, NaN where a share is NaN.
-
-    XLA's product of a cast boolean and NaN can be 0.
-    """
-    return _backend.get_ops(hits).where(share == share, hits, float("nan"))
 
 
 def _count_hits(labels: Tensor, outputs: Tensor, k: int) -> Tensor:

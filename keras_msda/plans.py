@@ -329,7 +329,7 @@ def mix_labels(labels: Any, plan: Plan, *, owner: str = "mix_labels") -> Tensor:
     dtype = "float64" if given == "float64" else "float32"
     weight = _factored.append_axes(ops.convert(plan.weight), len(labels.shape) - 1)
     mixed = blend(*take_both(labels, _convert_partner(plan)), weight, dtype)
-    return mixed + ops.cast(weight - weight, dtype)  # NaN of which XLA may make 0.
+    return _factored.keep_nan(mixed, weight)
 
 
 def weigh(first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

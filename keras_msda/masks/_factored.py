@@ -10,6 +10,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
+import keras
+
 from keras_msda import _backend, _errors
 
 Tensor = Any
@@ -158,6 +160,16 @@ def append_axes(values: Tensor, count: int) -> Tensor:
     """Returns values with so many axes of length 1 behind, to broadcast over pixels."""
     ops = _backend.get_ops(values)
     return ops.reshape(values, [*ops.shape(values), *[1] * count])
+
+
+def keep_nan(values: Tensor, share: Tensor) -> Tensor:
+    """Returns values of a mix, NaN where the share is NaN.
+
+    XLA's product of a cast boolean and NaN can be 0.
+    """
+    ops = _backend.get_ops(values)
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    return values + ops.cast(share - share, dtype)
 
 
 def multiply_out(mask: Mask, rank: int) -> Tensor:
